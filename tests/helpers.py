@@ -1,0 +1,30 @@
+"""What several tests share."""
+
+import torch
+from torch import nn
+
+
+def reseed(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Random weights and statistics everywhere, so that no zero-initialised block hides a difference.
+
+    Convolutions and the classifier get their fan-in scale; norm weights are of either sign.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for name, tensor in model.state_dict().items():
+        if not tensor.is_floating_point():
+            continue
+        noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+        if name.endswith("running_var"):
+            noise = 0.5 + noise.abs()
+        elif tensor.ndim > 1:
+            noise = noise / tensor[0].numel() ** 0.5
+        tensor.copy_(noise)
+    return model
+
+
+def images(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def relative_error(value: torch.Tensor, reference: torch.Tensor) -> float:
+    return ((value - reference).abs().max() / reference.abs().max()).item()

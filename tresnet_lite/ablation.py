@@ -1,0 +1,38 @@
+"""The ladder of table 4: from ResNet50 to TResNet-M, one refinement a rung.
+
+What the paper leaves open, and what we decided:
+
+* **Slopes and activations.** Leaky ReLU comes with Inplace-ABN, which needs an activation that it can invert; until then
+  the rungs use ResNet50's ReLU.
+* **Depths and widths.** §2.1 changes "the number of channels and the depth of the 3rd stage" with the block types, so
+  both enter on that rung: 3, 4, 11, 3 blocks and TResNet-M's widths. The stem is 64 channels wide on every rung.
+* **The average-pool shortcut** is not in the paper, only in the code. It enters with anti-aliasing: it is what makes the
+  shortcuts' stride-2 convolutions stride 1, and averaging 2×2 pixels is a blur. It changes neither parameters nor
+  MACs, so only the last rung's speed could tell.
+* **Initialisation** is TResNet's on every rung.
+"""
+
+from dataclasses import replace
+
+from tresnet_lite.model import TResNetConfig, variant
+
+RESNET50 = "Original ResNet50"
+
+
+def ablation_ladder() -> dict[str, TResNetConfig]:
+    """Table 4's rows in their order: label of the row → configuration. The last one is TResNet-M's."""
+    rung = variant("resnet50")
+    ladder = {RESNET50: rung}
+    refinements = {
+        "+ Stem → SpaceToDepth": {"stem": "space_to_depth"},
+        "+ Block-type selection": {
+            "blocks": ("basic", "basic", "bottleneck", "bottleneck"),
+            "depths": (3, 4, 11, 3),
+        },
+        "+ Inplace-ABN": {"norm": "iabn", "activation": "leaky_relu"},
+        "+ Optimized SE layers": {"se": (True, True, True, False)},
+        "+ AA": {"antialias": True, "shortcut": "avgpool"},
+    }
+    for label, change in refinements.items():
+        rung = ladder[label] = replace(rung, **change)
+    return ladder

@@ -1,0 +1,223 @@
+"""How long a call takes on a device: warm until steady, synchronised blocks, median and quartiles.
+
+A block is a run of calls long enough that reading the clock costs nothing beside it. Functions that are to be
+compared are measured together: every round runs one block of each, in random order, so that a drift of the
+machine (heat, clocks, neighbours) falls on all of them alike.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+import timeit
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+SHORTEST_BLOCK = 1e-3  # seconds; below it, reading a synchronised clock costs more than 1 % (tens of µs)
+MIN_REPEATS = 3  # fewer blocks have no quartiles worth the name
+STEADY = 0.05  # warm when three blocks in a row lie within 5 %
+LATE = 0.05  # a device still busy for 5 % of a block after the clock stopped was not waited for
+
+
+class TimingError(RuntimeError):
+    """The timing would mislead: too short, too few blocks, or stopped before the device was done."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A measured quantity: its median and quartiles over `repeats` independent repeats."""
+
+    median: float
+    q1: float
+    q3: float
+    repeats: int
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Blocks of `calls` calls each, and how many seconds each block lasted.
+
+    Raises:
+        TimingError: fewer than three blocks, or blocks shorter than a millisecond.
+    """
+
+    blocks: tuple[float, ...]
+    calls: int
+    steady: bool = True  # did the warm-up reach a steady pace?
+
+    def __post_init__(self) -> None:
+        if len(self.blocks) < MIN_REPEATS:
+            raise TimingError(f"{len(self.blocks)} block(s) timed: quartiles need at least {MIN_REPEATS}")
+        block = statistics.median(self.blocks)
+        if block < SHORTEST_BLOCK:
+            raise TimingError(
+                f"too short to time: blocks of {self.calls} call(s) last {block:.2g} s, "
+                f"where {SHORTEST_BLOCK:g} s is the least that the clock resolves well"
+            )
+
+    @property
+    def seconds(self) -> Spread:
+        """Seconds a call."""
+        q1, median, q3 = statistics.quantiles((b / self.calls for b in self.blocks), n=4, method="inclusive")
+        return Spread(median, q1, q3, len(self.blocks))
+
+    def rate(self, items: int) -> Spread:
+        """Items a second, for a call that handles `items` of them (a batch of images, say)."""
+        s = self.seconds
+        return Spread(
+            items / s.median, items / s.q3, items / s.q1, s.repeats
+        )  # slowest quartile, lowest rate
+
+    @property
+    def noise(self) -> float:
+        """Interquartile range over median, divided by √repeats: how well the median is known, roughly."""
+        s = self.seconds
+        return (s.q3 - s.q1) / s.median / s.repeats**0.5
+
+
+def _nothing() -> None:
+    """A CPU has no queue to wait for."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A device's stopwatch.
+
+    `synchronize` waits for the work queued on the device that is measured, `settle` for that of every device,
+    so that work which ran elsewhere than on the device named is noticed.
+    """
+
+    synchronize: Callable[[], None] = _nothing
+    settle: Callable[[], None] = _nothing
+    now: Callable[[], float] = time.perf_counter
+
+    def block(self, fn: Callable[[], object], calls: int) -> tuple[float, float]:
+        """Seconds that `calls` calls took, and seconds that some device was still busy afterwards."""
+        seconds = timeit.Timer(fn, timer=self._read).timeit(calls)  # timeit keeps the garbage collector out
+        stopped = self.now()
+        self.settle()
+        return seconds, self.now() - stopped
+
+    def _read(self) -> float:
+        self.synchronize()
+        return self.now()
+
+
+def device_clock(device: str | torch.device) -> Clock:
+    """The clock of a device: plain for a CPU, synchronised for an accelerator."""
+    device = torch.device(device)
+    if device.type == "cpu":
+        return Clock()
+    if device.type != "cuda":
+        raise ValueError(f"no clock for device {str(device)!r}: give 'cpu' or 'cuda[:n]'")
+    return Clock(synchronize=lambda: torch.cuda.synchronize(device), settle=_settle_cuda)
+
+
+def _settle_cuda() -> None:
+    for index in range(torch.cuda.device_count()):
+        torch.cuda.synchronize(index)
+
+
+@dataclass
+class _Run:
+    """One function on its way to a Timing."""
+
+    fn: Callable[[], object]
+    clock: Clock
+    calls: int = 1
+    steady: bool = False
+    blocks: list[float] = field(default_factory=list)
+    late: list[float] = field(default_factory=list)
+
+    def warm_up(self, min_block: float, max_seconds: float) -> None:
+        """Grow the block until it lasts `min_block`, then go on until the pace is steady or time is up."""
+        recent: list[float] = []
+        deadline = self.clock.now() + max_seconds
+        while not self.steady:
+            seconds, _ = self.clock.block(self.fn, self.calls)
+            if seconds < min_block:
+                self._grow(min_block, seconds)
+                recent.clear()
+                continue
+            recent = [*recent[-2:], seconds]
+            self.steady = len(recent) == 3 and max(recent) <= (1 + STEADY) * min(recent)
+            if self.clock.now() > deadline:
+                return
+
+    def _grow(self, min_block: float, seconds: float) -> None:
+        factor = 1.2 * min_block / seconds if seconds > 0 else 10.0
+        self.calls = int(self.calls * min(factor, 10.0)) + 1
+        if self.calls > 10**7:
+            raise TimingError("ten million calls do not fill a block: is there any work in the function?")
+
+    def repeat(self) -> None:
+        seconds, late = self.clock.block(self.fn, self.calls)
+        self.blocks.append(seconds)
+        self.late.append(late)
+
+    def timing(self) -> Timing:
+        timing = Timing(tuple(self.blocks), self.calls, self.steady)
+        # Medians, because the operating system may take the processor away between any two readings.
+        late, block = statistics.median(self.late), statistics.median(self.blocks)
+        if late > LATE * block:
+            raise TimingError(
+                f"unsynchronised: a device was still busy for {late:.2g} s after a block of {block:.2g} s. "
+                "Does the function run on the device that is measured?"
+            )
+        return timing
+
+
+def measure_many(
+    functions: Mapping[str, Callable[[], object]],
+    *,
+    device: str | torch.device = "cpu",
+    min_block: float = 0.01,
+    min_repeats: int = 5,
+    max_seconds: float = 2.0,
+    noise: float = 0.01,
+    seed: int = 0,
+    clock: Clock | None = None,
+) -> dict[str, Timing]:
+    """Time several functions against each other, one block of each in every round, in random order.
+
+    Args:
+        functions: name → function without arguments; each call is timed as a whole.
+        device: where the functions run; an accelerator is synchronised before each reading of the clock.
+        min_block: seconds that one block of calls lasts at least.
+        min_repeats: rounds to run at least (3 or more).
+        max_seconds: for each function, warm-up apart, after which the rounds stop even if they are noisy.
+        noise: stop early once every median is known to this share (see `Timing.noise`).
+        seed: of the random order.
+        clock: another clock than the device's (tests use a virtual one).
+
+    Raises:
+        TimingError: the result would mislead; the message says why.
+    """
+    if min_repeats < MIN_REPEATS or min_block < SHORTEST_BLOCK:
+        raise ValueError(f"give min_repeats ≥ {MIN_REPEATS} and min_block ≥ {SHORTEST_BLOCK:g} s")
+    clock = clock or device_clock(device)
+    runs = {name: _Run(fn, clock) for name, fn in functions.items()}
+    for run in runs.values():
+        run.warm_up(min_block, max_seconds)
+    order, shuffle = list(runs.values()), random.Random(seed).shuffle
+    deadline = clock.now() + max_seconds * len(order)
+    for done in range(1, 10**6):
+        shuffle(order)
+        for run in order:
+            run.repeat()
+        timed_out = clock.now() > deadline
+        if done >= min_repeats and (timed_out or all(run.timing().noise <= noise for run in order)):
+            break
+    return {name: run.timing() for name, run in runs.items()}
+
+
+def measure(fn: Callable[[], object], **options) -> Timing:
+    """Time one function; the options are `measure_many`'s.
+
+    >>> timing = measure(lambda: model(images), device="cuda")
+    >>> timing.seconds.median, timing.rate(len(images)).median      # seconds a call, images a second
+    """
+    return measure_many({"it": fn}, **options)["it"]

@@ -1,0 +1,167 @@
+"""Where a number comes from: the device, the versions, the commit and the moment."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import tresnet_lite
+
+PACKAGE = Path(__file__).resolve().parents[1]
+NO_COMMIT = "not a checkout"  # the package was installed, or copied, without its history
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a reader needs to judge, or to repeat, a measurement. None where the device does not tell.
+
+    `dirty` says that the package differed from the commit. Power in watts, clocks in MHz, temperature in °C,
+    all read at the moment of collection.
+    """
+
+    device: str
+    cpu: str
+    threads: int
+    torch: str
+    python: str
+    system: str
+    package: str
+    commit: str
+    dirty: bool
+    date: str  # ISO 8601, UTC
+    command: str
+    timm: str | None = None
+    cuda: str | None = None
+    cudnn: int | None = None
+    driver: str | None = None
+    power_limit: float | None = None
+    clock: float | None = None
+    clock_max: float | None = None
+    memory_clock: float | None = None
+    temperature: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("device", "cpu", "torch", "python", "system", "package", "commit", "date"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value.strip():
+                raise ValueError(f"provenance without {name}: it is {value!r}")
+        moment = datetime.datetime.fromisoformat(self.date)  # raises ValueError on anything else
+        if moment.utcoffset() != datetime.timedelta(0):
+            raise ValueError(f"provenance date {self.date!r} is not in UTC")
+
+    @property
+    def source(self) -> str:
+        """The short label that stands beside a number: device, day and commit ("+": with changes)."""
+        commit = self.commit if self.commit == NO_COMMIT else self.commit[:8] + ("+" if self.dirty else "")
+        return f"{self.device}, {self.date[:10]}, {commit}"
+
+
+def collect(device: str | torch.device = "cpu") -> Provenance:
+    """The provenance of what is measured on `device` from here on."""
+    device = torch.device(device)
+    commit, dirty = git_state()
+    return Provenance(
+        device=device_name(device),
+        cpu=cpu_name(),
+        threads=torch.get_num_threads(),
+        torch=torch.__version__,
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.machine()}",
+        package=tresnet_lite.__version__,
+        commit=commit,
+        dirty=dirty,
+        date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        command=_command(),
+        timm=_version("timm"),
+        **(_cuda(device) if device.type == "cuda" else {}),
+    )
+
+
+def device_name(device: str | torch.device) -> str:
+    """The name that records are grouped by: the GPU's, or the CPU's with the number of threads in use."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{cpu_name()}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+@functools.lru_cache
+def cpu_name() -> str:
+    """The processor's name as the system gives it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+@functools.lru_cache
+def git_state() -> tuple[str, bool]:
+    """Commit of the checkout that the package lies in, and whether the package differs from it."""
+    # A package installed into an environment inside another project's checkout is no part of that checkout.
+    if _output("git", "-C", str(PACKAGE), "ls-files", "--error-unmatch", "__init__.py") is None:
+        return NO_COMMIT, False
+    commit = _output("git", "-C", str(PACKAGE), "rev-parse", "HEAD")
+    if commit is None:
+        return NO_COMMIT, True
+    return commit, bool(_output("git", "-C", str(PACKAGE), "status", "--porcelain", "--", str(PACKAGE)))
+
+
+_SMI = {
+    "driver": "driver_version",
+    "power_limit": "power.limit",
+    "clock": "clocks.sm",
+    "clock_max": "clocks.max.sm",
+    "memory_clock": "clocks.mem",
+    "temperature": "temperature.gpu",
+}
+
+
+def _cuda(device: torch.device) -> dict[str, object]:
+    facts: dict[str, object] = {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+    # By its identifier, because nvidia-smi counts all GPUs and torch only those that are visible.
+    identifier = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+    query = f"--query-gpu={','.join(_SMI.values())}"
+    answer = _output("nvidia-smi", query, "--format=csv,noheader,nounits", f"--id={identifier}")
+    return facts if answer is None else facts | read_smi(answer)
+
+
+def read_smi(answer: str) -> dict[str, object]:
+    """One line of nvidia-smi's answer, by the names of `Provenance`; what it does not tell is None."""
+    facts: dict[str, object] = {}
+    for name, text in zip(_SMI, answer.split(","), strict=True):
+        text = text.strip()
+        known = text and not text.startswith("[")  # "[N/A]", "[Not Supported]"
+        facts[name] = None if not known else text if name == "driver" else float(text)
+    return facts
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _command() -> str:
+    """The command line without the folder that the program lies in, which says nothing to others."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _output(*command: str) -> str | None:
+    """What a command prints, or None where it is missing or fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

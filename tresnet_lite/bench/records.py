@@ -1,0 +1,242 @@
+"""Records: one JSON line for one measurement, appended and never changed.
+
+A line carries a digest of its own content, so that one edited by hand is refused when it is read; a line cut
+short by a crash is refused too, until `repair` takes it out. A later record of the same case supersedes an
+earlier one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .clock import Spread
+from .provenance import Provenance
+
+UNITS = {  # metric → unit
+    "throughput": "img/s",
+    "time": "s",
+    "peak_memory": "B",
+    "saved_memory": "B",
+    "largest_batch": "img",
+}
+PHASES = ("inference", "training")
+
+
+class RecordError(ValueError):
+    """A line that is no record; the message names file, line and reason."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a measurement depends on besides the model and the device."""
+
+    batch: int
+    resolution: int
+    dtype: str = "float32"  # a half dtype means autocast
+    memory_format: str = "channels_first"  # or "channels_last"
+    compile: str = "eager"  # or the mode given to torch.compile
+    norm: str = "bn"  # nn.BatchNorm2d, or the backend of InPlaceABN
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "resolution"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be a whole number, 1 or more")
+        for name in ("dtype", "memory_format", "compile", "norm"):
+            _check_name(name, getattr(self, name))
+        if self.memory_format not in ("channels_first", "channels_last"):
+            raise ValueError(f"memory_format is {self.memory_format!r}: channels_first or channels_last")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One measurement.
+
+    Args:
+        suite: the group of measurements it belongs to, for example "stem" or "table1".
+        case: which of the suite's experiments, in words of the suite.
+        model: name of what was measured.
+        phase: "inference" or "training".
+        metric: a key of `UNITS`.
+        value: median and quartiles, in the metric's unit.
+        conditions, provenance: what it depends on, and where it comes from.
+
+    Raises:
+        ValueError: a field that cannot be right; the message says which and why.
+    """
+
+    suite: str
+    case: str
+    model: str
+    phase: str
+    metric: str
+    value: Spread
+    conditions: Conditions
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        for name in ("suite", "case", "model"):
+            _check_name(name, getattr(self, name))
+        if self.phase not in PHASES:
+            raise ValueError(f"phase is {self.phase!r}: one of {', '.join(PHASES)}")
+        if self.metric not in UNITS:
+            raise ValueError(f"metric is {self.metric!r}: one of {', '.join(UNITS)}")
+        _check_spread(self.value)
+
+    @property
+    def unit(self) -> str:
+        return UNITS[self.metric]
+
+    @property
+    def key(self) -> tuple:
+        """What makes two records the same case, so that the later one supersedes the earlier."""
+        case = (self.suite, self.case, self.model, self.phase, self.metric)
+        return (*case, self.conditions, self.provenance.device)
+
+    def to_json(self) -> str:
+        """The record as one line, without its newline."""
+        fields = dataclasses.asdict(self) | {"unit": self.unit}
+        return json.dumps(fields | {"digest": _digest(fields)}, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> Record:
+        """The record that a line holds.
+
+        Raises:
+            ValueError: no JSON, a field missing, unknown or wrong, or a content that the digest does not fit.
+        """
+        fields = json.loads(line)
+        if not isinstance(fields, dict):
+            raise ValueError("not a JSON object")
+        if not fields.get("provenance"):
+            raise ValueError("no provenance: where and with what was this measured?")
+        digest, unit = fields.pop("digest", None), fields.get("unit")
+        if digest != _digest(fields):
+            raise ValueError(
+                "the digest does not fit the content: was the line changed after it was measured?"
+            )
+        fields.pop("unit", None)
+        for name, kind in (("value", Spread), ("conditions", Conditions), ("provenance", Provenance)):
+            fields[name] = _build(kind, fields.get(name), name)
+        record = _build(cls, fields, "record")
+        if unit != record.unit:
+            raise ValueError(f"unit is {unit!r}: {record.metric} is in {record.unit}")
+        return record
+
+
+def append(path: str | os.PathLike, *records: Record) -> None:
+    """Append records, each by a single write that is on disk when this returns.
+
+    Raises:
+        RecordError: the file ends in a half-written line; `repair` it first.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            raise RecordError(f"{path} ends in a half-written line: repair({str(path)!r}) removes it")
+        for record in records:
+            line = (record.to_json() + "\n").encode()
+            if os.write(descriptor, line) != len(line):
+                raise OSError(f"{path}: only part of a record could be written; is the disk full?")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def load(*paths: str | os.PathLike) -> list[Record]:
+    """The records of JSON-lines files, or of every `*.jsonl` in a folder, in the order they were written.
+
+    Raises:
+        RecordError: a line that is no record, or is cut short; nothing is skipped in silence.
+    """
+    files = [f for p in map(Path, paths) for f in (sorted(p.glob("*.jsonl")) if p.is_dir() else [p])]
+    return [record for file in files for record in _load_file(file)]
+
+
+def _load_file(path: Path) -> Iterable[Record]:
+    *lines, rest = path.read_text(encoding="utf-8").split("\n")
+    if rest:
+        raise RecordError(f"{path}:{len(lines) + 1}: a half-written line; repair({str(path)!r}) removes it")
+    for number, line in enumerate(lines, 1):
+        try:
+            yield Record.from_json(line)
+        except (ValueError, TypeError) as error:
+            raise RecordError(f"{path}:{number}: {error}") from error
+
+
+def repair(path: str | os.PathLike) -> str:
+    """Remove a half-written last line, which a killed run may leave, and return it ("" if there was none)."""
+    path = Path(path)
+    whole, newline, rest = path.read_bytes().rpartition(b"\n")
+    if rest:
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_bytes(whole + newline)
+        os.replace(temporary, path)
+    return rest.decode(errors="replace")
+
+
+def latest(records: Iterable[Record]) -> list[Record]:
+    """The records that stand: of each case the last measured."""
+    by_date = sorted(records, key=lambda r: r.provenance.date)  # stable: of one second's, the last appended
+    return list({record.key: record for record in by_date}.values())
+
+
+def pair(records: Iterable[Record], model: str, than: str, **where: str) -> list[tuple[Record, Record]]:
+    """Throughput records of two models that may be compared: a pair for each device and way of running.
+
+    `where` narrows the records by suite, case or phase. Both models of a pair saw images of one size, in one
+    dtype, memory format and compile mode. They may differ in norm and in batch, as the paper's do (90 % of
+    each model's largest); of several batches the largest counts.
+    """
+    best: dict[tuple, Record] = {}
+    for r in latest(records):
+        if r.metric != "throughput" or any(getattr(r, field) != value for field, value in where.items()):
+            continue
+        c = r.conditions
+        way = (r.provenance.device, r.phase, c.resolution, c.dtype, c.memory_format, c.compile)
+        if (way, r.model) not in best or c.batch > best[way, r.model].conditions.batch:
+            best[way, r.model] = r
+    return [(r, best[way, than]) for (way, name), r in best.items() if name == model and (way, than) in best]
+
+
+def _check_name(field: str, value: object) -> None:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{field} is {value!r}: it must be a name")
+
+
+def _check_spread(value: Spread) -> None:
+    numbers = (value.q1, value.median, value.q3)
+    if not all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in numbers):
+        raise ValueError(f"median and quartiles must be finite numbers, not {numbers}")
+    if not 0 < value.q1 <= value.median <= value.q3:
+        raise ValueError(f"quartiles {numbers} are not in order, or not positive")
+    if not isinstance(value.repeats, int) or value.repeats < 1:
+        raise ValueError(f"repeats is {value.repeats!r}: it must be a whole number, 1 or more")
+
+
+def _build(kind: type, fields: object, name: str):
+    """An instance of a dataclass from JSON's dictionary, with the fields that do not fit named."""
+    if not isinstance(fields, dict):
+        raise ValueError(f"{name} is missing or no object")
+    known = {f.name: f for f in dataclasses.fields(kind)}
+    unknown = sorted(set(fields) - set(known))
+    needed = {n for n, f in known.items() if f.default is dataclasses.MISSING}
+    missing = sorted(needed - set(fields))
+    if unknown or missing:
+        raise ValueError(f"{name}: missing fields {missing}, unknown fields {unknown}")
+    return kind(**fields)
+
+
+def _digest(fields: dict) -> str:
+    """Guards against a number changed by hand, not against forgery: whoever can read this can write one."""
+    text = json.dumps({k: v for k, v in fields.items() if k != "digest"}, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

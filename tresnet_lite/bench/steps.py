@@ -1,0 +1,103 @@
+"""One step of a model, inference or training, as a function without arguments that the clock can call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .clock import Spread, measure
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def synthetic_images(
+    batch: int,
+    resolution: int,
+    *,
+    device: str | torch.device = "cpu",
+    channels_last: bool = False,
+    seed: int = 0,
+) -> torch.Tensor:
+    """Random images in [0, 1], shape (batch, 3, resolution, resolution), on the device: no loader waits."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.rand(batch, 3, resolution, resolution, generator=generator)
+    return images.to(device, memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+
+def _autocast(images: torch.Tensor, dtype: str) -> torch.autocast:
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype {dtype!r}: give one of {', '.join(DTYPES)}")
+    return torch.autocast(images.device.type, DTYPES[dtype], enabled=dtype != "float32")
+
+
+def inference_step(
+    model: nn.Module, images: torch.Tensor, *, dtype: str = "float32"
+) -> Callable[[], torch.Tensor]:
+    """A forward pass in evaluation mode without gradients; a half dtype means autocast (mixed precision)."""
+    model.eval()
+    autocast = _autocast(images, dtype)
+
+    def step() -> torch.Tensor:
+        if model.training:  # the same model timed in both phases at once would be timed in neither
+            raise RuntimeError(
+                "the model is in training mode while its inference is timed: time a copy of it"
+            )
+        with torch.inference_mode(), autocast:
+            return model(images)
+
+    return step
+
+
+def _to_class_zero(output: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy against class 0: what the labels are does not change the time."""
+    return F.cross_entropy(output, torch.zeros(len(output), dtype=torch.long, device=output.device))
+
+
+def training_step(
+    model: nn.Module,
+    images: torch.Tensor,
+    *,
+    dtype: str = "float32",
+    loss: Callable[[torch.Tensor], torch.Tensor] = _to_class_zero,
+) -> Callable[[], torch.Tensor]:
+    """Forward, loss, backward, SGD step with momentum; a half dtype means autocast, float16 a scaled loss.
+
+    `loss` maps the model's output to a scalar; the default suits a classifier. The learning rate is 0, so
+    that the model stays what it is however long it is timed; the optimiser moves the same bytes.
+    """
+    model.train()
+    autocast = _autocast(images, dtype)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0, momentum=0.9)
+    scaler = torch.amp.GradScaler(images.device.type, enabled=dtype == "float16")
+
+    def step() -> torch.Tensor:
+        if not model.training:
+            raise RuntimeError(
+                "the model is in evaluation mode while its training is timed: time a copy of it"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        with autocast:
+            value = loss(model(images))
+        scaler.scale(value).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        return value.detach()
+
+    return step
+
+
+def throughput(
+    model: nn.Module, images: torch.Tensor, *, phase: str = "inference", dtype: str = "float32", **options
+) -> Spread:
+    """Images a second of one model, `phase` being "inference" or "training"; `options` are the clock's.
+
+    To compare models, time their steps together with `measure_many` instead.
+    """
+    steps = {"inference": inference_step, "training": training_step}
+    if phase not in steps:
+        raise ValueError(f"phase {phase!r}: give 'inference' or 'training'")
+    step = steps[phase](model, images, dtype=dtype)
+    return measure(step, device=images.device, **options).rate(len(images))

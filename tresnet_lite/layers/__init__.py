@@ -1,0 +1,16 @@
+"""The paper's refinements, one file each, usable alone."""
+
+from tresnet_lite.layers.blur_pool import BlurPool2d
+from tresnet_lite.layers.fast_gap import FastGlobalAvgPool2d
+from tresnet_lite.layers.inplace_abn import InPlaceABN
+from tresnet_lite.layers.space_to_depth import DepthToSpace, SpaceToDepth
+from tresnet_lite.layers.squeeze_excite import SqueezeExcite
+
+__all__ = [
+    "BlurPool2d",
+    "DepthToSpace",
+    "FastGlobalAvgPool2d",
+    "InPlaceABN",
+    "SpaceToDepth",
+    "SqueezeExcite",
+]
