@@ -14,7 +14,11 @@ FORMATS = [torch.contiguous_format, torch.channels_last]
 
 
 @given(
-    block=st.integers(1, 5), n=st.integers(1, 3), c=st.integers(1, 4), h=st.integers(1, 4), w=st.integers(1, 4),
+    block=st.integers(1, 5),
+    n=st.integers(1, 3),
+    c=st.integers(1, 4),
+    h=st.integers(1, 4),
+    w=st.integers(1, 4),
     memory_format=st.sampled_from(FORMATS),
 )
 @settings(deadline=None)
@@ -62,11 +66,7 @@ def test_blur_is_the_binomial_filter_at_every_second_pixel(n, c, h, w):
         [
             torch.stack(
                 [
-                    sum(
-                        row[i] * row[j] * x[:, :, reflect(top + i, h), reflect(left + j, w)]
-                        for i in row
-                        for j in row
-                    )
+                    sum(row[i] * row[j] * x[:, :, reflect(top + i, h), reflect(left + j, w)] for i in row for j in row)
                     for left in range(0, w, 2)
                 ],
                 -1,

@@ -21,7 +21,9 @@ def test_the_same_network_as_timms(name):
     with torch.device("meta"):
         ours, timms = timm.create_model(name), timm.create_model(name.replace("_lite", ""))
     assert {k: v.shape for k, v in ours.state_dict().items()} == {k: v.shape for k, v in timms.state_dict().items()}
-    assert ours.pretrained_cfg["hf_hub_id"] == f"timm/{timms.pretrained_cfg['architecture']}.{timms.pretrained_cfg['tag']}"
+    assert (
+        ours.pretrained_cfg["hf_hub_id"] == f"timm/{timms.pretrained_cfg['architecture']}.{timms.pretrained_cfg['tag']}"
+    )
 
 
 @pytest.mark.parametrize("tag", ["miil_in1k", "miil_in1k_448", "miil_in21k"])

@@ -28,7 +28,9 @@ def test_what_is_seen_of_a_wide_photograph(size, squash, visible):
 def test_values_are_the_pixels_over_255():
     image = Image.new("RGB", (300, 300), (0, 51, 255))
     x = eval_transform(224)(image)
-    assert torch.equal(x.amin((1, 2)), torch.tensor([0.0, 51 / 255, 1.0])) and torch.equal(x.amin((1, 2)), x.amax((1, 2)))
+    assert torch.equal(x.amin((1, 2)), torch.tensor([0.0, 51 / 255, 1.0])) and torch.equal(
+        x.amin((1, 2)), x.amax((1, 2))
+    )
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P"])

@@ -28,7 +28,8 @@ def in_the_authors_layout(state, blurs):
         if key.endswith("num_batches_tracked"):
             continue
         inner = ".0" if any(unit in key for unit in BLURRED) else ""
-        key = re.sub(r"(conv\d)\.(conv|bn)", lambda m: f"{m[1]}{inner}.{0 if m[2] == 'conv' else 1}", key)
+        key = re.sub(r"(conv\d)\.conv", rf"\g<1>{inner}.0", key)
+        key = re.sub(r"(conv\d)\.bn", rf"\g<1>{inner}.1", key)
         key = key.replace("downsample.1.conv", "downsample.1.0").replace("downsample.1.bn", "downsample.1.1")
         published[key] = value
     if blurs:
@@ -64,7 +65,7 @@ def test_the_authors_layout_is_read_as_timm_reads_it():
 
 
 def test_the_published_norm_gives_the_converted_models_logits():
-    """An Inplace-ABN that reads |w| + eps, with the weights as trained, against our model with the weights converted."""
+    """An Inplace-ABN that reads |w| + eps, with the weights as trained, against our model with converted weights."""
     trained = narrow()
     converted = load_weights(narrow(seed=1), in_the_authors_layout(trained.state_dict(), blurs=True))
     for module in trained.modules():
@@ -150,7 +151,9 @@ def test_missing_files_are_named_with_their_neighbours(tmp_path):
         load_weights(narrow(), tmp_path / "absent" / "weights.pth")
 
 
-@pytest.mark.parametrize("source", ["timm/tresnet_m.miil_in1k", "hf-hub:timm/tresnet_m.miil_in1k", "http://127.0.0.1:9/w"])
+@pytest.mark.parametrize(
+    "source", ["timm/tresnet_m.miil_in1k", "hf-hub:timm/tresnet_m.miil_in1k", "http://127.0.0.1:9/w"]
+)
 def test_no_network_is_said_clearly(source, monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # as a failing network, without the retries
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))

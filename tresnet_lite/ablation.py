@@ -2,12 +2,12 @@
 
 What the paper leaves open, and what we decided:
 
-* **Slopes and activations.** Leaky ReLU comes with Inplace-ABN, which needs an activation that it can invert; until then
-  the rungs use ResNet50's ReLU.
-* **Depths and widths.** §2.1 changes "the number of channels and the depth of the 3rd stage" with the block types, so
-  both enter on that rung: 3, 4, 11, 3 blocks and TResNet-M's widths. The stem is 64 channels wide on every rung.
-* **The average-pool shortcut** is not in the paper, only in the code. It enters with anti-aliasing: it is what makes the
-  shortcuts' stride-2 convolutions stride 1, and averaging 2×2 pixels is a blur. It changes neither parameters nor
+* **Activations.** Leaky ReLU comes with Inplace-ABN, which needs an activation that it can invert; until then the
+  rungs use ResNet50's ReLU.
+* **Depths and widths.** §2.1 names the new widths and the deeper third stage together with the block types, so they
+  enter on that rung: 3, 4, 11, 3 blocks and TResNet-M's widths. The stem is 64 channels wide on every rung.
+* **The average-pool shortcut** is not in the paper, only in the code. It enters with anti-aliasing: it takes the
+  stride out of the shortcuts' convolutions, and averaging 2×2 pixels is a blur. It changes neither parameters nor
   MACs, so only the last rung's speed could tell.
 * **Initialisation** is TResNet's on every rung.
 """

@@ -130,9 +130,7 @@ class ConvNormAct(nn.Module):
         self.bn: nn.Module
         self.act: nn.Module = nn.Identity()
         if norm == "iabn":
-            self.bn = InPlaceABN(
-                out_channels, activation=activation, activation_param=slope, weight_sign="signed"
-            )
+            self.bn = InPlaceABN(out_channels, activation=activation, activation_param=slope, weight_sign="signed")
         else:
             self.bn, self.act = nn.BatchNorm2d(out_channels), make_activation(activation, slope)
         self.aa = BlurPool2d(stride) if blur else nn.Identity()
@@ -318,7 +316,7 @@ class TResNet(nn.Module):
         return self.head.fc
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the head by a fresh one for ``num_classes`` (0: features), on the same device and in the same dtype."""
+        """Replace the head by a fresh one for ``num_classes`` (0: features), of the same device and dtype."""
         if global_pool is None:
             global_pool = "" if isinstance(self.head.global_pool, nn.Identity) else "avg"
         like = next(self.parameters())
@@ -361,7 +359,7 @@ def _stage(config: TResNetConfig, stage: int, in_channels: int) -> tuple[nn.Sequ
 
 
 def initialise(model: TResNet) -> None:
-    """The published initialisation: kaiming fan-out convolutions, N(0, 0.01) classifier, each block starts as its shortcut."""
+    """The published one: convolutions kaiming fan-out, classifier N(0, 0.01), each block starts as its shortcut."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

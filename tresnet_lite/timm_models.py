@@ -1,7 +1,7 @@
-"""Our networks under timm's roof: after ``import tresnet_lite.timm_models``, ``timm.create_model("tresnet_lite_m")`` works.
+"""Our networks under timm's roof: importing this module makes ``timm.create_model("tresnet_lite_m")`` work.
 
-With timm come its ``pretrained=True`` (the published weights from the hub), ``features_only=True`` (strides 4, 8, 16 and
-32), its training scripts and its transforms from ``pretrained_cfg``.
+With timm come its ``pretrained=True`` (the published weights from the hub), ``features_only=True`` (strides 4, 8, 16
+and 32), its training scripts and its transforms from ``pretrained_cfg``.
 """
 
 from dataclasses import fields, replace

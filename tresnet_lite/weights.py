@@ -1,8 +1,8 @@
 """Published weights of any layout into our models and back; BatchNorm and Inplace-ABN into each other.
 
-Checkpoints of TResNet come in three layouts: timm's (ours too), the authors' (``conv1.0.weight``, with or without the
-blur's ``filt`` buffers), and torchvision's for ResNet50. Each may sit in a wrapper such as ``{"model": …}`` and may have
-been saved from a DistributedDataParallel model.
+Checkpoints come in three layouts: timm's (ours too), the authors' (``conv1.0.weight``, with or without the blur's
+``filt`` buffers), and torchvision's for ResNet50. Each may sit in a wrapper such as ``{"model": …}`` and may have been
+saved from a DistributedDataParallel model.
 """
 
 import re

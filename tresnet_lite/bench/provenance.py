@@ -105,16 +105,16 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-@functools.lru_cache
-def git_state() -> tuple[str, bool]:
+def git_state(package: Path = PACKAGE) -> tuple[str, bool]:
     """Commit of the checkout that the package lies in, and whether the package differs from it."""
+    git = ("git", "-C", str(package))
     # A package installed into an environment inside another project's checkout is no part of that checkout.
-    if _output("git", "-C", str(PACKAGE), "ls-files", "--error-unmatch", "__init__.py") is None:
+    if _output(*git, "ls-files", "--error-unmatch", "__init__.py") is None:
         return NO_COMMIT, False
-    commit = _output("git", "-C", str(PACKAGE), "rev-parse", "HEAD")
+    commit = _output(*git, "rev-parse", "HEAD")
     if commit is None:
         return NO_COMMIT, True
-    return commit, bool(_output("git", "-C", str(PACKAGE), "status", "--porcelain", "--", str(PACKAGE)))
+    return commit, bool(_output(*git, "status", "--porcelain", "--", "."))
 
 
 _SMI = {

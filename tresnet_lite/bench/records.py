@@ -111,7 +111,10 @@ class Record:
         Raises:
             ValueError: no JSON, a field missing, unknown or wrong, or a content that the digest does not fit.
         """
-        fields = json.loads(line)
+        try:
+            fields = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"not JSON: {error}") from error
         if not isinstance(fields, dict):
             raise ValueError("not a JSON object")
         if not fields.get("provenance"):
@@ -163,12 +166,12 @@ def load(*paths: str | os.PathLike) -> list[Record]:
 
 
 def _load_file(path: Path) -> Iterable[Record]:
-    *lines, rest = path.read_text(encoding="utf-8").split("\n")
+    *lines, rest = path.read_bytes().split(b"\n")
     if rest:
         raise RecordError(f"{path}:{len(lines) + 1}: a half-written line; repair({str(path)!r}) removes it")
     for number, line in enumerate(lines, 1):
         try:
-            yield Record.from_json(line)
+            yield Record.from_json(line.decode())
         except (ValueError, TypeError) as error:
             raise RecordError(f"{path}:{number}: {error}") from error
 
