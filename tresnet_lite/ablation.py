@@ -20,7 +20,7 @@ RESNET50 = "Original ResNet50"
 
 
 def ablation_ladder() -> dict[str, TResNetConfig]:
-    """Table 4's rows in their order: label of the row → configuration. The last one is TResNet-M's."""
+    """Table 4's rows in their order: label as printed, "Optimizer" included → configuration; TResNet-M's is last."""
     rung = variant("resnet50")
     ladder = {RESNET50: rung}
     refinements = {
@@ -30,7 +30,7 @@ def ablation_ladder() -> dict[str, TResNetConfig]:
             "depths": (3, 4, 11, 3),
         },
         "+ Inplace-ABN": {"norm": "iabn", "activation": "leaky_relu"},
-        "+ Optimized SE layers": {"se": (True, True, True, False)},
+        "+ Optimizer SE layers": {"se": (True, True, True, False)},
         "+ AA": {"antialias": True, "shortcut": "avgpool"},
     }
     for label, change in refinements.items():

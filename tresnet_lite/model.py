@@ -13,6 +13,8 @@ import torch
 from torch import nn
 
 from tresnet_lite.layers import BlurPool2d, FastGlobalAvgPool2d, InPlaceABN, SpaceToDepth, SqueezeExcite
+from tresnet_lite.layers.checkpointed import CheckpointedStage
+from tresnet_lite.layers.residual_tail import POINTWISE_TAILS, residual_tail
 
 STAGES = (1, 2, 3, 4)
 
@@ -40,6 +42,11 @@ class TResNetConfig:
         activation: after each norm but a block's last: "leaky_relu" (§2.1) or "relu".
         stem_slope, block_slope: leaky ReLU's slope below zero; the text does not state them.
         block_activation: after a block's sum: "relu" in the code; "leaky_relu" as the text has it.
+        memory: what training keeps for backward; the function and its gradients are the same. "paper" keeps what the
+            published code keeps; "lean" also drops what a multiplication gives back or nothing needs (SE products,
+            padded blur inputs); "recompute" repeats each bottleneck's last convolution in backward; "min" keeps the
+            blocks' inputs alone and repeats their forward. All of it needs norm "iabn"; with "bn" the norms and sums
+            keep their inputs.
     """
 
     depths: tuple[int, ...] = (3, 4, 11, 3)
@@ -56,6 +63,7 @@ class TResNetConfig:
     stem_slope: float = 1e-2
     block_slope: float = 1e-3
     block_activation: Literal["relu", "leaky_relu"] = "relu"
+    memory: Literal["paper", "lean", "recompute", "min"] = "lean"
 
     def __post_init__(self) -> None:
         allowed = {
@@ -65,6 +73,7 @@ class TResNetConfig:
             "norm": ("iabn", "bn"),
             "activation": ("leaky_relu", "relu"),
             "block_activation": ("relu", "leaky_relu"),
+            "memory": ("paper", "lean", "recompute", "min"),
         }
         for name, choices in allowed.items():
             if getattr(self, name) not in choices:
@@ -108,6 +117,7 @@ class ConvNormAct(nn.Module):
     Args:
         activation: "leaky_relu", "relu" or "identity".
         antialias: at stride 2, convolve at stride 1 and let a blur do the downsampling (§2.1, figure 2).
+        memory: "paper" lets the blur keep its input, see :class:`TResNetConfig`.
     """
 
     def __init__(
@@ -121,6 +131,7 @@ class ConvNormAct(nn.Module):
         slope: float,
         stride: int = 1,
         antialias: bool = False,
+        memory: str = "lean",
     ) -> None:
         super().__init__()
         blur = antialias and stride > 1
@@ -133,7 +144,7 @@ class ConvNormAct(nn.Module):
             self.bn = InPlaceABN(out_channels, activation=activation, activation_param=slope, weight_sign="signed")
         else:
             self.bn, self.act = nn.BatchNorm2d(out_channels), make_activation(activation, slope)
-        self.aa = BlurPool2d(stride) if blur else nn.Identity()
+        self.aa = BlurPool2d(stride, keep_input=memory == "paper") if blur else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.aa(self.act(self.bn(self.conv(x))))
@@ -160,7 +171,7 @@ class BasicBlock(nn.Module):
     def __init__(self, in_channels: int, planes: int, stride: int, use_se: bool, config: TResNetConfig) -> None:
         super().__init__()
         reduced = planes // 4 if config.se_reduction == "paper" else max(planes // 4, 64)
-        unit = {"norm": config.norm, "slope": config.block_slope}
+        unit = {"norm": config.norm, "slope": config.block_slope, "memory": config.memory}
         self.conv1 = ConvNormAct(
             in_channels, planes, 3, stride=stride, antialias=config.antialias, activation=config.activation, **unit
         )
@@ -177,9 +188,8 @@ class BasicBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shortcut = self.downsample(x)
         x = self.conv1(x)  # 3×3, all of the stride
-        x = self.conv2(x)  # 3×3, no activation
-        x = self.se(x)
-        return self.act(x + shortcut)
+        x = self.conv2.conv(x)  # 3×3
+        return residual_tail(x, shortcut, self.conv2.bn, self.se, self.act)  # norm, SE, sum, activation
 
 
 class Bottleneck(nn.Module):
@@ -190,13 +200,14 @@ class Bottleneck(nn.Module):
     def __init__(self, in_channels: int, planes: int, stride: int, use_se: bool, config: TResNetConfig) -> None:
         super().__init__()
         reduced = planes // 8 if config.se_reduction == "paper" else max(planes * self.expansion // 8, 64)
-        unit = {"norm": config.norm, "slope": config.block_slope}
+        unit = {"norm": config.norm, "slope": config.block_slope, "memory": config.memory}
         self.conv1 = ConvNormAct(in_channels, planes, 1, activation=config.activation, **unit)
         self.conv2 = ConvNormAct(
             planes, planes, 3, stride=stride, antialias=config.antialias, activation=config.activation, **unit
         )
         self.se = SqueezeExcite(planes, reduced) if use_se else nn.Identity()
         self.conv3 = ConvNormAct(planes, planes * self.expansion, 1, activation="identity", **unit)
+        self.tail = POINTWISE_TAILS[config.memory]
         self.downsample = make_shortcut(in_channels, planes * self.expansion, stride, config)
         self.act = make_activation(config.block_activation, config.block_slope)
 
@@ -209,9 +220,8 @@ class Bottleneck(nn.Module):
         shortcut = self.downsample(x)
         x = self.conv1(x)  # 1×1, down to planes
         x = self.conv2(x)  # 3×3, all of the stride
-        x = self.se(x)
-        x = self.conv3(x)  # 1×1, up to 4·planes, no activation
-        return self.act(x + shortcut)
+        # SE, 1×1 up to 4·planes, norm, sum, activation
+        return self.tail(x, shortcut, self.se, self.conv3.conv, self.conv3.bn, self.act)
 
 
 BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
@@ -332,7 +342,12 @@ class TResNet(nn.Module):
 
 def _stem(config: TResNetConfig, in_chans: int) -> "OrderedDict[str, nn.Module]":
     """From pixels to width channels at a quarter of the resolution (§2.1, figure 1)."""
-    unit = {"norm": config.norm, "activation": config.activation, "slope": config.stem_slope}
+    unit = {
+        "norm": config.norm,
+        "activation": config.activation,
+        "slope": config.stem_slope,
+        "memory": config.memory,
+    }
     if config.stem == "space_to_depth":
         s2d = SpaceToDepth(4)
         conv = ConvNormAct(in_chans * 4 * 4, config.width, config.stem_kernel, **unit)
@@ -355,7 +370,8 @@ def _stage(config: TResNetConfig, stage: int, in_channels: int) -> tuple[nn.Sequ
         )
         for i in range(config.depths[stage - 1])
     ]
-    return nn.Sequential(*blocks), out_channels
+    stage_type = CheckpointedStage if config.memory == "min" else nn.Sequential
+    return stage_type(*blocks), out_channels
 
 
 def initialise(model: TResNet) -> None:

@@ -7,11 +7,11 @@ provenance   the device, the versions and the commit that a number belongs to
 records      one JSON line a measurement, append-only
 """
 
-from .clock import Spread, Timing, TimingError, measure, measure_many
-from .counting import count_macs, count_parameters, receptive_field
-from .provenance import Provenance, collect
-from .records import Conditions, Record, RecordError, append, latest, load, pair, repair
-from .steps import inference_step, synthetic_images, throughput, training_step
+from tresnet_lite.bench.clock import Spread, Timing, TimingError, measure, measure_many
+from tresnet_lite.bench.counting import count_macs, count_parameters, receptive_field
+from tresnet_lite.bench.provenance import Provenance, collect
+from tresnet_lite.bench.records import Conditions, Record, RecordError, append, latest, load, pair, repair
+from tresnet_lite.bench.steps import inference_step, synthetic_images, throughput, training_step
 
 __all__ = [
     "Conditions",

@@ -7,6 +7,7 @@ machine (heat, clocks, neighbours) falls on all of them alike.
 
 from __future__ import annotations
 
+import itertools
 import random
 import statistics
 import time
@@ -67,9 +68,7 @@ class Timing:
     def rate(self, items: int) -> Spread:
         """Items a second, for a call that handles `items` of them (a batch of images, say)."""
         s = self.seconds
-        return Spread(
-            items / s.median, items / s.q3, items / s.q1, s.repeats
-        )  # slowest quartile, lowest rate
+        return Spread(items / s.median, items / s.q3, items / s.q1, s.repeats)  # slowest quartile, lowest rate
 
     @property
     def noise(self) -> float:
@@ -118,7 +117,8 @@ def device_clock(device: str | torch.device) -> Clock:
 
 def _settle_cuda() -> None:
     for index in range(torch.cuda.device_count()):
-        torch.cuda.synchronize(index)
+        if torch.cuda.memory_reserved(index):  # nothing runs where nothing lies, and waiting would claim the device
+            torch.cuda.synchronize(index)
 
 
 @dataclass
@@ -204,7 +204,7 @@ def measure_many(
         run.warm_up(min_block, max_seconds)
     order, shuffle = list(runs.values()), random.Random(seed).shuffle
     deadline = clock.now() + max_seconds * len(order)
-    for done in range(1, 10**6):
+    for done in itertools.count(1):
         shuffle(order)
         for run in order:
             run.repeat()

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from ..layers import BlurPool2d, InPlaceABN, SpaceToDepth
-from ..model import ConvNormAct
+from tresnet_lite.layers import BlurPool2d, InPlaceABN, SpaceToDepth
+from tresnet_lite.model import ConvNormAct
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -23,25 +24,23 @@ def count_macs(model: nn.Module, input_size: tuple[int, ...] = (3, 224, 224)) ->
     This is what the paper's "Flops [G]" column counts (Table 1): a multiply and its add are one, and norms,
     activations, pooling and fixed filters are left out. On a model on the "meta" device nothing is computed.
     """
-    total = 0
-
-    def add(layer: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
-        nonlocal total
-        per_output = layer.weight[0].numel()  # conv: C_in / groups · kh · kw; linear: in_features
-        total += output.numel() * per_output
-
-    hooks = [m.register_forward_hook(add) for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     training = {m: m.training for m in model.modules()}
     weight = next(model.parameters(), torch.zeros(()))
+    # Operations are counted, not calls of layers, because a fused block uses a layer's weight without calling it.
+    counter = FlopCounterMode(display=False)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), counter:
             model.eval()(torch.zeros(1, *input_size, device=weight.device, dtype=weight.dtype))
     finally:
-        for hook in hooks:
-            hook.remove()
         for module, was in training.items():
             module.training = was
-    return total
+    return (counter.get_total_flops() - _fixed_flops(model, counter.get_flop_counts())) // 2
+
+
+def _fixed_flops(model: nn.Module, counts: dict[str, dict]) -> int:
+    """FLOPs of layers without parameters: a convolution there, such as a blur's, has a filter that is not learnt."""
+    fixed = [name for name, m in model.named_modules() if not [*m.children()] and not [*m.parameters()]]
+    return sum(sum(counts.get(f"{type(model).__name__}.{name}", {}).values()) for name in fixed)
 
 
 @dataclass(frozen=True)
@@ -90,9 +89,7 @@ def _window(layer: nn.Module) -> tuple[int, int]:
     if isinstance(layer, BlurPool2d):
         return 3, layer.stride
     if not isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
-        raise TypeError(
-            f"receptive_field follows chains of layers; it has no rule for {type(layer).__name__}"
-        )
+        raise TypeError(f"receptive_field follows chains of layers; it has no rule for {type(layer).__name__}")
     dilation = _side(getattr(layer, "dilation", 1), layer)
     return dilation * (_side(layer.kernel_size, layer) - 1) + 1, _side(layer.stride, layer)
 

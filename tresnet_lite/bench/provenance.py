@@ -114,7 +114,7 @@ def git_state(package: Path = PACKAGE) -> tuple[str, bool]:
     commit = _output(*git, "rev-parse", "HEAD")
     if commit is None:
         return NO_COMMIT, True
-    return commit, bool(_output(*git, "status", "--porcelain", "--", "."))
+    return commit, _output(*git, "status", "--porcelain", "--", ".") != ""  # a status that fails proves nothing
 
 
 _SMI = {

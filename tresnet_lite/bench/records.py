@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .clock import Spread
-from .provenance import Provenance
+from tresnet_lite.bench.clock import MIN_REPEATS, Spread
+from tresnet_lite.bench.provenance import Provenance
 
 UNITS = {  # metric → unit
     "throughput": "img/s",
@@ -26,6 +26,7 @@ UNITS = {  # metric → unit
     "saved_memory": "B",
     "largest_batch": "img",
 }
+TIMED = ("throughput", "time")
 PHASES = ("inference", "training")
 
 
@@ -88,6 +89,8 @@ class Record:
         if self.metric not in UNITS:
             raise ValueError(f"metric is {self.metric!r}: one of {', '.join(UNITS)}")
         _check_spread(self.value)
+        if self.metric in TIMED and self.value.repeats < MIN_REPEATS:
+            raise ValueError(f"a {self.metric} needs at least {MIN_REPEATS} repeats, not {self.value.repeats}")
 
     @property
     def unit(self) -> str:
@@ -121,9 +124,7 @@ class Record:
             raise ValueError("no provenance: where and with what was this measured?")
         digest, unit = fields.pop("digest", None), fields.get("unit")
         if digest != _digest(fields):
-            raise ValueError(
-                "the digest does not fit the content: was the line changed after it was measured?"
-            )
+            raise ValueError("the digest does not fit the content: was the line changed after it was measured?")
         fields.pop("unit", None)
         for name, kind in (("value", Spread), ("conditions", Conditions), ("provenance", Provenance)):
             fields[name] = _build(kind, fields.get(name), name)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .clock import Spread, measure
+from tresnet_lite.bench.clock import Spread, measure
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -33,18 +33,14 @@ def _autocast(images: torch.Tensor, dtype: str) -> torch.autocast:
     return torch.autocast(images.device.type, DTYPES[dtype], enabled=dtype != "float32")
 
 
-def inference_step(
-    model: nn.Module, images: torch.Tensor, *, dtype: str = "float32"
-) -> Callable[[], torch.Tensor]:
+def inference_step(model: nn.Module, images: torch.Tensor, *, dtype: str = "float32") -> Callable[[], torch.Tensor]:
     """A forward pass in evaluation mode without gradients; a half dtype means autocast (mixed precision)."""
     model.eval()
     autocast = _autocast(images, dtype)
 
     def step() -> torch.Tensor:
         if model.training:  # the same model timed in both phases at once would be timed in neither
-            raise RuntimeError(
-                "the model is in training mode while its inference is timed: time a copy of it"
-            )
+            raise RuntimeError("the model is in training mode while its inference is timed: time a copy of it")
         with torch.inference_mode(), autocast:
             return model(images)
 
@@ -75,9 +71,7 @@ def training_step(
 
     def step() -> torch.Tensor:
         if not model.training:
-            raise RuntimeError(
-                "the model is in evaluation mode while its training is timed: time a copy of it"
-            )
+            raise RuntimeError("the model is in evaluation mode while its training is timed: time a copy of it")
         optimizer.zero_grad(set_to_none=True)
         with autocast:
             value = loss(model(images))

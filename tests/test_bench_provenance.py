@@ -1,0 +1,97 @@
+"""Provenance tells the truth about the commit, and what the device does not tell is None."""
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import tresnet_lite
+from tresnet_lite.bench import collect
+from tresnet_lite.bench.provenance import NO_COMMIT, git_state, read_smi
+
+
+def git(folder, *arguments: str) -> str:
+    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    done = subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A repository with a package in it, committed."""
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").write_text("x = 1\n")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "first")
+    return tmp_path
+
+
+def test_a_clean_checkout_is_its_commit(checkout):
+    assert git_state(checkout / "package") == (git(checkout, "rev-parse", "HEAD"), False)
+    (checkout / "elsewhere.txt").write_text("records may grow without making the package another one")
+    assert not git_state(checkout / "package")[1]
+
+
+@pytest.mark.parametrize("file", ["__init__.py", "new.py"])
+def test_a_changed_package_is_dirty(checkout, file):
+    (checkout / "package" / file).write_text("x = 2\n")
+    assert git_state(checkout / "package") == (git(checkout, "rev-parse", "HEAD"), True)
+
+
+def test_a_package_outside_a_checkout_has_no_commit(tmp_path, checkout):
+    installed = checkout / "environment" / "package"  # in the folder of someone's repository, but not of it
+    installed.mkdir(parents=True)
+    (installed / "__init__.py").write_text("")
+    assert git_state(installed)[0] == NO_COMMIT
+
+
+def test_provenance_of_this_process():
+    provenance = collect("cpu")
+    assert provenance.torch == torch.__version__
+    assert provenance.package == tresnet_lite.__version__
+    assert provenance.threads == torch.get_num_threads()
+    assert provenance.cpu in provenance.device and str(provenance.threads) in provenance.device
+    assert provenance.cuda is None and provenance.driver is None
+    assert provenance.date[:10] in provenance.source and provenance.device in provenance.source
+
+
+def test_the_command_line_names_no_folder(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/home/someone/bin/measure", "--quick"])
+    assert collect("cpu").command == "measure --quick"
+
+
+def test_what_the_device_does_not_tell_is_none():
+    assert read_smi("550.54.15, 300.00, 1380, 1530, [N/A], 41\n") == {
+        "driver": "550.54.15",
+        "power_limit": 300.0,
+        "clock": 1380.0,
+        "clock_max": 1530.0,
+        "memory_clock": None,
+        "temperature": 41.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"device": ""}, "without device"),
+        ({"commit": " "}, "without commit"),
+        ({"torch": None}, "without torch"),
+        ({"date": "yesterday"}, "isoformat"),
+        ({"date": "2026-01-01T00:00:00"}, "not in UTC"),
+    ],
+)
+def test_provenance_that_says_nothing_is_refused(change, reason):
+    with pytest.raises(ValueError, match=reason):
+        dataclasses.replace(collect("cpu"), **change)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_provenance_of_a_gpu():
+    provenance = collect("cuda")
+    assert provenance.device == torch.cuda.get_device_name() and provenance.cuda == torch.version.cuda
+    assert provenance.driver and provenance.clock_max > 0

@@ -1,0 +1,182 @@
+"""Tables and verdicts follow from the records they are given; the planted records here are of no real device."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from tresnet_lite import claims as claims_module
+from tresnet_lite import create_model, report
+from tresnet_lite.bench import Conditions, Provenance, Record, Spread, append, count_parameters
+from tresnet_lite.claims import CHECKS, Claim, Verdict, load_claims
+from tresnet_lite.paper import DATA, paper_value
+
+PROVENANCE = Provenance(
+    device="Imaginary GPU",
+    cpu="Imaginary CPU",
+    threads=4,
+    torch="2.10.0",
+    python="3.12.0",
+    system="Linux x86_64",
+    package="0.1.0",
+    commit="abcdef12" * 5,
+    dirty=False,
+    date="2026-01-02T03:04:05+00:00",
+    command="test",
+)
+
+
+def speed(model: str, median: float, phase="inference", resolution=224, spread=0.01, device=None) -> Record:
+    return Record(
+        suite="stem",
+        case="resnet50",
+        model=model,
+        phase=phase,
+        metric="throughput",
+        value=Spread(median, median * (1 - spread), median * (1 + spread), 9),
+        conditions=Conditions(batch=32, resolution=resolution),
+        provenance=dataclasses.replace(PROVENANCE, device=device or PROVENANCE.device),
+    )
+
+
+def verdict(records: list[Record], claim: str) -> Verdict:
+    """The one verdict on a claim."""
+    (found,) = next(c for c in load_claims() if c.id == claim).verdicts(records)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("ratio", "spread", "word", "why"),
+    [
+        (1.05, 0.01, "reproduced", "faster, by more"),
+        (0.95, 0.01, "differs", "slower, by more"),
+        (1.05, 0.04, "differs", "no difference beyond"),
+    ],
+)
+def test_faster_means_by_more_than_the_spread(ratio, spread, word, why):
+    records = [speed("conv7x7", 100, spread=spread), speed("space_to_depth", 100 * ratio, spread=spread)]
+    found = verdict(records, "stem-speeds-inference-up")
+    assert found.word == word and why in found.why
+    assert found.label == "measured (Imaginary GPU, 2026-01-02, abcdef12)"
+
+
+def test_a_ratio_is_judged_against_the_papers_two_cells():
+    printed = 2950 / 2830
+    for off, word in ((0.0, "reproduced"), (0.029, "reproduced"), (0.031, "differs"), (-0.031, "differs")):
+        records = [speed("conv7x7", 100), speed("space_to_depth", 100 * printed * (1 + off))]
+        found = verdict(records, "stem-inference-gain")
+        assert found.word == word
+        assert found.paper == f"{printed:.3f}×" and f"{100 * off:+.1f}%" in found.why
+
+
+def test_without_records_nothing_is_attempted_and_the_reason_is_given():
+    assert verdict([], "stem-inference-gain").word == "not attempted"
+    assert "no records" in verdict([], "stem-inference-gain").why
+    small = [speed("conv7x7", 100, resolution=64), speed("space_to_depth", 200, resolution=64)]
+    found = verdict(small, "stem-speeds-inference-up")
+    assert found.word == "not attempted" and "measured at 64 px only" in found.why
+    assert found.ours == ""
+
+
+def test_each_device_has_its_verdict():
+    records = [speed("conv7x7", 100), speed("space_to_depth", 120)]
+    records += [speed("conv7x7", 100, device="B"), speed("space_to_depth", 80, device="B")]
+    rows = report.claims(records).query("id == 'stem-speeds-inference-up'")
+    assert rows["verdict"].tolist() == ["reproduced", "differs"]
+
+
+def test_size_claims_are_counted():
+    found = verdict([], "parameters-m")
+    counted = count_parameters(create_model("tresnet_m", num_classes=0)) / 1e6
+    assert found.ours == f"{counted:.3f} M" and found.label.startswith("counted")
+    off = abs(counted / paper_value(2, "params_m", model="TResNet-M", layer="#Params.") - 1)
+    assert (found.word == "reproduced") == (off <= 0.005)
+    assert verdict([], "stem-downscales-by-four").word == "reproduced"
+    assert verdict([], "stem-convolution-output").word == "differs"  # the table's 30×30
+
+
+def test_a_wrong_count_would_be_noticed(monkeypatch):
+    monkeypatch.setattr(claims_module, "count_macs", lambda model: 4_200_000_000)
+    assert verdict([], "macs-resnet50").word == "differs"
+
+
+def test_every_claim_says_what_it_needs_to():
+    claims = load_claims()
+    assert {claim.check["name"] for claim in claims} == set(CHECKS)
+    assert all(claim.sentence.endswith(".") and claim.section for claim in claims)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"kind": "taste"}, "kind is 'taste'"), ({"check": {"name": "guess"}}, "no check 'guess'")],
+)
+def test_a_claim_that_cannot_be_judged_is_refused(change, reason):
+    with pytest.raises(ValueError, match=reason):
+        dataclasses.replace(load_claims()[0], **change)
+
+
+def test_claims_need_names_of_their_own(tmp_path):
+    text = (DATA / "paper" / "claims.yaml").read_text(encoding="utf-8")
+    file = tmp_path / "claims.yaml"
+    file.write_text(text + text, encoding="utf-8")
+    with pytest.raises(ValueError, match="ids used twice: .*macs-m"):
+        load_claims(file)
+    assert isinstance(load_claims()[0], Claim)
+
+
+def test_the_stem_table_has_paper_measured_and_ratio():
+    records = [speed("conv7x7", 100), speed("space_to_depth", 110), speed("resnet_d", 50, phase="training")]
+    table = report.stem_table(records).set_index(["stem", "phase"])
+    s2d = table.loc[("space_to_depth", "inference")]
+    assert (s2d["paper"], s2d["measured"], s2d["ratio"]) == (2950, 110, pytest.approx(1.1))
+    assert s2d["paper_ratio"] == pytest.approx(2950 / 2830) and s2d["label"].startswith("measured (Imaginary")
+    assert pd.isna(table.loc[("space_to_depth", "training"), "paper"])  # Table 4 has no training speeds
+    alone = table.loc[("resnet_d", "training")]  # its 7×7 was not measured: there is no ratio to report
+    assert alone["paper"] == 600 and pd.isna(alone["measured"]) and alone["label"].startswith("not attempted")
+
+
+def test_the_sizes_table_sets_counted_beside_printed():
+    sizes = report.sizes().set_index("model")
+    assert sizes.loc["TResNet-L", "parameters"] == pytest.approx(55.989256)
+    assert sizes.loc["TResNet-L", "paper_parameters"] == 54.7
+    assert sizes.loc["ResNet50", "paper_macs"] == 4.1 and pd.isna(sizes.loc["ResNet50", "paper_parameters"])
+
+
+def test_the_readme_shows_committed_stem_speeds_only(monkeypatch):
+    monkeypatch.setattr(report, "committed_records", list)
+    without = report.readme()
+    assert "| TResNet-M | 31.389 | 29.340 | 29.4 | 5.735 | 5.5 |" in without and "img/s" not in without
+    monkeypatch.setattr(report, "committed_records", lambda: [speed("conv7x7", 100), speed("resnet_d", 90)])
+    assert "| resnet_d | inference | 2670 | 0.943 | 90 | 0.900 | measured (Imaginary GPU" in report.readme()
+
+
+def test_records_of_this_machine_join_the_committed_ones(tmp_path, monkeypatch):
+    own = tmp_path / "own.jsonl"
+    monkeypatch.setenv("TRESNET_LITE_RECORDS", str(own))
+    assert report.records() == report.committed_records()  # nothing measured here yet
+    append(own, speed("conv7x7", 100))
+    assert len(report.records()) == len(report.committed_records()) + 1
+
+
+def test_a_broken_record_stops_the_report_with_its_place(tmp_path, monkeypatch, capsys):
+    own = tmp_path / "own.jsonl"
+    own.write_text("{")
+    monkeypatch.setenv("TRESNET_LITE_RECORDS", str(own))
+    assert report.main(["claims"]) == 1
+    assert "own.jsonl:1: a half-written line" in capsys.readouterr().err
+
+
+def test_the_command_line_prints_a_line_for_each_claim(tmp_path):
+    own = tmp_path / "own.jsonl"
+    append(own, speed("conv7x7", 100), speed("space_to_depth", 104))
+    command = [sys.executable, "-m", "tresnet_lite.report", "claims"]
+    environment = {**os.environ, "TRESNET_LITE_RECORDS": str(own), "PYTHONPATH": str(DATA.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    *lines, last = done.stdout.splitlines()
+    assert {line.split("  ")[0].strip() for line in lines} <= {"reproduced", "differs", "not attempted"}
+    assert all(any(claim.id in line for line in lines) for claim in load_claims())
+    assert any("stem-speeds-inference-up" in li and "1.040×" in li and "Imaginary GPU" in li for li in lines)
+    assert last.startswith(f"{len(load_claims())} claims")

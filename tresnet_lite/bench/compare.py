@@ -1,0 +1,63 @@
+"""Time several models against each other under a profile, and keep each result as a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import nn
+
+from tresnet_lite.bench.clock import measure_many
+from tresnet_lite.bench.provenance import collect
+from tresnet_lite.bench.records import Conditions, Record
+from tresnet_lite.bench.steps import inference_step, synthetic_images, training_step
+from tresnet_lite.layers import InPlaceABN
+from tresnet_lite.profiles import Profile
+
+
+def compare(
+    models: Mapping[str, nn.Module],
+    profile: Profile,
+    *,
+    suite: str,
+    case: str,
+    phase: str,
+    loss: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> list[Record]:
+    """Images a second of each model, interleaved in random order (see `measure_many`), eager, channels first.
+
+    Args:
+        models: name → model for images of 3 channels; each is moved to the profile's device.
+        suite, case: what the records are filed under.
+        phase: "inference" or "training" (forward, loss, backward, SGD step).
+        loss: in training, output → scalar; the default suits classifiers.
+
+    Raises:
+        ValueError: an unknown phase.
+        TimingError: the result would mislead.
+    """
+    if phase not in ("inference", "training"):
+        raise ValueError(f"phase {phase!r}: give 'inference' or 'training'")
+    images = synthetic_images(profile.batch, profile.image_size, device=profile.device)
+    make_step = inference_step if phase == "inference" else training_step
+    options = {"dtype": profile.dtype} | ({"loss": loss} if loss is not None and phase == "training" else {})
+    timings = measure_many(
+        {name: make_step(model.to(profile.device), images, **options) for name, model in models.items()},
+        device=profile.device,
+        min_block=profile.min_block,
+        min_repeats=profile.repeats,
+        max_seconds=profile.max_seconds,
+    )
+    provenance = collect(profile.device)
+
+    def record(name: str) -> Record:
+        ran = Conditions(profile.batch, profile.image_size, profile.dtype, norm=norm_backend(models[name]))
+        speed = timings[name].rate(profile.batch)
+        return Record(suite, case, name, phase, "throughput", speed, ran, provenance)
+
+    return [record(name) for name in models]
+
+
+def norm_backend(model: nn.Module) -> str:
+    """What normalises in a model, as records name it: Inplace-ABN's backend, or "bn"."""
+    return next((m.backend for m in model.modules() if isinstance(m, InPlaceABN)), "bn")

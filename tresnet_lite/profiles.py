@@ -1,0 +1,79 @@
+"""How much a notebook runs: the three profiles, and a notebook's own settings on top of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much to measure, and on what.
+
+    Attributes:
+        name: "smoke", "cpu" or "gpu".
+        device: what is measured, "cpu" or "cuda".
+        image_size: side of the images in pixels. The paper's is 224; claims are judged at that size alone.
+        batch: images a step.
+        dtype: a half precision means autocast (the paper's "mixed precision").
+        repeats: timed blocks at least, of which median and quartiles are told.
+        min_block: seconds that one timed block lasts at least.
+        max_seconds: after which a noisy measurement ends all the same, for each function timed.
+    """
+
+    name: str
+    device: str
+    image_size: int
+    batch: int
+    dtype: str
+    repeats: int
+    min_block: float
+    max_seconds: float
+
+    def __str__(self) -> str:
+        images = f"{self.image_size} px, batches of {self.batch}, {self.dtype}"
+        return f"{self.name}: {images} on {self.device}, {self.repeats} timed blocks or more"
+
+    @property
+    def caveat(self) -> str:
+        """What must stand beside this profile's numbers."""
+        return "a smoke run: too short and too small to conclude from" if self.name == "smoke" else ""
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("smoke", "cpu", 64, 2, "float32", repeats=3, min_block=0.005, max_seconds=0.2),
+        Profile("cpu", "cpu", 224, 4, "float32", repeats=5, min_block=0.1, max_seconds=3.0),
+        Profile("gpu", "cuda", 224, 128, "float16", repeats=20, min_block=0.1, max_seconds=5.0),
+    )
+}
+
+
+def resolve(
+    name: str,
+    *,
+    image_size: int | None = None,
+    batch: int | None = None,
+    repeats: int | None = None,
+    device: str = "auto",
+) -> Profile:
+    """A profile with the settings that are given; None and "auto" leave them to the profile.
+
+    Raises:
+        ValueError: an unknown profile, an image that a stem cannot take, or a device that is not there.
+    """
+    if name not in PROFILES:
+        raise ValueError(f"unknown profile {name!r}: there are {', '.join(PROFILES)}")
+    given = {"image_size": image_size, "batch": batch, "repeats": repeats}
+    profile = replace(PROFILES[name], **{key: value for key, value in given.items() if value is not None})
+    if device != "auto":
+        profile = replace(profile, device=device)
+    if profile.image_size % 32 or profile.image_size < 32:
+        raise ValueError(f"image_size must be a multiple of 32, all strides together, got {profile.image_size}")
+    if profile.batch < 2:
+        raise ValueError(f"batch must be at least 2, as batch norm needs in training, got {profile.batch}")
+    if torch.device(profile.device).type == "cuda" and not torch.cuda.is_available():
+        raise ValueError("no CUDA device is visible: use profile 'smoke' or 'cpu', or on Colab choose a GPU runtime")
+    return profile
