@@ -206,6 +206,25 @@ class InPlaceABNSync(InPlaceABN):
         return torch.distributed.group.WORLD if self.group is None else self.group
 
 
+def synchronise_norms(model: nn.Module, group: Any = None) -> nn.Module:
+    """Let every Inplace-ABN of a model take its statistics over the joined batch of a process group.
+
+    Changes the model in place and returns it; call it before wrapping the model in DistributedDataParallel.
+
+    Args:
+        group: the process group; None for all processes.
+
+    Raises:
+        RuntimeError: there are no processes to join.
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        raise RuntimeError("there is no process group: call torch.distributed.init_process_group first")
+    for module in model.modules():
+        if isinstance(module, InPlaceABN):
+            module.group = torch.distributed.group.WORLD if group is None else group
+    return model
+
+
 def convert_weight_sign(
     source: nn.Module | Mapping[str, Tensor], to: str, eps: float = 1e-5
 ) -> nn.Module | dict[str, Tensor]:
