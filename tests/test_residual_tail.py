@@ -12,7 +12,7 @@ from torch import nn
 
 from tresnet_lite import create_model
 from tresnet_lite.layers import BlurPool2d, InPlaceABN, SqueezeExcite
-from tresnet_lite.layers.residual_tail import POINTWISE_TAILS, residual_tail
+from tresnet_lite.layers.residual_tail import POINTWISE_TAILS, ResidualTail, residual_tail
 
 MEMORY = ["paper", "lean", "recompute", "min"]
 EXACT = 1e-10  # float64 through a few hundred operations, each wrong by 1e-16 of a sum of up to 1e4 terms
@@ -182,6 +182,36 @@ def test_checkpointed_network_survives_deepcopy_and_eval():
     twin = copy.deepcopy(model).eval()
     x = images(2, 3, 32, 32, dtype=torch.float64)
     torch.testing.assert_close(twin(x), model.eval()(x))
+
+
+@pytest.mark.parametrize("memory", ["lean", "recompute"])
+def test_a_second_derivative_is_refused(memory):
+    fused, _ = norm_pair(8, [1.0])
+    conv, se = nn.Conv2d(5, 8, 1, bias=False).double(), SqueezeExcite(5, 3).double()
+    x, shortcut = images(2, 5, 4, 3, dtype=torch.float64), images(2, 8, 4, 3, seed=2, dtype=torch.float64)
+
+    def squares(x):
+        return POINTWISE_TAILS[memory](x, shortcut, se, conv, fused, nn.ReLU()).square().sum()
+
+    x.requires_grad_()
+    (dx,) = torch.autograd.grad(squares(x), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="no second derivative"):
+        dx.sum().backward()
+
+
+@pytest.mark.parametrize("with_se", [True, False])
+def test_torch_func_refuses_a_second_derivative_too(with_se):
+    bn, _ = norm_pair(5, [1.0])
+    x, shortcut = (images(2, 5, 4, 3, seed=s, dtype=torch.float64) for s in (1, 2))
+    excite = [images(*shape, dtype=torch.float64) for shape in ((3, 5), (3,), (5, 3), (5,))] if with_se else [None] * 4
+    arguments = bn.training_arguments(x)
+
+    def squares(x):
+        return ResidualTail.apply(x, shortcut, *excite, *arguments, 0.0)[0].square().sum()
+
+    assert torch.isfinite(torch.func.grad(squares)(x)).all()
+    with pytest.raises(RuntimeError, match="no second derivative"):
+        torch.func.grad(lambda x: torch.func.grad(squares)(x).sum())(x)
 
 
 def test_plain_inversion_fails_where_the_tail_is_exact():

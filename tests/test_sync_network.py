@@ -1,4 +1,4 @@
-"""Two gloo processes with synchronised norms equal one process on the joined batch: the whole network, fused ends too."""
+"""Two gloo processes with synchronised norms equal one on the joined batch: the whole network, fused ends too."""
 
 import copy
 

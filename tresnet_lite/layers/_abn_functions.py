@@ -97,17 +97,13 @@ def _read_back(y, weight, bias, mean, invstd, spilled, part, slope):
     return source, shift, scale, gain
 
 
-class _NormBackward(torch.autograd.Function):
-    """:func:`batch_norm_backward` as an operation of its own, so that a second derivative is refused.
+class FirstDerivative(torch.autograd.Function):
+    """A backward as an operation of its own, so that a second derivative is refused, by ``torch.func`` too.
 
-    The kernel's own would take shift and scale for constants and be silently wrong.
+    Autograd's own would take the batch's statistics for constants and be silently wrong. Subclasses add `forward`.
     """
 
     generate_vmap_rule = True
-
-    @staticmethod
-    def forward(dz, source, shift, scale, gain, eps, group):
-        return batch_norm_backward(dz, source, shift, scale, gain, eps, group)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -116,6 +112,14 @@ class _NormBackward(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *_):
         raise RuntimeError("InPlaceABN has no second derivative in training; use eval() or nn.BatchNorm2d for it")
+
+
+class _NormBackward(FirstDerivative):
+    """:func:`batch_norm_backward`, once."""
+
+    @staticmethod
+    def forward(dz, source, shift, scale, gain, eps, group):
+        return batch_norm_backward(dz, source, shift, scale, gain, eps, group)
 
 
 def batch_norm_forward(x, weight, bias, running_mean, running_var, momentum, eps, group):

@@ -15,9 +15,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from tresnet_lite.layers._abn_functions import batch_norm_backward, batch_norm_forward
+from tresnet_lite.layers._abn_functions import FirstDerivative, batch_norm_backward, batch_norm_forward
 from tresnet_lite.layers._autocast import without_autocast
 from tresnet_lite.layers.inplace_abn import InPlaceABN
 from tresnet_lite.layers.squeeze_excite import SqueezeExcite
@@ -107,19 +106,25 @@ class ResidualTail(torch.autograd.Function):
         ctx.save_for_backward(x, out, weight, bias, mean, invstd, w1, w2, squeezed, hidden, gate)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, dout: Tensor, *_: Any) -> tuple:
-        x, out, weight, bias, mean, invstd, w1, w2, squeezed, hidden, gate = ctx.saved_tensors
-        dshortcut = torch.ops.aten.leaky_relu_backward(dout, out, ctx.slope, True)
-        dz, dgate = dshortcut, [None] * 4
+        return *_TailBackward.apply(dout, *ctx.saved_tensors, ctx.eps, ctx.group, ctx.slope), *[None] * 6
+
+
+class _TailBackward(FirstDerivative):
+    """The gradients of :class:`ResidualTail`'s x, shortcut, w1, b1, w2, b2, weight and bias."""
+
+    @staticmethod
+    def forward(dout, x, out, weight, bias, mean, invstd, w1, w2, squeezed, hidden, gate, eps, group, slope):
+        dshortcut = torch.ops.aten.leaky_relu_backward(dout, out, slope, True)
+        dz, dexcite = dshortcut, [None] * 4
         if w1 is not None:
-            z = F.batch_norm(x, mean, invstd.pow(-2) - ctx.eps, weight, bias, False, 0.0, ctx.eps)
-            slope_of_gate = (dshortcut * z).sum((2, 3), dtype=gate.dtype)
-            dsqueezed, *dgate = _excite_backward(slope_of_gate, w1, w2, squeezed, hidden, gate)
+            z = F.batch_norm(x, mean, invstd.pow(-2) - eps, weight, bias, False, 0.0, eps)
+            dgate = (dshortcut * z).sum((2, 3), dtype=gate.dtype)
+            dsqueezed, *dexcite = _excite_backward(dgate, w1, w2, squeezed, hidden, gate)
             each_pixel = dsqueezed / (x.shape[2] * x.shape[3])
             dz = torch.addcmul(each_pixel[:, :, None, None], dshortcut, gate[:, :, None, None]).to(x.dtype)
-        dx, dweight, dbias = batch_norm_backward(dz, x, mean, invstd, weight, ctx.eps, ctx.group)
-        return dx, dshortcut, *dgate, dweight, dbias, *[None] * 6
+        dx, dweight, dbias = batch_norm_backward(dz, x, mean, invstd, weight, eps, group)
+        return dx, dshortcut, *dexcite, dweight, dbias
 
 
 class GatedConv(torch.autograd.Function):
@@ -134,9 +139,16 @@ class GatedConv(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple:
-        return _gated_conv_backward(dy, *ctx.saved_tensors)
+        return _GatedConvBackward.apply(dy, *ctx.saved_tensors)
+
+
+class _GatedConvBackward(FirstDerivative):
+    """The gradients of :class:`GatedConv`'s inputs."""
+
+    @staticmethod
+    def forward(dy, x, gate, kernel):
+        return _gated_conv_backward(dy, x, gate, kernel)
 
 
 class PointwiseTail(torch.autograd.Function):
@@ -157,14 +169,20 @@ class PointwiseTail(torch.autograd.Function):
         ctx.save_for_backward(x, gate, kernel, out, weight, mean, invstd)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, dout: Tensor, *_: Any) -> tuple:
-        x, gate, kernel, out, weight, mean, invstd = ctx.saved_tensors
-        dshortcut = torch.ops.aten.leaky_relu_backward(dout, out, ctx.slope, True)
+        return *_PointwiseTailBackward.apply(dout, *ctx.saved_tensors, ctx.eps, ctx.group, ctx.slope), *[None] * 6
+
+
+class _PointwiseTailBackward(FirstDerivative):
+    """The gradients of :class:`PointwiseTail`'s x, gate, kernel, shortcut, weight and bias."""
+
+    @staticmethod
+    def forward(dout, x, gate, kernel, out, weight, mean, invstd, eps, group, slope):
+        dshortcut = torch.ops.aten.leaky_relu_backward(dout, out, slope, True)
         convolved = _gated_conv(x, gate, kernel)
-        dconvolved, dweight, dbias = batch_norm_backward(dshortcut, convolved, mean, invstd, weight, ctx.eps, ctx.group)
+        dconvolved, dweight, dbias = batch_norm_backward(dshortcut, convolved, mean, invstd, weight, eps, group)
         dx, dgate, dkernel = _gated_conv_backward(dconvolved, x, gate, kernel)
-        return dx, dgate, dkernel, dshortcut, dweight, dbias, *[None] * 6
+        return dx, dgate, dkernel, dshortcut, dweight, dbias
 
 
 def _gated_conv(x: Tensor, gate: Tensor | None, kernel: Tensor) -> Tensor:
