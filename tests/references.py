@@ -1,0 +1,61 @@
+"""Renew the outputs that are committed with the notebooks and compared by `make test`: make references.
+
+A notebook is executed as it stands, so the values of its parameters cell are the smoke profile. Kept are the
+outputs that nbval compares; pictures, and the outputs of cells tagged ``nbval-ignore-output``, are dropped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parent.parent
+IGNORED = "nbval-ignore-output"
+
+
+def compared(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The output without pictures; its text stays, and nbval compares that."""
+    for kind in [kind for kind in output.get("data", {}) if kind.startswith("image/")]:
+        del output["data"][kind]
+    return output
+
+
+def renew(path: Path) -> None:
+    """Execute the notebook at ``path`` and write it back, in one step, with the outputs to compare."""
+    notebook = nbformat.read(path, as_version=4)
+    settings = {"kernel_name": "python3", "extra_arguments": ["--IPKernelApp.log_level=ERROR"]}
+    NotebookClient(notebook, resources={"metadata": {"path": str(path.parent)}}, **settings).execute()
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)  # times, which would change with every run
+        if cell.cell_type == "code":
+            ignored = IGNORED in cell.metadata.get("tags", [])
+            cell.outputs = [] if ignored else [compared(output) for output in cell.outputs]
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    nbformat.validate(notebook)
+    temporary = path.with_name(f".{path.name}.tmp")
+    nbformat.write(notebook, temporary)
+    os.replace(temporary, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all")
+    chosen = parser.parse_args().notebooks or sorted((ROOT / "notebooks").glob("*.ipynb"))
+    os.environ["OMP_NUM_THREADS"] = "1"  # as `make test` runs them
+    for path in chosen:
+        print(path.name, flush=True)
+        renew(path.resolve())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""What is committed as a notebook: executed, comparable, small. And nbval really compares."""
+
+import copy
+import re
+import subprocess
+from pathlib import Path
+
+import nbformat
+import pytest
+from run import nbval_command
+from test_reproduce import write_notebook
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LIMIT = 300_000  # bytes: a page of prose, code and printed tables takes a tenth of it
+IGNORED = "nbval-ignore-output"
+MACHINE_PATH = re.compile(r"(?<![\w.:/])(/(home|root|Users|tmp|work|mnt|content)/|[A-Z]:\\\\)\w")
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def faults(notebook: nbformat.NotebookNode) -> list[str]:
+    """What is wrong with a notebook as it is committed, a sentence each."""
+    cells = code_cells(notebook)
+    outputs = [(cell, output) for cell in cells for output in cell.outputs]
+    text = nbformat.writes(notebook)
+    found = {
+        "the first code cell must be tagged parameters": not cells or "parameters" not in tags(cells[0]),
+        "only one cell may be tagged parameters": sum("parameters" in tags(cell) for cell in cells) > 1,
+        "kernelspec must be python3": notebook.metadata.get("kernelspec", {}).get("name") != "python3",
+        "cells must have been executed in order, once": [cell.execution_count for cell in cells]
+        != [*range(1, len(cells) + 1)],
+        "no output may be a warning": any(output.get("name") == "stderr" for _, output in outputs),
+        "no output may be an error": any(output.output_type == "error" for _, output in outputs),
+        "an output that is not compared must not be stored": any(IGNORED in tags(cell) for cell, _ in outputs),
+        "at least one output must be compared": not outputs,
+        "ignore outputs by tag, and skip nothing": bool(re.search(r"NBVAL_(IGNORE_OUTPUT|SKIP)|nbval-skip", text)),
+        "pictures must not be stored": any(k.startswith("image/") for _, o in outputs for k in o.get("data", {})),
+        "no path of a machine": bool(MACHINE_PATH.search(text)),
+        f"at most {LIMIT} bytes": len(text.encode()) > LIMIT,
+    }
+    marked = [cell for cell in cells if "NBVAL_CHECK_OUTPUT" in cell.source]
+    found["a cell marked for comparison must have outputs"] = any(not cell.outputs for cell in marked)
+    return [fault for fault, present in found.items() if present]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_committed_notebook(path):
+    assert faults(nbformat.read(path, as_version=4)) == []
+
+
+@pytest.fixture
+def sound(tmp_path):
+    """A small notebook with nothing wrong, and its path."""
+    path = tmp_path / "sound.ipynb"
+    write_notebook(path, "# NBVAL_CHECK_OUTPUT\nprint(6 * 7)", "import random\nrandom.random()")
+    notebook = nbformat.read(path, as_version=4)
+    for number, cell in enumerate(code_cells(notebook), start=1):
+        cell.execution_count = number
+    checked, ignored = code_cells(notebook)[1:]
+    checked.outputs = [nbformat.v4.new_output("stream", text="42\n")]
+    ignored.metadata.tags = [IGNORED]
+    nbformat.write(notebook, path)
+    return path, notebook
+
+
+def store(cell, **data):
+    cell.outputs = [nbformat.v4.new_output("display_data", data=data)]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fault"),
+    [
+        (lambda cells: cells[0].metadata.update(tags=[]), "the first code cell must be tagged parameters"),
+        (lambda cells: cells[1].metadata.update(tags=["parameters"]), "only one cell may be tagged"),
+        (lambda cells: cells[1].update(execution_count=None), "executed in order"),
+        (lambda cells: cells[1].update(execution_count=7), "executed in order"),
+        (lambda cells: cells[1].update(outputs=[]), "at least one output must be compared"),
+        (lambda cells: cells[1].update(outputs=[]), "marked for comparison must have outputs"),
+        (lambda cells: store(cells[1], **{"image/png": "aGk="}), "pictures must not be stored"),
+        (lambda cells: store(cells[1], **{"text/plain": "/home/me/x"}), "no path of a machine"),
+        (lambda cells: store(cells[1], **{"text/plain": "x" * LIMIT}), "at most"),
+        (lambda cells: store(cells[2], **{"text/plain": "0.5"}), "not compared must not be stored"),
+        (lambda cells: cells[1].update(source="# NBVAL_SKIP\n1"), "skip nothing"),
+        (lambda cells: cells[1].outputs[0].update(name="stderr"), "no output may be a warning"),
+        (
+            lambda cells: cells[1].update(outputs=[nbformat.v4.new_output("error", ename="E", evalue="")]),
+            "no output may be an error",
+        ),
+    ],
+)
+def test_a_fault_is_found(sound, spoil, fault):
+    _, notebook = sound
+    assert faults(notebook) == []
+    spoilt = copy.deepcopy(notebook)
+    spoil(code_cells(spoilt))
+    assert any(fault in found for found in faults(spoilt))
+
+
+def nbval(path: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(nbval_command(path), cwd=ROOT, capture_output=True, text=True)
+
+
+def test_nbval_compares(sound):
+    """The same command as `make test`'s passes on the stored output and fails on an altered one."""
+    path, notebook = sound
+    result = nbval(path)
+    assert result.returncode == 0, result.stdout
+    code_cells(notebook)[1].outputs[0].text = "43\n"
+    nbformat.write(notebook, path)
+    result = nbval(path)
+    assert result.returncode == 1 and "1 failed" in result.stdout
+
+
+@pytest.mark.skipif(not NOTEBOOKS, reason="no notebook is committed yet")
+def test_nbval_compares_the_first_chapter():
+    """Alter one stored output of the first chapter: the comparison fails in that cell and in no other."""
+    notebook = nbformat.read(NOTEBOOKS[0], as_version=4)
+    streams = [output for cell in code_cells(notebook) for output in cell.outputs if "text" in output]
+    streams[-1].text += "and a line that no run prints\n"
+    altered = NOTEBOOKS[0].with_name(".altered.ipynb")  # in the notebooks' folder, as it runs there
+    try:
+        nbformat.write(notebook, altered)
+        result = nbval(altered)
+    finally:
+        altered.unlink(missing_ok=True)
+    assert result.returncode == 1 and "1 failed" in result.stdout

@@ -1,0 +1,96 @@
+"""The project's files agree with each other: versions, pins, addresses, the README, what an import brings."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from readme import README, rendered
+
+import tresnet_lite
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def text_files() -> list[Path]:
+    """The files that are, or would be, committed."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    try:
+        names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout, so what is committed is not known")
+    paths = [ROOT / name for name in names if name]
+    return [path for path in paths if path.is_file() and b"\0" not in path.read_bytes()]
+
+
+def test_importing_is_light():
+    """torch may import NumPy by itself, so a bare `import torch` is what the package is compared with."""
+    heavy = ["timm", "torchvision", "pandas", "matplotlib", "yaml", "IPython", "papermill", "nbformat"]
+    program = "import sys, tresnet_lite; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not set(heavy) & set(result.stdout.split())
+
+
+def test_one_version():
+    version = tresnet_lite.__version__
+    assert f'\nversion = "{version}"\n' in read("pyproject.toml")
+    assert yaml.safe_load(read("CITATION.cff"))["version"] == version
+
+
+def test_one_torch_pin():
+    pin = re.search(r"^torch==(\S+)$", read("constraints.txt"), re.MULTILINE)[1]
+    vision = re.search(r"^torchvision==(\S+)$", read("constraints.txt"), re.MULTILINE)[1]
+    assert f'"torch=={pin}", "torchvision=={vision}"' in read("pyproject.toml")
+    assert f"torch=={pin}+cpu\ntorchvision=={vision}+cpu\n" in read("binder/requirements.txt")
+    conda = yaml.safe_load(read("environment.yml"))["dependencies"]
+    assert f"pytorch={pin.rpartition('.')[0]}" in conda and f"torchvision={vision.rpartition('.')[0]}" in conda
+
+
+def test_constraints_name_no_index():
+    assert not re.search(r"://|--(extra-)?index|--find-links|@ ", read("constraints.txt"))
+
+
+def test_the_repository_address_is_that_of_the_configuration():
+    """Move the repository by changing _config.yml; this test then lists what else names the old address."""
+    address = yaml.safe_load(read("_config.yml"))["repository"]["url"]
+    owner_and_name = "/".join(address.split("/")[-2:])
+    name = address.split("/")[-1]
+    for path in text_files():
+        text = path.read_text(encoding="utf-8")
+        if path != Path(__file__):
+            assert text.count(name) == text.count(owner_and_name), path
+
+
+def test_no_path_of_a_machine():
+    pattern = re.compile(r"(?<![\w.:/~$}])/(home|root|Users|work|mnt)/\w")
+    shipped = [path for path in text_files() if path.parent != ROOT / "tests"]  # tests plant such paths
+    assert [path for path in shipped if pattern.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_make_lists_its_commands():
+    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for command in ("setup", "reproduce", "test", "book", "serve", "clean", "lint"):
+        assert re.search(rf"^  make {command} +\w", listed, re.MULTILINE), command
+
+
+def test_discrepancies_name_tests_that_exist():
+    named = re.findall(r"`(test_\w+\.py)(?:::(test_\w+))?`", read("book/discrepancies.md"))
+    assert named
+    for file, function in named:
+        assert f"def {function}" in read(f"tests/{file}"), (file, function)
+
+
+def test_the_readme_is_current():
+    text = README.read_text(encoding="utf-8")
+    assert text == rendered(text), "run: make readme"
+
+
+def test_a_readme_without_markers_is_refused():
+    with pytest.raises(ValueError, match="needs the markers"):
+        rendered("# A README\n")

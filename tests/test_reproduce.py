@@ -1,0 +1,178 @@
+"""`make reproduce`: what is executed again, what survives a failure, and what the book shows."""
+
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+
+from tresnet_lite import freshness, reproduce
+from tresnet_lite.reproduce import Project
+
+ROOT = Path(__file__).resolve().parent.parent
+PARAMETERS = 'profile = "none"'
+
+
+def write_notebook(path: Path, *sources: str, title: str = "A chapter") -> None:
+    """A notebook with a title, a parameters cell and the given code cells."""
+    v4 = nbformat.v4
+    cells = [v4.new_markdown_cell(f"# {title}", id="title")]
+    cells += [v4.new_code_cell(PARAMETERS, id="parameters", metadata={"tags": ["parameters"]})]
+    cells += [v4.new_code_cell(source, id=f"code-{number}") for number, source in enumerate(sources)]
+    spec = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    nbformat.write(v4.new_notebook(cells=cells, metadata=spec), path)
+
+
+def cell_outputs(path: Path) -> str:
+    """All that the notebook's cells printed."""
+    notebook = nbformat.read(path, as_version=4)
+    return "".join(o.get("text", "") for c in notebook.cells for o in c.get("outputs", []))
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A checkout in small: a package, data, and one notebook."""
+    for name in ("tresnet_lite", "data", "notebooks", "book"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "tresnet_lite" / "part.py").write_text("a = 1\n")
+    (tmp_path / "data" / "table.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "book" / "page.md").write_text("# Page\n")
+    write_notebook(tmp_path / "notebooks" / "01_one.ipynb", "print(profile)")
+    return Project(tmp_path)
+
+
+def key(project, profile="smoke"):
+    return reproduce.notebook_key(project, project.notebooks()[0], profile)
+
+
+def edit_cell(project):
+    write_notebook(project.notebooks()[0], "print(profile, 1)")
+
+
+def tag_cell(project):
+    notebook = nbformat.read(project.notebooks()[0], as_version=4)
+    notebook.cells[-1].metadata.tags = ["nbval-ignore-output"]
+    nbformat.write(notebook, project.notebooks()[0])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        edit_cell,
+        tag_cell,
+        lambda p: (p.root / "tresnet_lite" / "part.py").write_text("a = 2\n"),
+        lambda p: (p.root / "tresnet_lite" / "new.py").write_text(""),
+        lambda p: (p.root / "tresnet_lite" / "part.py").rename(p.root / "tresnet_lite" / "moved.py"),
+        lambda p: (p.root / "data" / "table.csv").write_text("a,b\n1,3\n"),
+        lambda p: (p.root / "notebooks" / "photograph.jpg").write_bytes(b"\xff"),
+    ],
+    ids=["cell", "tag", "source", "new source", "renamed source", "data", "picture"],
+)
+def test_a_change_makes_a_notebook_stale(project, change):
+    before = key(project)
+    change(project)
+    assert key(project) != before
+
+
+def test_profile_and_torch_make_a_notebook_stale(project, monkeypatch):
+    before = key(project)
+    assert key(project, "cpu") != before
+    monkeypatch.setattr(torch, "__version__", "0.0.0")
+    assert key(project) != before
+
+
+def test_outputs_prose_and_caches_leave_a_notebook_fresh(project):
+    before = key(project)
+    notebook = nbformat.read(project.notebooks()[0], as_version=4)
+    notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", text="smoke\n")]
+    nbformat.write(notebook, project.notebooks()[0])
+    (project.root / "book" / "page.md").write_text("# Another page\n")
+    (project.root / "tresnet_lite" / "__pycache__").mkdir()
+    (project.root / "tresnet_lite" / "__pycache__" / "part.pyc").write_bytes(b"0")
+    write_notebook(project.root / "notebooks" / "02_two.ipynb", "print(2)")
+    assert key(project) == before
+
+
+def test_a_failing_notebook_does_not_stop_the_rest(project, capsys):
+    folder = project.root / "notebooks"
+    write_notebook(folder / "02_fails.ipynb", "print('so far')", "answer = 1\nanswer / 0", "print('never')")
+    write_notebook(folder / "03_dies.ipynb", "import os\nos._exit(1)")
+    write_notebook(folder / "04_last.ipynb", "import os\nprint(os.path.basename(os.getcwd()))")
+    failures = reproduce.execute_all(project, "smoke")
+
+    assert [failure.notebook for failure in failures] == ["02_fails.ipynb", "03_dies.ipynb"]
+    assert str(failures[0]) == "02_fails.ipynb: cell [4], `answer = 1`: ZeroDivisionError: division by zero"
+    assert "died" in failures[1].error.lower()
+    assert cell_outputs(project.build / "executed/smoke/01_one.ipynb") == "smoke\n"
+    assert cell_outputs(project.build / "executed/smoke/02_fails.ipynb") == "so far\n"
+    assert cell_outputs(project.build / "executed/smoke/04_last.ipynb") == "notebooks\n"
+    assert not list(project.build.rglob(".partial-*"))
+    assert "4 to execute" in capsys.readouterr().out
+
+    # The two that passed rest; mending one of the others executes that one and the one that still fails.
+    write_notebook(folder / "02_fails.ipynb", "print('mended')")
+    stale = [notebook.name for notebook, _ in reproduce.stale_notebooks(project, "smoke")]
+    assert stale == ["02_fails.ipynb", "03_dies.ipynb"]
+
+
+def test_an_output_cut_off_in_writing_is_not_fresh(project):
+    output = project.executed(project.notebooks()[0], "smoke")
+    output.parent.mkdir(parents=True)
+    output.write_text("{}")
+    freshness.write_json(output.with_suffix(".json"), {"key": key(project)})
+    assert not list(reproduce.stale_notebooks(project, "smoke"))
+    output.with_suffix(".json").write_text('{"key": "')
+    assert list(reproduce.stale_notebooks(project, "smoke"))
+
+
+def test_the_profile_follows_the_device(monkeypatch):
+    assert reproduce.choose_profile("smoke") == ("smoke", "asked for")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert reproduce.choose_profile() == ("cpu", "no CUDA device is visible")
+
+
+def test_a_gpu_that_this_torch_cannot_use_is_told(monkeypatch):
+    def no_kernel(*args, **kwargs):
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nmore")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla V100")
+    monkeypatch.setattr(torch, "ones", no_kernel)
+    profile, reason = reproduce.choose_profile()
+    assert profile == "cpu"
+    assert "cannot use Tesla V100: CUDA error: no kernel image" in reason and "more" not in reason
+
+
+def test_a_folder_that_is_no_checkout_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        reproduce.main(["--root", str(tmp_path)])
+    assert "holds no _toc.yml" in capsys.readouterr().err
+
+
+def test_the_book(project, capsys):
+    """Built from the real configuration and pages: once, again only after a change, and never with a warning."""
+    shutil.rmtree(project.root / "book")
+    shutil.copytree(ROOT / "book", project.root / "book")
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(ROOT / name, project.root / name)
+    output = project.executed(project.notebooks()[0], "smoke")
+    assert reproduce.execute(project.notebooks()[0], output, "smoke") is None
+
+    def build() -> int:
+        return reproduce.main(["--root", str(project.root), "--book-only", "--profile", "smoke"])
+
+    assert build() == 0, (project.build / "book.log").read_text()
+    assert f"book: {project.index.as_uri()}" in capsys.readouterr().out
+    chapter = (project.index.parent / "notebooks" / "01_one.html").read_text()
+    assert "<span></span>smoke\n" in chapter  # the executed copy
+    assert "tag_injected-parameters tag_remove-input" in chapter and "# Parameters" not in chapter
+    assert "/blob/main/notebooks/01_one.ipynb" in chapter  # Colab opens the source
+
+    built = project.index.stat().st_mtime_ns
+    assert build() == 0
+    assert project.index.stat().st_mtime_ns == built and "book: unchanged" in capsys.readouterr().out
+
+    (project.root / "book" / "intro.md").write_text("# Intro\n\nSee [a page](nowhere.md).\n")
+    assert build() == 1
+    assert "nowhere.md" in capsys.readouterr().err

@@ -1,0 +1,271 @@
+"""Execute the notebooks that changed and build the book: ``python -m tresnet_lite.reproduce``.
+
+Everything it makes lies under ``build/``:
+
+    build/executed/<profile>/   the executed notebooks, each beside a .json that tells what it was made from
+    build/records/              the records that the notebooks measured, one file a profile
+    build/stage/                the book's sources as Jupyter Book reads them
+    build/_build/html/          the book
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tresnet_lite.freshness import content_digest, copy_if_changed, read_json, source_files, write_json
+from tresnet_lite.profiles import PROFILES
+from tresnet_lite.report import RECORDS
+
+
+@dataclass(frozen=True)
+class Project:
+    """Where things lie in a checkout."""
+
+    root: Path
+
+    @property
+    def build(self) -> Path:
+        return self.root / "build"
+
+    @property
+    def stage(self) -> Path:
+        return self.build / "stage"
+
+    @property
+    def index(self) -> Path:
+        return self.build / "_build" / "html" / "index.html"
+
+    def notebooks(self) -> list[Path]:
+        return sorted((self.root / "notebooks").glob("*.ipynb"))
+
+    def executed(self, notebook: Path, profile: str) -> Path:
+        return self.build / "executed" / profile / notebook.name
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One notebook that stopped: where, and with what."""
+
+    notebook: str
+    where: str
+    error: str
+
+    def __str__(self) -> str:
+        return f"{self.notebook}: {self.where}: {self.error}"
+
+
+def choose_profile(requested: str | None = None) -> tuple[str, str]:
+    """Return the profile and the reason for it. A GPU counts only when this torch can compute on it."""
+    if requested is not None:
+        return requested, "asked for"
+    if not torch.cuda.is_available():
+        return "cpu", "no CUDA device is visible"
+    name = torch.cuda.get_device_name()
+    try:
+        torch.ones(1, device="cuda").add_(1).item()
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        return "cpu", f"torch {torch.__version__} cannot use {name}: {reason}"
+    return "gpu", name
+
+
+def conditions(profile: str) -> tuple[str, ...]:
+    """What, beside files, a notebook's outputs depend on."""
+    device = torch.cuda.get_device_name() if profile == "gpu" and torch.cuda.is_available() else "cpu"
+    return (profile, device, torch.__version__, platform.python_version())
+
+
+def notebook_key(project: Project, notebook: Path, profile: str) -> str:
+    """Digest of all that decides the notebook's outputs: its cells, the package, the data, the conditions.
+
+    Stored outputs do not count, so renewing them does not execute the notebook again.
+    """
+    import nbformat
+
+    cells = nbformat.read(notebook, as_version=4).cells
+    text = repr([(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in cells])
+    files = source_files(project.root, "tresnet_lite", "data", "notebooks")
+    shared = [path for path in files if path.suffix != ".ipynb"]
+    return content_digest(project.root, shared, notebook.name, text, *conditions(profile))
+
+
+def execute(notebook: Path, output: Path, profile: str, *, bar: bool = False) -> Failure | None:
+    """Execute ``notebook`` with papermill into ``output``, which appears in one step, failed or not."""
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".partial-{output.name}")
+    partial.unlink(missing_ok=True)
+    failure = None
+    try:
+        papermill.execute_notebook(
+            str(notebook),
+            str(partial),
+            parameters={"profile": profile},
+            kernel_name="python3",
+            cwd=str(notebook.parent),
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # TCP between two processes here is no news
+            progress_bar={"leave": False, "position": 1, "desc": notebook.stem} if bar else False,
+        )
+    except PapermillExecutionError as error:
+        first_line = error.source.strip().partition("\n")[0]
+        cell = f"cell [{error.exec_count}], `{first_line}`"
+        failure = Failure(notebook.name, cell, f"{error.ename}: {error.evalue}")
+    except Exception as error:  # a kernel that dies or never starts: the other notebooks still run
+        failure = Failure(notebook.name, "outside its cells", f"{type(error).__name__}: {error}")
+    if partial.exists():
+        os.replace(partial, output)
+    return failure
+
+
+def stale_notebooks(project: Project, profile: str) -> Iterator[tuple[Path, str]]:
+    """Yield, with its key, each notebook whose executed copy is missing, failed or out of date."""
+    for notebook in project.notebooks():
+        output = project.executed(notebook, profile)
+        key = notebook_key(project, notebook, profile)
+        if not output.exists() or read_json(output.with_suffix(".json")).get("key") != key:
+            yield notebook, key
+
+
+def execute_all(project: Project, profile: str) -> list[Failure]:
+    """Execute what changed, in order; a bar with the time left in a terminal, lines in a log."""
+    from tqdm import tqdm
+
+    stale = list(stale_notebooks(project, profile))
+    print(f"{len(project.notebooks()) - len(stale)} notebooks unchanged, {len(stale)} to execute", flush=True)
+    records = project.build / "records" / f"{profile}.jsonl"
+    records.parent.mkdir(parents=True, exist_ok=True)
+    os.environ[RECORDS] = str(records)
+
+    terminal = sys.stdout.isatty()
+    failures = []
+    settings = {"desc": "notebooks", "unit": "notebook", "disable": not terminal, "file": sys.stdout}
+    with tqdm(total=len(stale), **settings) as bar:
+        for notebook, key in stale:
+            output, start = project.executed(notebook, profile), time.monotonic()
+            output.with_suffix(".json").unlink(missing_ok=True)  # only a success is ever called fresh
+            failure = execute(notebook, output, profile, bar=terminal)
+            seconds = time.monotonic() - start
+            if failure is None:
+                write_json(output.with_suffix(".json"), {"key": key, "seconds": round(seconds, 1)})
+            else:
+                failures.append(failure)
+            verdict = f"FAILED in {failure}" if failure else "done"
+            bar.update()
+            tqdm.write(f"  {notebook.stem}: {seconds:.0f} s, {verdict}", file=sys.stdout)
+            sys.stdout.flush()
+    return failures
+
+
+def stage_notebook(source: Path, target: Path) -> None:
+    """Copy an executed notebook for the book, hiding what papermill added for its own use."""
+    import nbformat
+    from papermill.execute import remove_error_markers
+
+    notebook = remove_error_markers(nbformat.read(source, as_version=4))
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if "injected-parameters" in tags:
+            cell.metadata.tags = [*tags, "remove-input"]
+    temporary = target.with_name(f".{target.name}.tmp")
+    nbformat.write(notebook, temporary)
+    copy_if_changed(temporary, target)
+    temporary.unlink()
+
+
+def stage(project: Project, profile: str) -> None:
+    """Lay out the book's sources; a notebook that was never executed is shown as it is committed."""
+    files = [project.root / "_config.yml", project.root / "_toc.yml", *source_files(project.root, "book")]
+    staged = {path.relative_to(project.root): path for path in files}
+    for notebook in project.notebooks():
+        executed = project.executed(notebook, profile)
+        staged[notebook.relative_to(project.root)] = executed if executed.exists() else notebook
+
+    (project.stage / "notebooks").mkdir(parents=True, exist_ok=True)
+    for relative, source in staged.items():
+        place = stage_notebook if relative.suffix == ".ipynb" else copy_if_changed
+        place(source, project.stage / relative)
+    for path in source_files(project.stage, "."):
+        if path.relative_to(project.stage) not in staged:
+            path.unlink()
+
+
+def build_book(project: Project) -> bool:
+    """Build the staged book, warnings being errors, unless nothing changed. True when it stands."""
+    version = importlib.metadata.version("jupyter-book")
+    stamp = project.build / "book.json"
+    key = content_digest(project.stage, source_files(project.stage, "."), version)
+    if project.index.exists() and read_json(stamp).get("key") == key:
+        print("book: unchanged")
+        return True
+
+    print("book: building", flush=True)
+    stamp.unlink(missing_ok=True)
+    # A whole build: Sphinx would keep the old side bar on unchanged pages, and the pages that are gone.
+    shutil.rmtree(project.build / "_build", ignore_errors=True)
+    jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    options = ["--path-output", str(project.build), "-W", "-n", "--keep-going"]
+    command = [*jupyter_book, "build", str(project.stage), *options]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    (project.build / "book.log").write_text(result.stdout, encoding="utf-8")
+    if result.returncode == 0 and project.index.exists():
+        write_json(stamp, {"key": key})
+        return True
+    told = [line for line in result.stdout.splitlines() if re.search(r"WARNING|ERROR|CRITICAL", line)]
+    print("\n".join(told or result.stdout.splitlines()[-20:]), file=sys.stderr)
+    print("book: FAILED, see build/book.log", file=sys.stderr)
+    return False
+
+
+def print_claims() -> None:
+    """The verdict on each of the paper's claims, from the records that there are now."""
+    command = [sys.executable, "-m", "tresnet_lite.report", "claims"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode == 0:
+        print(f"claims:\n{result.stdout.rstrip()}")
+    else:
+        reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
+        print(f"claims: not judged ({reason})", file=sys.stderr)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--profile", choices=PROFILES, help="default: chosen from the device")
+    parser.add_argument("--book-only", action="store_true", help="build from what is there, execute nothing")
+    parser.add_argument("--root", type=Path, default=Path.cwd(), help="the checkout; default: this folder")
+    options = parser.parse_args(arguments)
+
+    project = Project(options.root.resolve())
+    if not (project.root / "_toc.yml").exists():
+        parser.error(f"{project.root} holds no _toc.yml: run this in the checkout, or name it with --root")
+    profile, reason = choose_profile(options.profile)
+    print(f"profile: {profile} ({reason})")
+
+    failures = [] if options.book_only else execute_all(project, profile)
+    stage(project, profile)
+    built = build_book(project)
+    if not options.book_only:
+        print_claims()
+    for failure in failures:
+        print(f"FAILED {failure}", file=sys.stderr)
+    if project.index.exists():
+        print(f"book: {project.index.as_uri()}")
+    return 0 if built and not failures else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
