@@ -132,6 +132,11 @@ def execute(notebook: Path, output: Path, profile: str, *, bar: bool = False) ->
     return failure
 
 
+def records_file(project: Project, profile: str) -> Path:
+    """Where this machine's records of a profile go."""
+    return project.build / "records" / f"{profile}.jsonl"
+
+
 def stale_notebooks(project: Project, profile: str) -> Iterator[tuple[Path, str]]:
     """Yield, with its key, each notebook whose executed copy is missing, failed or out of date."""
     for notebook in project.notebooks():
@@ -147,7 +152,7 @@ def execute_all(project: Project, profile: str) -> list[Failure]:
 
     stale = list(stale_notebooks(project, profile))
     print(f"{len(project.notebooks()) - len(stale)} notebooks unchanged, {len(stale)} to execute", flush=True)
-    records = project.build / "records" / f"{profile}.jsonl"
+    records = records_file(project, profile)
     records.parent.mkdir(parents=True, exist_ok=True)
     os.environ[RECORDS] = str(records)
 
@@ -199,9 +204,24 @@ def stage(project: Project, profile: str) -> None:
     for relative, source in staged.items():
         place = stage_notebook if relative.suffix == ".ipynb" else copy_if_changed
         place(source, project.stage / relative)
+    rendered = _render_pages(project, profile)
     for path in source_files(project.stage, "."):
-        if path.relative_to(project.stage) not in staged:
+        if path.relative_to(project.stage) not in staged.keys() | rendered:
             path.unlink()
+
+
+def _render_pages(project: Project, profile: str) -> set[Path]:
+    """Write the pages that are made from records into the stage, those of this profile's run included."""
+    from tresnet_lite.pages import PAGES
+
+    os.environ[RECORDS] = str(records_file(project, profile))
+    for name, render in PAGES.items():
+        page = project.stage / name
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.with_name("page.tmp").write_text(render(), encoding="utf-8")
+        copy_if_changed(page.with_name("page.tmp"), page)
+        page.with_name("page.tmp").unlink()
+    return set(map(Path, PAGES))
 
 
 def build_book(project: Project) -> bool:
