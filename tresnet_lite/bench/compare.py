@@ -23,6 +23,7 @@ def compare(
     case: str,
     phase: str,
     loss: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    inputs: torch.Tensor | None = None,
 ) -> list[Record]:
     """Images a second of each model, interleaved in random order (see `measure_many`), eager, channels first.
 
@@ -31,6 +32,7 @@ def compare(
         suite, case: what the records are filed under.
         phase: "inference" or "training" (forward, loss, backward, SGD step).
         loss: in training, output → scalar; the default suits classifiers.
+        inputs: in place of random images, `profile.batch` of whatever the models take, on the profile's device.
 
     Raises:
         ValueError: an unknown phase.
@@ -38,11 +40,14 @@ def compare(
     """
     if phase not in ("inference", "training"):
         raise ValueError(f"phase {phase!r}: give 'inference' or 'training'")
-    images = synthetic_images(profile.batch, profile.image_size, device=profile.device)
+    images = inputs
+    if images is None:
+        images = synthetic_images(profile.batch, profile.image_size, device=profile.device)
     make_step = inference_step if phase == "inference" else training_step
     options = {"dtype": profile.dtype} | ({"loss": loss} if loss is not None and phase == "training" else {})
+    steps = {name: make_step(model.to(profile.device), images, **options) for name, model in models.items()}
     timings = measure_many(
-        {name: make_step(model.to(profile.device), images, **options) for name, model in models.items()},
+        steps,
         device=profile.device,
         min_block=profile.min_block,
         min_repeats=profile.repeats,

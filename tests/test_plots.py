@@ -1,0 +1,141 @@
+"""Figures: well-formed, described, legible on light, dark and small pages, and drawn from what they show."""
+
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from tresnet_lite import create_model, plots, stems
+from tresnet_lite.bench import count_macs
+from tresnet_lite.layers import SpaceToDepth
+
+
+def speeds(paper: float) -> pd.DataFrame:
+    row = {"phase": "inference", "ratio_q1": 0.9, "ratio_q3": 1.1, "ratio": 1.0, "paper_ratio": paper}
+    return pd.DataFrame([row | {"name": "A"}, row | {"name": "B", "ratio": 1.2, "ratio_q3": 1.3, "phase": "training"}])
+
+
+def draw_all() -> dict:
+    image = torch.arange(64.0).reshape(8, 8)
+    with torch.device("meta"):
+        network, all_stems = create_model("tresnet_m"), stems.stems()
+    return {
+        "chains": plots.chains({"one": all_stems["conv7x7"], "two": all_stems["space_to_depth"]}, (3, 64, 64)),
+        "permutation": plots.permutation(image, SpaceToDepth(4)(image[None, None])[0]),
+        "pictures": plots.pictures(
+            [("colour", torch.rand(4, 4, 3)), ("map", torch.randn(4, 4)), ("map", torch.randn(4, 4))],
+            columns=2,
+            description="three pictures",
+        ),
+        "ratios": plots.ratios(speeds(1.04), base="A"),
+        "network_map": plots.network_map(network, {"stem", "stage 3"}),
+    }
+
+
+@pytest.fixture(scope="module")
+def drawings():
+    return draw_all()
+
+
+KINDS = ("chains", "permutation", "pictures", "ratios", "network_map")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_well_formed_described_and_shrinks_with_the_page(drawings, kind):
+    drawing = drawings[kind]
+    root = ElementTree.fromstring(drawing.html)
+    assert root.tag.endswith("svg") and root.get("role") == "img"
+    assert root.get("aria-label") == drawing.text == repr(drawing) and drawing.text
+    assert root.get("width") is None and "min(100%" in root.get("style") and root.get("viewBox")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_letters_and_lines_take_the_colour_of_the_page(drawings, kind):
+    svg = drawings[kind].html
+    assert "currentColor" in svg
+    assert not re.search(r"#000000|#ffffff|#010203|<style", svg)  # black, white, our stand-in; rules for the whole page
+    unfilled = [text for text in ElementTree.fromstring(svg).iter() if text.tag.endswith("}text")]
+    assert all("fill:" in text.get("style") for text in unfilled)  # without it, letters would be black
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_letters_are_9_points_in_a_column_of_360_pixels(drawings, kind):
+    svg = drawings[kind].html
+    width = float(re.search(r'viewBox="0 0 (\S+)', svg)[1])
+    sizes = [float(size) for size in re.findall(r"font(?:-size)?: (?:bold )?([\d.]+)px", svg)]
+    points = 72 / 96  # a pixel
+    assert sizes and min(sizes) * 360 / width * points >= 9 - 1e-9
+
+
+def test_ids_do_not_clash_on_a_page(drawings):
+    """Two figures may share an id only where it names the same thing: ids are digests of what they hold."""
+    parts = {}
+    for drawing in drawings.values():
+        for element in ElementTree.fromstring(drawing.html).iter():
+            if "id" in element.attrib:
+                assert parts.setdefault(element.get("id"), ElementTree.tostring(element)) == ElementTree.tostring(
+                    element
+                )
+    assert parts
+
+
+def test_a_drawing_is_the_same_each_time(drawings):
+    again = draw_all()
+    assert all(drawings[kind].html == again[kind].html for kind in KINDS if kind != "pictures")  # those hold noise
+
+
+def luminance(colour: str) -> float:
+    """WCAG 2's relative luminance of "#rrggbb"."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("page", ["#ffffff", "#121212"])
+@pytest.mark.parametrize("mark", [plots.BLUE, plots.VERMILLION, plots.GREEN])
+def test_marks_stand_out_on_light_and_dark_pages(mark, page):
+    low, high = sorted((luminance(mark), luminance(page)))
+    assert (high + 0.05) / (low + 0.05) >= 3  # WCAG 2.1, 1.4.11, for graphics
+
+
+def test_pictures_are_all_there(drawings):
+    root = ElementTree.fromstring(drawings["pictures"].html)
+    assert sum(element.tag.endswith("}image") for element in root.iter()) == 3
+
+
+def test_the_paper_is_in_the_legend_only_where_it_prints_a_number(drawings):
+    assert ">paper<" in drawings["ratios"].html and "(paper 1.04)" in drawings["ratios"].text
+    without = plots.ratios(speeds(math.nan), base="A")
+    assert ">paper<" not in without.html and "paper" not in without.text
+
+
+def test_layers_are_read_off_the_model_and_leave_it_as_it_was():
+    model = nn.Sequential(nn.Conv2d(3, 8, 5, stride=2, padding=2), nn.ReLU(), nn.Sequential(nn.MaxPool2d(2))).train()
+    assert plots.layers(model, (3, 32, 32)) == [("conv 5×5 /2", "8×16×16"), ("pool 2×2 /2", "8×8×8")]
+    assert model.training and not any(m._forward_hooks for m in model.modules())
+
+
+def test_the_map_marks_the_parts_that_were_named(drawings):
+    assert drawings["network_map"].text.count("(marked)") == 2
+    assert drawings["network_map"].html.count(f"stroke: {plots.VERMILLION.lower()}") == 2
+
+
+def test_the_map_adds_up_to_the_network():
+    with torch.device("meta"):
+        network = create_model("tresnet_m")
+    parts = plots.network_parts(network, 224)
+    blocks = {name: what for name, what, _ in parts if name.startswith("stage")}
+    assert blocks["stage 3"] == "11 × Bottleneck + SE" and blocks["stage 4"] == "3 × Bottleneck"
+    macs = sum(float(re.search(r"([\d.]+) G MACs", sizes)[1]) for _, _, sizes in parts)
+    assert macs == pytest.approx(count_macs(network) / 1e9, abs=0.005 * len(parts))  # each is rounded to 0.01
+
+
+def test_a_part_that_is_not_there_is_refused():
+    with torch.device("meta"):
+        network = create_model("tresnet_m")
+    with pytest.raises(ValueError, match="no part stage 5: there are stem, stage 1"):
+        plots.network_map(network, {"stage 5"})
