@@ -9,7 +9,7 @@ import torch
 
 import tresnet_lite
 from tresnet_lite.bench import collect
-from tresnet_lite.bench.provenance import NO_COMMIT, git_state, read_smi
+from tresnet_lite.bench.provenance import NO_COMMIT, git_state, read_smi, read_throttle, without_folders
 
 
 def git(folder, *arguments: str) -> str:
@@ -73,6 +73,35 @@ def test_what_the_device_does_not_tell_is_none():
         "memory_clock": None,
         "temperature": 41.0,
     }
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("0x0000000000000000\n", ""),
+        ("0x0000000000000001", ""),  # idle: nothing that is measured is held back
+        ("0x0000000000000004", "power cap"),
+        ("0x0000000000000064", "power cap, heat (software), heat (hardware)"),
+        ("[N/A]", None),
+        ("", None),
+    ],
+)
+def test_what_holds_the_clocks_down_is_told_in_words(answer, words):
+    assert read_throttle(answer) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("run table1 --out /home/someone/r.jsonl", "run table1 --out r.jsonl"),
+        ("run --out=/home/someone/r.jsonl", "run --out=r.jsonl"),
+        ("cannot import 'x' from 'y' (/opt/python/lib/y.py)", "cannot import 'x' from 'y' (y.py)"),
+        ("build/records/cpu.jsonl at 3 img/s", "build/records/cpu.jsonl at 3 img/s"),
+        ("see https://pytorch.org/docs/stable", "see https://pytorch.org/docs/stable"),
+    ],
+)
+def test_folders_of_a_machine_are_left_out(text, rest):
+    assert without_folders(text) == rest
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from tresnet_lite.bench import Conditions, Provenance, Record, RecordError, Spread, append, latest, load, pair, repair
 from tresnet_lite.bench.provenance import NO_COMMIT
-from tresnet_lite.bench.records import _digest
+from tresnet_lite.bench.records import Failure, _digest, failures, read
 from tresnet_lite.paper import DATA
 
 PROVENANCE = Provenance(
@@ -92,6 +93,7 @@ def test_records_are_appended(tmp_path):
         (planted(suite=""), "suite is ''"),
         (planted(model=None), "missing fields .*model"),
         (planted(conditions={"batch": 0, "resolution": 224}), "batch is 0"),
+        (planted(conditions={"batch": 1, "resolution": 224, "memory_budget": 0}), "memory_budget is 0"),
         (planted(conditions={"batch": 1}), "missing fields .*resolution"),
         (planted(conditions={"batch": 1, "resolution": 224, "memory_format": "nhwc"}), "channels_last"),
     ],
@@ -127,6 +129,66 @@ def test_writers_at_the_same_time_do_not_mix_their_lines(tmp_path):
     assert sorted(r.model for r in load(file)) == sorted(f"writer {i % 4}" for i in range(60))
 
 
+def failed(point="p", message="tried 2 GiB", **changes) -> Failure:
+    fields = {"suite": "table1", "case": "networks", "model": "m", "phase": "training", "error": "out of memory"}
+    return Failure(**fields | {"message": message, "point": point, "provenance": PROVENANCE} | changes)
+
+
+def test_failures_are_lines_beside_the_records(tmp_path):
+    file = tmp_path / "r.jsonl"
+    append(file, make("a"), failed(message="größer"), make("b"))
+    assert [r.model for r in load(file)] == ["a", "b"]
+    assert failures(file) == [failed(message="größer")]
+    assert read(file) == [make("a"), failed(message="größer"), make("b")]
+
+
+def test_a_failure_that_was_made_good_is_over(tmp_path):
+    file = tmp_path / "r.jsonl"
+    good, other = dataclasses.replace(make(), point="p"), dataclasses.replace(make(device="B"), point="q")
+    append(file, failed("p"), failed("q"), good, other)
+    assert failures(file) == [failed("q")]  # the other device made nothing good here
+    append(file, failed("p"))
+    assert failures(file) == [failed("p"), failed("q"), failed("p")]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"message": "none at all"}, "the digest does not fit"),
+        ({"provenance": None, "digest": None}, "no provenance"),
+        ({"phase": "sleep", "digest": None}, "phase is 'sleep'"),
+        ({"point": "", "digest": None}, "point is ''"),
+        ({"value": 3.0, "digest": None}, "failure: missing fields .* unknown fields .*value"),
+    ],
+)
+def test_a_failure_without_provenance_or_changed_by_hand_is_refused(tmp_path, change, reason):
+    fields = {k: v for k, v in (json.loads(failed().to_json()) | change).items() if v is not None}
+    fields.setdefault("digest", _digest(fields))
+    file = tmp_path / "r.jsonl"
+    file.write_text(json.dumps(fields) + "\n", encoding="utf-8")
+    for reader in (load, failures, read):
+        with pytest.raises(RecordError, match=rf"r\.jsonl:1: {reason}"):
+            reader(file)
+
+
+def test_a_line_written_before_points_and_budgets_is_still_a_record():
+    fields = json.loads(make().to_json())
+    del fields["point"], fields["digest"]
+    for added in ("memory", "memory_budget"):
+        del fields["conditions"][added]
+    for added in ("throttled", "clock_before", "temperature_before"):
+        del fields["provenance"][added]
+    assert Record.from_json(json.dumps(fields | {"digest": _digest(fields)})) == make()
+
+
+def test_several_records_are_written_at_once(tmp_path, monkeypatch):
+    """Killed before that write, a campaign's point has left nothing; after it, all."""
+    written, write = [], os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: written.append(data) or write(fd, data))
+    append(tmp_path / "r.jsonl", make("a"), make("b"), failed())
+    assert len(written) == 1 and written[0].count(b"\n") == 3
+
+
 def test_a_later_record_of_the_same_case_supersedes_an_earlier_one():
     early, late = make(median=1.0, date="2026-01-01T00:00:00+00:00"), make(median=2.0, date="2026-01-03T00:00:00+00:00")
     assert latest([late, early]) == [late]
@@ -147,6 +209,9 @@ def test_pairs_are_measured_alike():
     assert pair([base, fast], "space_to_depth", "conv7x7", phase="training") == []
     larger = dataclasses.replace(fast, conditions=Conditions(16, 224, norm="native"))
     assert pair([larger, base, fast], "space_to_depth", "conv7x7", suite="stem") == [(larger, base)]
+    capped = [dataclasses.replace(r, conditions=Conditions(16, 224, memory_budget=2**34)) for r in (base, fast)]
+    pairs = pair([base, fast, *capped], "space_to_depth", "conv7x7")
+    assert pairs == [(fast, base), (capped[1], capped[0])]  # an emulated card is another device
 
 
 def test_committed_records_were_made_from_a_commit():

@@ -7,6 +7,7 @@ import sys
 
 import pandas as pd
 import pytest
+import yaml
 
 from tresnet_lite import claims as claims_module
 from tresnet_lite import create_model, report
@@ -53,7 +54,8 @@ def verdict(records: list[Record], claim: str) -> Verdict:
     [
         (1.05, 0.01, "reproduced", "faster, by more"),
         (0.95, 0.01, "differs", "slower, by more"),
-        (1.05, 0.04, "differs", "no difference beyond"),
+        (1.005, 0.005, "differs", "no difference beyond"),
+        (1.05, 0.04, "not attempted", "too noisy to tell: quartiles 8% apart, 2% allowed"),
     ],
 )
 def test_faster_means_by_more_than_the_spread(ratio, spread, word, why):
@@ -119,9 +121,9 @@ def test_a_claim_that_cannot_be_judged_is_refused(change, reason):
 
 
 def test_claims_need_names_of_their_own(tmp_path):
-    text = (DATA / "paper" / "claims.yaml").read_text(encoding="utf-8")
+    entries = yaml.safe_load((DATA / "paper" / "claims.yaml").read_text(encoding="utf-8"))
     file = tmp_path / "claims.yaml"
-    file.write_text(text + text, encoding="utf-8")
+    file.write_text(yaml.safe_dump(entries * 2), encoding="utf-8")
     with pytest.raises(ValueError, match="ids used twice: .*macs-m"):
         load_claims(file)
     assert isinstance(load_claims()[0], Claim)

@@ -1,12 +1,26 @@
-"""Where training's memory goes: what autograd keeps for backward, and a step's peak (paper §2.1 and §2.2.2)."""
+"""Where training's memory goes: what autograd keeps for backward, and a step's peak (paper §2.1 and §2.2.2).
 
-from collections.abc import Callable, Iterator
+    python -m tresnet_lite.bench.memory     what each setting of `memory` keeps an image, beside its target
+
+Sizes are counted in bytes; MB stands for 10⁶ of them.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
+
+from tresnet_lite.bench.steps import DTYPES
+from tresnet_lite.model import create_model
+
+# How many times more ResNet50 keeps than TResNet-M must, in bfloat16 at 224 px, by the setting of `memory`.
+TARGETS = {"paper": 1.75, "lean": 1.95, "recompute": 2.5, "min": 5.5}
 
 
 @dataclass(frozen=True)
@@ -83,6 +97,46 @@ def bytes_per_image(
     return {key: (many[key] - few.get(key, 0.0)) / (batches[1] - batches[0]) for key in many}
 
 
+@cache
+def kept_per_image(name: str, dtype: str = "float32", **options: str) -> Mapping[tuple[str, str], float]:
+    """`bytes_per_image` of a named network at 224 px with everything in one dtype; on the meta device, so no work.
+
+    Args:
+        name, options: as `create_model` takes them.
+        dtype: a key of `DTYPES`. Halves take the same bytes, whichever half it is.
+    """
+    with torch.device("meta"):
+        model = create_model(name, **options).to(DTYPES[dtype]).train()
+    return MappingProxyType(
+        bytes_per_image(model, lambda batch: torch.empty(batch, 3, 224, 224, device="meta", dtype=DTYPES[dtype]))
+    )
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a network keeps an image at 224 px: bytes in float32 and bfloat16, and ResNet50's over it in bfloat16."""
+
+    network: str
+    norm: str
+    memory: str
+    float32: float
+    bfloat16: float
+    ratio: float
+    target: float | None = None
+
+
+def memory_settings() -> list[Setting]:
+    """ResNet50, then TResNet-M on BatchNorm and with Inplace-ABN under each setting of `memory`."""
+    networks = [("resnet50", "bn", "paper"), ("tresnet_m", "bn", "paper")]
+    networks += [("tresnet_m", "iabn", memory) for memory in TARGETS]
+    rows: list[Setting] = []
+    for name, norm, memory in networks:
+        full, half = (sum(kept_per_image(name, d, norm=norm, memory=memory).values()) for d in ("float32", "bfloat16"))
+        ratio = rows[0].bfloat16 / half if rows else 1.0
+        rows.append(Setting(name, norm, memory, full, half, ratio, TARGETS[memory] if norm == "iabn" else None))
+    return rows
+
+
 def peak_memory(step: Callable[[], object], device: torch.device | str = "cpu") -> int:
     """The most bytes that ``step`` holds at once above what was there before it.
 
@@ -122,3 +176,24 @@ def _current_module(model: nn.Module) -> Iterator[Callable[[], tuple[str, str]]]
     finally:
         for handle in handles:
             handle.remove()
+
+
+def main() -> int:
+    """Print the table of `memory_settings`; 1 if a target is missed."""
+    from tresnet_lite import __version__
+
+    print(f"Kept for backward an image at 224 px, MB (10⁶ bytes), counted (tresnet_lite {__version__})\n")
+    head = ("network", "norm", "memory", "float32", "bfloat16", "ResNet50 ÷ it", "target")
+    print("{:10} {:5} {:10} {:>8} {:>9} {:>14} {:>7}".format(*head))
+    missed = 0
+    for row in memory_settings():
+        target = "" if row.target is None else f"≥ {row.target:.2f}"
+        short = row.target is not None and row.ratio < row.target
+        missed += short
+        sizes = f"{row.float32 / 1e6:8.2f} {row.bfloat16 / 1e6:9.2f} {row.ratio:14.3f}"
+        print(f"{row.network:10} {row.norm:5} {row.memory:10} {sizes} {target:>7}{' missed' if short else ''}")
+    return min(missed, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,6 +6,7 @@ import datetime
 import functools
 import importlib.metadata
 import platform
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ class Provenance:
     """What a reader needs to judge, or to repeat, a measurement. None where the device does not tell.
 
     `dirty` says that the package differed from the commit. Power in watts, clocks in MHz, temperature in °C,
-    all read at the moment of collection.
+    all read at the moment of collection. `throttled` names what held the clocks down then, "" for nothing. A
+    campaign reads these while the measured work is running, and clock and temperature once before it.
     """
 
     device: str
@@ -47,6 +49,9 @@ class Provenance:
     clock_max: float | None = None
     memory_clock: float | None = None
     temperature: float | None = None
+    throttled: str | None = None
+    clock_before: float | None = None
+    temperature_before: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("device", "cpu", "torch", "python", "system", "package", "commit", "date"):
@@ -131,9 +136,14 @@ def _cuda(device: torch.device) -> dict[str, object]:
     facts: dict[str, object] = {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
     # By its identifier, because nvidia-smi counts all GPUs and torch only those that are visible.
     identifier = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
-    query = f"--query-gpu={','.join(_SMI.values())}"
-    answer = _output("nvidia-smi", query, "--format=csv,noheader,nounits", f"--id={identifier}")
-    return facts if answer is None else facts | read_smi(answer)
+    answer = _smi(",".join(_SMI.values()), identifier)
+    # The field was renamed, and one unknown field makes nvidia-smi answer none of them.
+    reasons = _smi("clocks_event_reasons.active", identifier) or _smi("clocks_throttle_reasons.active", identifier)
+    return facts | (read_smi(answer) if answer else {}) | {"throttled": read_throttle(reasons or "")}
+
+
+def _smi(fields: str, identifier: str) -> str | None:
+    return _output("nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits", f"--id={identifier}")
 
 
 def read_smi(answer: str) -> dict[str, object]:
@@ -146,6 +156,28 @@ def read_smi(answer: str) -> dict[str, object]:
     return facts
 
 
+# NVML's bits for what holds clocks down. Idleness (0x1) is left out: it slows nothing that is measured.
+_THROTTLE = {
+    0x2: "clocks set by the user",
+    0x4: "power cap",
+    0x8: "hardware slowdown",
+    0x10: "sync boost",
+    0x20: "heat (software)",
+    0x40: "heat (hardware)",
+    0x80: "power brake",
+    0x100: "display clocks",
+}
+
+
+def read_throttle(answer: str) -> str | None:
+    """nvidia-smi's bits in words, "" where nothing holds the clocks down; None where it does not tell."""
+    try:
+        bits = int(answer.strip(), 16)
+    except ValueError:  # "[N/A]", or nothing
+        return None
+    return ", ".join(word for bit, word in _THROTTLE.items() if bits & bit)
+
+
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
@@ -156,6 +188,11 @@ def _version(package: str) -> str | None:
 def _command() -> str:
     """The command line without the folder that the program lies in, which says nothing to others."""
     return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def without_folders(text: str) -> str:
+    """A text whose absolute paths are cut down to the last name: where they lie says nothing to others."""
+    return re.sub(r"(?<![\w.:/])/(?:[^\s/'\":]+/)*(?=[^\s/])", "", text)
 
 
 def _output(*command: str) -> str | None:

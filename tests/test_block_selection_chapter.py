@@ -1,0 +1,299 @@
+"""What the chapter on block types shows, checked against independent references."""
+
+import math
+
+import pandas as pd
+import pytest
+import timm
+import torch
+from helpers import images, reseed
+from torch import nn
+
+from tresnet_lite import TResNet, TResNetConfig, ablation_ladder, create_model
+from tresnet_lite.bench import Conditions, Record, Spread, collect, count_macs, count_parameters
+from tresnet_lite.bench.memory import kept_for_backward
+from tresnet_lite.bench.roofline import Roofline, bytes_moved
+from tresnet_lite.chapters import block_drawings, block_selection
+from tresnet_lite.claims import load_claims
+from tresnet_lite.model import BLOCKS, STAGES
+from tresnet_lite.paper import paper_table, paper_value
+from tresnet_lite.profiles import PROFILES
+from tresnet_lite.specification import beside_table_2, specification
+
+KINDS = tuple(BLOCKS)
+SMOKE = PROFILES["smoke"]
+
+
+@pytest.fixture(scope="module")
+def sizes() -> pd.DataFrame:
+    return block_selection.sizes().set_index(["stage", "block"])
+
+
+@pytest.mark.parametrize(("kind", "weights", "maps"), [("basic", 18, 15), ("bottleneck", 17, 48)])
+def test_weights_and_traffic_in_closed_form(sizes, kind, weights, maps):
+    """18P² and 17P² weights besides the norms', 15 and 48 maps of P channels besides the weights."""
+    for stage in STAGES:
+        planes, side = 64 * 2 ** (stage - 1), 56 // 2 ** (stage - 1)
+        row = sizes.loc[stage, kind]
+        norms = 2 * planes * (2 if kind == "basic" else 1 + 1 + 4)
+        assert row.parameters == weights * planes**2 + norms
+        assert row.macs * 1e6 == weights * planes**2 * side**2
+        moved_maps = row.moved * 1e6 / (4 * planes * side**2)
+        read_once = 4 * (weights * planes**2 + 2 * norms) / 32 / (4 * planes * side**2)  # for a batch of 32
+        # A norm's statistics, kept or recomputed, are a few numbers for each channel: under 1 % of a map.
+        assert moved_maps - read_once == pytest.approx(maps, abs=0.01)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_block_keeps_what_its_operators_need_by_hand(sizes, kind):
+    """In maps of P channels: input, what each convolution gives, what each activation gives.
+
+    BasicBlock: 1 + (1 + 1) + (1 + 1). Bottleneck: 4 + (1 + 1) + (1 + 1) + (4 + 4).
+    """
+    maps = {"basic": 5, "bottleneck": 16}[kind]
+    for stage in STAGES:
+        one_map = 4 * 64 * 2 ** (stage - 1) * (56 // 2 ** (stage - 1)) ** 2
+        # Means and deviations of the norms come on top: two numbers a channel for a batch of 32.
+        assert sizes.loc[stage, kind].kept * 1e6 == pytest.approx(maps * one_map, rel=0.01)
+
+
+def test_timm_has_as_many_parameters_in_a_block():
+    """timm's ResNet34 is all BasicBlocks and its ResNet50 all Bottlenecks, at the same widths."""
+    with torch.device("meta"):
+        theirs = {"basic": timm.create_model("resnet34"), "bottleneck": timm.create_model("resnet50")}
+        for kind, net in theirs.items():
+            for stage in STAGES:
+                ours = count_parameters(block_selection.block(kind, stage))
+                assert ours == count_parameters(net.get_submodule(f"layer{stage}")[-1])
+
+
+@pytest.mark.parametrize(("kinds", "stages"), [(("basic", "bottleneck"), 2), (("bottleneck", "basic"), 2)])
+def test_windows_are_where_the_gradient_is(kinds, stages):
+    """With positive weights the gradient of one output reaches every pixel of its window, and no other."""
+    config = TResNetConfig(
+        **{key: getattr(block_selection.rung(), key) for key in ("norm", "activation", "antialias", "shortcut")},
+        depths=(1, 2, 1, 1),
+        width=4,
+        blocks=(*kinds, "basic", "basic"),
+        se=(False,) * 4,
+    )
+    net = reseed(TResNet(config)).double().eval()
+    for parameter in net.parameters():
+        nn.init.uniform_(parameter, 0.5, 1.0)
+    for name, buffer in net.named_buffers():
+        buffer.fill_(1.0 if name.endswith("running_var") else 0.0)
+    image = images(1, 3, 160, 160, dtype=torch.float64).requires_grad_()
+    features = net.body[: 2 + stages](image)
+    features[0, 0, features.shape[2] // 2, features.shape[3] // 2].backward()
+    for axis in (2, 3):
+        reached = image.grad.abs().amax(dim=[d for d in range(4) if d != axis]).nonzero().flatten()
+        blocks = sum(config.depths[:stages])
+        assert len(reached) == reached[-1] - reached[0] + 1 == block_selection.windows(net)[blocks]
+
+
+def test_windows_grow_by_what_the_table_says(sizes):
+    with torch.device("meta"):
+        for name in (block_selection.ALL_BASIC, block_selection.ALL_BOTTLENECK):
+            net = block_selection.network(name)
+            sides = block_selection.windows(net)
+            assert sides[0] == 12 and len(sides) == 1 + sum(net.config.depths)
+            # The last block of stage 1 is like any inside it.
+            assert sides[3] - sides[2] == sizes.loc[1, name.split("-")[0]].window
+
+
+def test_sixteen_mixes_and_the_papers_is_table_4s_rung():
+    assert len(set(block_selection.MIXES)) == 16 and set(block_selection.CORNERS) < set(block_selection.MIXES)
+    ladder = ablation_ladder()
+    with torch.device("meta"):
+        assert block_selection.network(block_selection.PAPERS_CHOICE).config == ladder["+ Block-type selection"]
+        assert block_selection.network(block_selection.BEFORE).config == ladder["+ Stem → SpaceToDepth"]
+    printed = paper_table(2).query("model == 'TResNet-M' and layer.str.startswith('Stage')")["block_type"]
+    types = [{"BasicBlock": "basic", "Bottleneck": "bottleneck"}[name.removesuffix("+SE")] for name in printed]
+    assert "-".join(types) == block_selection.PAPERS_CHOICE
+
+
+def test_the_table_of_mixes():
+    names = (block_selection.PAPERS_CHOICE, block_selection.REVERSED)
+    table = block_selection.mix_sizes(names).set_index("name")
+    assert table["mix"].tolist() == ["■■□□", "□□■■"]
+    for name in names:
+        with torch.device("meta"):
+            net = block_selection.network(name)
+            kept = sum(k.bytes for k in kept_for_backward(net.train(), torch.zeros(1, 3, 224, 224)))
+        row = table.loc[name]
+        assert (row.parameters * 1e6, row.macs * 1e9) == pytest.approx((count_parameters(net), count_macs(net)))
+        assert row.kept * 1e6 == kept
+
+
+def test_networks_share_parts_and_are_whole():
+    """Shared or not, a network has its own shapes, real weights, and gives finite numbers."""
+    names = (block_selection.ALL_BASIC, block_selection.PAPERS_CHOICE, block_selection.BEFORE)
+    built = block_selection.networks(names)
+    first, paper, before = built.values()
+    assert first.body.layer2 is paper.body.layer2 and first.body.layer3 is not paper.body.layer3
+    assert paper.body.layer3 is not before.body.layer3 and paper.head is before.head
+    for name, net in built.items():
+        with torch.device("meta"):
+            alone = block_selection.network(name)
+        assert {k: v.shape for k, v in net.state_dict().items()} == {k: v.shape for k, v in alone.state_dict().items()}
+        with torch.no_grad():
+            assert net.eval()(images(1, 3, 32, 32)).isfinite().all()
+
+
+@pytest.fixture(scope="module")
+def records() -> list[Record]:
+    """Planted records: a BasicBlock twice as fast, and networks at known speeds."""
+
+    def plant(case: str, model: str, phase: str, speed: float, resolution: int = 64) -> Record:
+        value = Spread(speed, 0.9 * speed, 1.2 * speed, 5)
+        ran = Conditions(2, resolution)
+        return Record("blocks", case, model, phase, "throughput", value, ran, collect())
+
+    found = []
+    for phase in ("inference", "training"):
+        for stage in STAGES:
+            found += [plant(f"stage {stage}", k, phase, s) for k, s in (("basic", 20.0), ("bottleneck", 10.0))]
+    found += [plant("mixes", name, "inference", 40.0) for name in block_selection.MIXES]
+    found += [plant("mixes", name, "training", 10.0) for name in block_selection.CORNERS]
+    return [*found, plant("mixes", block_selection.BEFORE, "inference", 50.0)]
+
+
+def test_speeds_of_blocks(records):
+    table = block_selection.block_speeds(records).set_index(["stage", "block"])
+    assert len(table) == 8
+    assert tuple(table.loc[(3, "bottleneck"), ["inference", "inference_ratio", "training_ratio"]]) == (10.0, 0.5, 0.5)
+
+
+def test_blocks_under_the_roofline(records):
+    table = block_selection.achieved(records, SMOKE).set_index(["stage", "block"])
+    block = block_selection.block("basic", 2)
+    x = block_selection.block_input("basic", 2, SMOKE.image_size, SMOKE.batch)
+    flop = 2 * (2 * 9 * 128**2) * 8 * 8  # an image of 64 px is 8×8 there
+    row = table.loc[(2, "basic")]
+    assert (row.flops, row.q1, row.q3) == pytest.approx((20 * flop, 18 * flop, 24 * flop))
+    assert row.intensity == pytest.approx(flop * SMOKE.batch / bytes_moved(block, x), rel=1e-3)
+
+
+def test_speeds_of_mixes(records):
+    table = block_selection.mix_speeds(records).set_index("name")
+    assert len(table) == 16 and (table["inference_ratio"] == 1).all()
+    assert table["training"].notna().sum() == len(block_selection.CORNERS)
+
+
+def test_the_rung_beside_the_paper(records):
+    table = block_selection.beside_the_paper(records)
+    before = paper_value(4, "inference_img_s", refinement="+ Stem → SpaceToDepth")
+    after = paper_value(4, "inference_img_s", refinement="+ Block-type selection")
+    assert table["network"].tolist() == ["□□□□", "□□□□", "■■□□"]
+    assert table["depths"].tolist() == ["3, 4, 6, 3", "3, 4, 11, 3", "3, 4, 11, 3"]
+    assert table["ratio"].tolist() == [1.0, 0.8, 0.8]
+    assert table["paper_ratio"].iloc[2] == after / before and math.isnan(table["paper"].iloc[1])
+
+
+def test_single_blocks_are_measured(monkeypatch):
+    """Every block in both phases, at the conditions of the profile, and the ceilings with them."""
+    from tresnet_lite.bench import roofline
+
+    for sizes_of, small in ((roofline.COPIED, 64), (roofline.MULTIPLIED, 32), (roofline.CONVOLVED, (1, 4, 6))):
+        monkeypatch.setitem(sizes_of, "cpu", small)
+    quick = profile(min_block=0.01, max_seconds=0.04, image_size=32)
+    found = block_selection.measure_blocks(quick)
+    blocks = {(r.case, r.model, r.phase) for r in found if r.suite == "blocks"}
+    assert len(blocks) == 16 and {r.conditions.resolution for r in found if r.suite == "blocks"} == {32}
+    assert Roofline.from_records(found).ridge > 0
+
+
+def profile(**changes):
+    from dataclasses import replace
+
+    return replace(SMOKE, **changes)
+
+
+def test_a_block_in_training_has_the_gradient_of_one_step():
+    """Inside a network a block's input has a gradient; steps must not add up in it."""
+    block, x = block_selection.block("basic", 1), images(2, 64, 8, 8)
+    step = block_selection._training_step(block, x, "float32")
+    step()
+    once = block.conv1.conv.weight.grad.clone()
+    step()
+    assert torch.equal(block.conv1.conv.weight.grad, once) and once.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", block_selection.VARIANTS)
+def test_table_2_from_timms_model(name):
+    """Depths and channels as timm's model of that name has them."""
+    with torch.device("meta"):
+        theirs, ours = timm.create_model(name), specification(create_model(name)).set_index("layer")
+    for stage in STAGES:
+        blocks = theirs.body.get_submodule(f"layer{stage}")
+        row = ours.loc[f"Stage{stage}"]
+        (info,) = (info for info in theirs.feature_info if info["module"] == f"body.layer{stage}")
+        assert row.repeats == len(blocks) and row.channels == info["num_chs"]
+        assert row.block_type.removesuffix("+SE") == type(blocks[0]).__name__
+        assert row.output == f"{56 // 2 ** (stage - 1)}×{56 // 2 ** (stage - 1)}"
+        assert row.block_type.endswith("+SE") == (blocks[0].se is not None)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("tresnet_m", {"Stem, Conv1x1"}),
+        ("tresnet_l", {"Stem, Conv1x1"}),
+        ("tresnet_xl", {"Stem, Conv1x1", "Stage1", "Stage2", "Stage3", "Stage4", "Pooling"}),
+    ],
+)
+def test_where_table_2_disagrees(name, other):
+    cells = beside_table_2(name)
+    assert set(cells[cells["paper"] != cells["ours"]]["layer"]) == other
+    printed = paper_table(2).query("model == @name.upper().replace('TRESNET_', 'TResNet-') and layer != '#Params.'")
+    assert len(cells) == printed[["block_type", "output", "stride", "repeats", "channels"]].notna().sum().sum()
+
+
+def test_table_2_in_the_papers_layout():
+    table = block_selection.table_2().set_index("layer")
+    assert table.loc["Stage3", ["m_channels", "l_channels", "xl_channels"]].tolist() == ["1024", "1216", "1328 (1344)"]
+    assert table["xl_repeats"].tolist() == ["1", "1", "4", "5", "24", "3", "1"]
+
+
+def test_readings_of_the_parameters():
+    table = block_selection.parameter_readings().set_index("reading")
+    printed = table.loc["Table 2"]
+    assert (printed.m, printed.l, printed.xl) == (29.4, 54.7, 77.1)
+    assert table.loc["as the code has it", "m"] * 1e6 == pytest.approx(31_389_032)
+    off = table.drop("Table 2")[["m_off", "l_off", "xl_off"]].abs()
+    assert (off.max(axis=1) > 0.01).all()  # no reading is within 1 % of all three
+
+
+@pytest.mark.parametrize(
+    ("claim", "word"),
+    [
+        ("blocks-bottleneck-keeps-more", "reproduced"),
+        ("blocks-basic-sees-further", "reproduced"),
+        ("blocks-bottleneck-inference", "not attempted"),  # 64 px is too small to judge a speed by
+        ("blocks-speed-inference-up", "not attempted"),
+        ("blocks-mixture-best", "not attempted"),
+        ("table2-stages-m", "reproduced"),
+        ("table2-stages-xl", "differs"),
+        ("table2-third-stage-m", "reproduced"),
+        ("table2-third-stage-l", "differs"),
+        ("table2-size-only", "reproduced"),
+    ],
+)
+def test_verdicts(records, claim, word):
+    (verdict,) = next(c for c in load_claims() if c.id == claim).verdicts(records)
+    assert verdict.word == word and verdict.why
+
+
+def test_the_figures_say_what_they_show(records):
+    """Their descriptions name every block and mix, with the numbers of the tables."""
+    points = block_selection.achieved(records, SMOKE)
+    roof = Roofline(Spread(1e10, 1e10, 1e10, 3), Spread(1e12, 1e12, 1e12, 3))
+    text = block_drawings.roofline(points, roof).text
+    assert "10 GB/s and 1 TFLOP/s" in text and text.count("of stage") == 8
+    mixes = block_selection.mix_speeds(records).assign(parameters=range(16))
+    assert all(f"{name}: " in block_drawings.mixes(mixes).text for name in block_selection.MIXES)
+    with torch.device("meta"):
+        named = {kind: block_selection.block(kind, 3, TResNetConfig()) for kind in KINDS}
+    text = block_drawings.blocks(named).text
+    assert text.count("conv 3×3, 256") == 3 and text.count("SE through") == 2 and "conv 1×1, 1024" in text
+    assert "20 pixels" in block_drawings.windows({"a": [4, 8, 20, 30, 40]}, (1, 1, 1, 1)).text

@@ -1,0 +1,379 @@
+"""What the chapter on §2.2's code optimisations shows, checked against independent references."""
+
+import dataclasses
+import platform
+import re
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from xml.etree import ElementTree
+
+import nbformat
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+from helpers import images, reseed
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from tresnet_lite import profiles
+from tresnet_lite.bench import Conditions, Record, Spread, Timing, collect, measure
+from tresnet_lite.bench.clock import Clock
+from tresnet_lite.chapters import code_optimizations as code
+from tresnet_lite.claims import load_claims
+from tresnet_lite.layers import BlurPool2d, SpaceToDepth
+
+ROOT = Path(__file__).resolve().parent.parent
+SMOKE = profiles.resolve("smoke", device="cpu")
+
+
+# Where the operations are.
+
+
+def test_places_are_those_of_timms_network():
+    """timm's layers, found by their names, meet maps of the same shapes, as often."""
+    network, shapes, counts = timm.create_model("tresnet_m").eval(), {}, {}
+    names = {"SpaceToDepth": "SpaceToDepth", "BlurPool2d": "blur", "SEModule": "average"}
+    names["SelectAdaptivePool2d"] = "average"
+
+    def note(seen: dict, part: str):
+        return lambda _, inputs: seen.update({part: seen.get(part, (*inputs[0].shape[1:],))})
+
+    for path, module in network.named_modules():
+        if (name := names.get(type(module).__name__)) is None:
+            continue
+        stage = re.search(r"layer(\d)", path)
+        part = f"stage {stage[1]}" if stage else "head" if path.startswith("head") else "stem"
+        counts[name, part] = counts.get((name, part), 0) + 1
+        module.register_forward_pre_hook(note(shapes.setdefault(name, {}), part))
+    with torch.no_grad():
+        network(torch.zeros(1, 3, 64, 64))
+    assert code.places(64) == shapes
+    table = code.place_table(64).set_index(["operation", "part"])
+    assert table["places"].to_dict() == counts
+
+
+# Bytes.
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    channels=st.integers(1, 5),
+    height=st.integers(2, 9),
+    width=st.integers(2, 9),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+)
+def test_traffic_of_the_blur_is_what_its_two_steps_read_and_write(channels, height, width, dtype):
+    layer = BlurPool2d().to(dtype).eval()
+    padded, halved = (height + 2) * (width + 2), -(-height // 2) * -(-width // 2)
+    pad, convolve = height * width + padded, padded + halved
+    found = code.traffic(layer, torch.zeros(1, channels, height, width, dtype=dtype))
+    item = torch.finfo(dtype).bits // 8
+    expected = [("reflection_pad2d", channels * pad * item), ("convolution", (channels * convolve + 9) * item)]
+    assert found == expected  # 9: the kernel, once, however many channels share it
+
+
+def test_traffic_leaves_views_out_and_counts_overwriting():
+    x, y = torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4)
+    assert code.traffic(lambda x: x.permute(0, 2, 3, 1).unsqueeze(0)[..., 1:].flatten(0, 1), x) == []
+    assert code.traffic(lambda x: x.contiguous(memory_format=torch.channels_last), x) == [("clone", 2 * x.nbytes)]
+    assert code.traffic(torch.add, x, y) == code.traffic(torch.Tensor.add_, x, y) == [("add", 3 * x.nbytes)]
+
+
+def test_moved_and_least_are_in_sizes_of_the_input():
+    x = torch.zeros(1, 2, 8, 8)
+    row = code.traffic_table({"twice": lambda x: (x + 1) * 2}, {"twice": x}).iloc[0]
+    assert (row.runs, row.moved, row.least, row.gain) == ("add, mul", 4, 2, 2)
+    assert row.parts == [("add", 2), ("mul", 2)]
+
+
+# What autograd keeps, and refuses.
+
+
+def test_autograd_keeps_what_the_chapter_says():
+    """Looked up in the graph itself: which tensors the nodes saved."""
+    ways, se = code.IN_PLACE_OPERATIONS, code.SqueezeExcite(3, 1)
+    x, leaf = images(2, 3, 4, 4) - 0.5, images(2, 3, 4, 4).requires_grad_()
+
+    def run(name: str, way: str) -> tuple[torch.Tensor, torch.Tensor]:
+        y = leaf * 1.0 - 0.4  # of either sign; the subtraction keeps nothing
+        return y, ways[name][way](y, x, se)
+
+    y, z = run("LeakyReLU", code.OUT)
+    assert z.grad_fn._saved_self.data_ptr() == y.data_ptr() != z.data_ptr()
+    y, z = run("LeakyReLU", code.IN)
+    assert z.grad_fn._saved_result.data_ptr() == y.data_ptr() == z.data_ptr()
+    for way in (code.OUT, code.IN):
+        assert run("ReLU", way)[1].grad_fn._saved_result.shape == x.shape
+        assert not [
+            name for name in dir(run("residual sum", way)[1].grad_fn) if name in ("_saved_self", "_saved_other")
+        ]
+    before = run("residual sum", code.OUT)[0]
+    y, z = run("SE scaling", code.IN)
+    kept = z.grad_fn._saved_self
+    assert kept.data_ptr() != z.data_ptr() == y.data_ptr() and torch.equal(kept, before)  # a copy, of the old values
+
+
+def test_kept_maps_count_the_next_convolutions_input_once():
+    kept = code.kept_table().set_index("operation")
+    assert kept["kept out"].to_dict() == {"residual sum": 1, "ReLU": 1, "LeakyReLU": 2, "SE scaling": 2}
+    assert kept["kept in"].to_dict() == {"residual sum": 1, "ReLU": 1, "LeakyReLU": 1, "SE scaling": 2}
+    assert (kept["moved out"] == kept["moved in"]).all()
+    sequence = code.kept_maps(lambda channels: nn.Sequential(nn.Conv2d(channels, channels, 1), nn.LeakyReLU()))
+    assert sequence == 2
+
+
+@pytest.mark.parametrize("way", [code.IN, code.ONE])
+def test_a_blocks_end_is_the_same_however_it_is_written(way):
+    plain, other = reseed(code.BlockEnd(code.OUT, 12)).double(), code.BlockEnd(way, 12).double()
+    other.load_state_dict(plain.state_dict())
+    x = images(3, 12, 5, 7, dtype=torch.float64)
+    found = []
+    for end in (plain, other):
+        inputs = x.clone().requires_grad_()
+        output = end(inputs)
+        found.append([output, *torch.autograd.grad(output.square().sum(), [inputs, *end.parameters()])])
+        found[-1] += [end.bn.running_mean, end.bn.running_var]
+    torch.testing.assert_close(found[1], found[0], rtol=1e-10, atol=1e-10)
+
+
+def test_a_refusal_is_told_in_a_sentence():
+    parameter = torch.ones(2, requires_grad=True)
+    assert code.refusal(lambda: parameter.add_(1)).endswith("in-place operation")
+    assert code.refusal(lambda: parameter.add(1)) == "no objection"
+    with pytest.raises(TypeError):  # no matter of autograd
+        code.refusal(lambda: parameter.add("1"))
+
+
+# Compilers.
+
+
+def test_what_a_compiler_objects_to_is_told_in_a_line(monkeypatch):
+    def no_compiler(function, **_):
+        raise RuntimeError("no C++ compiler found\nand a long story")
+
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    assert code.compiled(torch.relu, torch.zeros(1)) == (None, "RuntimeError: no C++ compiler found")
+    assert code.attempt(lambda: 3) == (3, "")
+    assert code.attempt(lambda: [][1])[1] == "IndexError: list index out of range"
+
+
+@pytest.mark.parametrize(
+    "line", ["import torch.jit", "from torch import jit", "from torch.jit import script", "f = torch.jit.script(g)"]
+)
+def test_torchscript_is_found_in_any_spelling(tmp_path, line):
+    (tmp_path / "a.py").write_text(f'"""torch.jit in words does not count."""\n{line}\nimport torch.jitter\n')
+    assert code.torchscript_uses(tmp_path) == (1, ["a.py:2"])
+
+
+def test_the_package_uses_no_torchscript():
+    modules, uses = code.torchscript_uses()
+    assert modules > 20 and uses == []
+
+
+# Measuring and its tables.
+
+
+def test_calls_are_recorded_with_what_they_depend_on(monkeypatch):
+    ran = []
+
+    def once(functions, **_):
+        ran.extend(function() for function in functions.values())
+        return {name: Timing((0.01, 0.02, 0.03), 10) for name in functions}
+
+    monkeypatch.setattr(code, "measure_many", once)
+    x = code.feature_map((2, 4, 6), SMOKE, batch=3, channels_last=True)
+    assert x.shape == (3, 2, 4, 6) and x.is_contiguous(memory_format=torch.channels_last)
+    calls = {"eager": lambda x: x * 3, "script": lambda x: x * 3}
+    eager, script = code.time_calls(calls, x, SMOKE, case="blur: stage 2", phase="training")
+    assert all(torch.equal(gradient, torch.full_like(x, 3)) for (gradient,) in ran)
+    assert (eager.metric, eager.case, eager.phase, eager.value.median) == ("time", "blur: stage 2", "training", 0.002)
+    assert eager.conditions == Conditions(3, 64, "float32", "channels_last", "eager")
+    assert script.conditions.compile == "TorchScript"
+    with pytest.raises(ValueError, match="give 'inference' or 'training'"):
+        code.time_calls(calls, x, SMOKE, case="blur: stage 2", phase="test")
+
+
+def record(case: str, way: str, seconds: float, **changes) -> Record:
+    """10 % of spread to either side; images of 224 pixels unless told otherwise."""
+    ran = {"batch": 4, "resolution": 224} | {k: v for k, v in changes.items() if k != "phase"}
+    phase, value = changes.get("phase", "inference"), Spread(seconds, seconds * 0.9, seconds * 1.1, 5)
+    return Record(code.SUITE, case, way, phase, "time", value, Conditions(**ran), collect())
+
+
+def test_times_are_compared_within_a_place():
+    records = [record("blur: stage 2", "eager", 4e-6), record("blur: stage 2", "script", 2e-6)]
+    records += [record("blur: stage 3", way, 1e-6, phase="training") for way in ("eager", "script")]
+    records += [record("other: stage 2", "eager", 1e-6)]
+    timed = code.times(records, "blur", base="eager")
+    assert timed["what"].tolist() == ["blur"] * 2 + ["blur, training"] * 2
+    row = timed.iloc[1]
+    assert (row["where"], row.way, row.time) == ("stage 2, batch 4", "script", pytest.approx(2))
+    assert (row.ratio, row.ratio_q1, row.ratio_q3) == pytest.approx((2, 2 / 1.1, 2 / 0.9))
+    table, columns = code.speed_table(timed, of="script", claim="jit-blur")
+    assert table["ratio"].tolist() == pytest.approx([2, 1]) and set(table["paper"]) == {2}
+    assert table["place"].tolist() == ["blur: stage\xa02, batch\xa04", "blur, training: stage\xa03, batch\xa04"]
+    assert table["spread"].tolist() == ["1.82–\u20602.22", "0.91–\u20601.11"]
+    assert [key.split("|")[1] for key in columns] == ["place", "eager", "script", "ratio", "spread", "paper"]
+
+
+def test_a_map_of_one_pixel_is_shown_once():
+    """It lies in memory in both formats at once, so both measurements bear one name."""
+    timed = code.times([record("average: head", "mean", 1e-6)] * 2, "average", base="mean")
+    assert len(timed) == 1
+
+
+def test_a_way_that_is_missing_leaves_a_gap():
+    timed = code.times([record("blur: stage 2", "eager", 4e-6)], "blur", base="eager")
+    table, columns = code.speed_table(timed, of="script", claim="jit-blur")
+    assert table["ratio"].isna().all() and "script, speed|ratio" in columns and table["spread"][0] == "–"
+
+
+def test_in_place_stands_beside_out_of_place():
+    records = []
+    for name in code.IN_PLACE_OPERATIONS:
+        case = f"{name}: stage 1"
+        for way, seconds, peak in ((code.OUT, 2e-6, 8e6), (code.IN, 1e-6, 4e6)):
+            timed = record(case, way, seconds)
+            records += [timed, dataclasses.replace(timed, metric="peak_memory", value=Spread(peak, peak, peak, 1))]
+    table = code.in_place_table(records).set_index("operation")
+    assert list(table.index) == list(code.IN_PLACE_OPERATIONS)
+    row = table.loc["LeakyReLU"]
+    assert tuple(row[["out", "in", "ratio", "peak out", "peak in"]]) == pytest.approx((2, 1, 2, 2, 1))
+    assert row.spread == f"{1.8 / 1.1:.2f}–\u2060{2.2 / 0.9:.2f}"
+
+
+def test_a_block_that_was_held_up_while_warming_up_is_not_taken_for_long():
+    """Of the first 200 calls five in six are stalled; the blocks must be long for the pace that follows."""
+    state = {"now": 0.0, "calls": 0}
+
+    def call() -> None:
+        state["calls"] += 1
+        place = state["calls"] % 6
+        state["now"] += 0.02 * place if place and state["calls"] < 200 else 2e-5
+
+    timing = measure(call, min_block=0.01, max_seconds=0.5, clock=Clock(now=lambda: state["now"]))
+    assert timing.seconds.median == pytest.approx(2e-5) and timing.calls * 2e-5 >= 0.01
+
+
+FAULTS = """
+import resource, torch
+from tresnet_lite.chapters.code_optimizations import hold_freed_memory
+assert hold_freed_memory()
+x = torch.ones(2 * 2**20)  # 8 MiB: 2048 pages of 4 KiB
+x.clone()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    x.clone()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another system's allocator is left as it is")
+def test_freed_memory_is_kept():
+    """A map made again and again meets no fresh pages; a tenth of one map's is what else the process may do."""
+    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert int(done.stdout) < 200
+
+
+# Verdicts.
+
+
+def verdict(claim: str, records: list[Record]):
+    (found,) = next(c for c in load_claims() if c.id == claim).verdicts(records)
+    return found
+
+
+@pytest.mark.parametrize(("speedups", "word"), [((1.7, 1.5, 2.5), "reproduced"), ((1.5, 1.5, 9), "differs")])
+def test_almost_twice_is_judged_by_the_median_place(speedups, word):
+    records = []
+    for stage, speedup in zip((2, 3, 4), speedups, strict=True):
+        records += [record(f"blur: stage {stage}", "eager", speedup), record(f"blur: stage {stage}", "script", 1.0)]
+    found = verdict("jit-blur", records)
+    assert found.word == word and found.ours == f"{min(speedups):.2f}–{max(speedups):.2f}×"
+
+
+def test_up_to_is_judged_by_the_best_place_channels_first():
+    def average(stage: int, speedup: float, **changes) -> list[Record]:
+        case = f"average: stage {stage}"
+        return [record(case, "AvgPool2d", speedup, **changes), record(case, "view + mean", 1.0, **changes)]
+
+    assert verdict("gap-view-mean", average(1, 1.0) + average(2, 4.1)).word == "reproduced"
+    assert verdict("gap-view-mean", average(1, 1.0) + average(2, 3.9)).word == "differs"
+    last = average(1, 1.0) + average(2, 9.0, memory_format="channels_last")
+    assert verdict("gap-view-mean", last).word == "differs"
+
+
+@pytest.mark.parametrize(("seconds", "word"), [(0.5, "reproduced"), (0.95, "differs"), (2.0, "differs")])
+def test_quicker_means_beyond_the_spread(seconds, word):
+    case = "residual sum: stage 1"
+    records = [record(case, code.OUT, 1.0), record(case, code.IN, seconds)]
+    assert verdict("in-place-op-sum-quicker", records).word == word
+
+
+SPEED = [c.id for c in load_claims() if c.id.startswith(("jit-", "in-place-op-", "gap-")) and c.kind == "speed"]
+
+
+@pytest.mark.parametrize("claim", SPEED)
+def test_speeds_of_small_images_judge_nothing(claim):
+    check = next(c for c in load_claims() if c.id == claim).check
+    case, phase = f"{check['case']}: stage 2", check["phase"]
+    ways = [check["model"], check["than"]]
+    small = [record(case, way, 1.0, resolution=64, phase=phase) for way in ways]
+    assert verdict(claim, []).word == verdict(claim, small).word == "not attempted"
+    assert "64 px" in verdict(claim, small).why
+    judged = [record(case, way, 1.0, phase=phase) for way in ways]
+    assert verdict(claim, judged).word == "differs"  # the same speed
+
+
+def test_any_size_needs_two():
+    one = [record("blur: stage 2", "script", 1.0)]
+    assert verdict("jit-any-size", one).word == "not attempted"
+    assert verdict("jit-any-size", [*one, record("blur: stage 3", "script", 1.0)]).word == "reproduced"
+
+
+def test_kept_maps_are_judged_by_counting():
+    words = {name: verdict(f"in-place-op-{name}-keeps-less", []).word for name in ("sum", "activation", "se")}
+    assert words == {"sum": "differs", "activation": "reproduced", "se": "differs"}
+
+
+# The page.
+
+
+@pytest.fixture(scope="module")
+def functions():
+    """What the chapter's own cells define, and PyTorch."""
+    chapter = nbformat.read(ROOT / "notebooks" / "06_code_optimizations.ipynb", as_version=4)
+    names = {"torch": torch, "F": F}
+    for cell in ("space-to-depth", "blur"):
+        exec(next(c.source for c in chapter.cells if c.id == cell), names)
+    return names
+
+
+@settings(deadline=None, max_examples=20)
+@given(channels=st.integers(1, 4), rows=st.integers(1, 4), columns=st.integers(1, 4))
+def test_the_chapters_functions_are_the_packages_layers(functions, channels, rows, columns):
+    x = images(2, channels, 4 * rows, 4 * columns)
+    assert torch.equal(functions["space_to_depth"](x), SpaceToDepth(4)(x))
+    assert torch.equal(functions["blur"](x, functions["kernel"]), BlurPool2d()(x))
+
+
+def test_drawings_are_legible_and_told_in_words():
+    calls = {"blur": BlurPool2d().eval()}
+    records = [record("blur: stage 2", way, 1e-6) for way in ("eager", "script", "compile")]
+    timed = code.times(records, "blur", base="eager")
+    drawings = {
+        "traffic": code.draw_traffic(code.traffic_table(calls, {"blur": torch.zeros(1, 2, 8, 8)})),
+        "kept": code.draw_kept(code.kept_table()),
+        "speeds": partial(code.draw_speeds, base="eager", of="script", claim="jit-blur")(timed),
+    }
+    for drawing in drawings.values():
+        width = float(re.search(r'viewBox="0 0 (\S+)', drawing.html)[1])
+        sizes = [float(size) for size in re.findall(r"font(?:-size)?: (?:bold )?([\d.]+)px", drawing.html)]
+        assert min(sizes) * 360 / width * 72 / 96 >= 9 - 1e-9  # points, in a column of 360 pixels
+        assert ElementTree.fromstring(drawing.html).get("aria-label") == drawing.text
+    assert "LeakyReLU: 2 out of place, 1 in place" in drawings["kept"].text
+    assert "the paper says 2 for script" in drawings["speeds"].text

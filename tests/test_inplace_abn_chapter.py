@@ -1,0 +1,267 @@
+"""What the chapter on Inplace-ABN shows, checked against independent references."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+import torch
+from test_report import PROVENANCE, verdict
+from torch import nn
+
+from tresnet_lite import claims, create_model, profiles
+from tresnet_lite.bench import Conditions, Record, Spread, memory
+from tresnet_lite.chapters import inplace_abn, inplace_abn_drawings
+from tresnet_lite.layers import InPlaceABN
+
+ROOT = Path(__file__).resolve().parent.parent
+RAN = Conditions(4, 224)
+
+
+def record(model, value, *, suite="memory", case="tresnet_m", metric="throughput", phase="training", **options):
+    """A planted record of no real device."""
+    conditions = options.pop("conditions", RAN)
+    q1, q3 = options.pop("quartiles", (value, value))
+    return Record(suite, case, model, phase, metric, Spread(value, q1, q3, 5), conditions, PROVENANCE)
+
+
+# --- reading back
+
+
+@pytest.mark.parametrize("layer", [inplace_abn.inplace_abn, inplace_abn.fused_tail])
+@pytest.mark.parametrize("gamma", [1.0, -0.3, 1e-4, 0.0])
+def test_layer_and_block_end_are_the_same_function_as_the_reference(layer, gamma):
+    weight, bias = torch.full((5,), gamma), torch.linspace(-1, 1, 5)
+    inputs = [t.double().requires_grad_() for t in (torch.randn(3, 5, 4, 4), weight, bias)]
+    got, expected = (function(*inputs) for function in (layer, inplace_abn.reference))
+    dy = torch.randn(3, 5, 4, 4, dtype=torch.float64)
+    results = [(y, *torch.autograd.grad(y, inputs, dy)) for y in (got, expected)]
+    torch.testing.assert_close(results[0], results[1], rtol=1e-10, atol=1e-10)
+
+
+def test_an_error_of_a_gradient_is_found():
+    """1 % too much in dγ is an error of 1 %; the reference's own, in float32, is rounding."""
+
+    def wrong(x, weight, bias):
+        return inplace_abn.reference(x, weight * 1.01 - 0.01 * weight.detach(), bias)
+
+    dgamma, dx = inplace_abn.gradient_errors(wrong, 0.5, "float32")
+    assert dgamma == pytest.approx(0.01, rel=1e-3) and dx < 1e-5
+    assert max(inplace_abn.gradient_errors(inplace_abn.reference, 0.5, "float32")) < 1e-5
+
+
+def test_precision_has_a_row_for_each_layer_dtype_and_weight():
+    layers = {"a": inplace_abn.inplace_abn, "b": inplace_abn.fused_tail}
+    table = inplace_abn.precision(layers, ["float32", "bfloat16"], [1.0, 0.001])
+    assert len(table) == 8 and table.groupby("layer", sort=False).size().to_dict() == {"a": 4, "b": 4}
+    half = table[table["dtype"] == "bfloat16"]
+    assert (half["dgamma"] < 0.01).all(), "the package's layers hold whatever the weight"
+
+
+def test_at_weight_zero_plain_reading_back_gives_no_number():
+    def plain(x, weight, bias):  # what the inversion hands to autograd: xhat from y
+        y = inplace_abn.reference(x, weight.detach(), bias)
+        return weight[:, None, None] * (y.detach() - bias[:, None, None]) / weight.detach()[:, None, None] + 0 * y
+
+    table = inplace_abn.tails(plain).set_index("gamma")
+    assert table["plain"].isna().tolist() == [False, False, False, False, True]
+    assert (table[["layer", "tail"]] < 0.01).all(axis=None)
+
+
+# --- what is kept
+
+
+@pytest.mark.parametrize("network", ["resnet50", "batchnorm", "paper", "min"])
+def test_stages_groups_and_kinds_are_the_same_sum(network):
+    total = sum(inplace_abn.kept(network).values()) / 1e6
+    assert sum(inplace_abn.by_group(network).values()) == pytest.approx(total)
+    if network in (table := inplace_abn.by_stage().set_index("stage")):
+        assert table[network].drop("all").sum() == pytest.approx(total) == pytest.approx(table[network]["all"])
+
+
+def test_the_two_factors_make_the_whole():
+    table = inplace_abn.factors()
+    for dtype in ("float32", "bfloat16"):
+        assert table[dtype][0] * table[dtype][1] == pytest.approx(table[dtype][2])
+    assert table["paper"][2] == 512 / 288  # Table 3
+
+
+def test_what_is_counted_at_224_px_is_what_hooks_find():
+    """Against hooks of its own: the bytes of the storages that autograd packs, the slope over the batch."""
+    with torch.device("meta"):
+        model = create_model("tresnet_m", norm="bn", memory="paper").train()
+        totals = []
+        for batch in (1, 3):
+            kept = {}
+            own = {p.untyped_storage()._cdata for p in (*model.parameters(), *model.buffers())}
+
+            def pack(tensor, kept=kept):
+                kept[tensor.untyped_storage()._cdata] = tensor
+                return tensor
+
+            with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+                model(torch.empty(batch, 3, 224, 224))
+            totals.append(sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in own))
+    assert sum(inplace_abn.kept("batchnorm").values()) == (totals[1] - totals[0]) / 2
+
+
+@pytest.mark.parametrize(
+    ("modules", "maps"),
+    [
+        ([nn.BatchNorm2d(64), nn.LeakyReLU(inplace=True)], 2),
+        ([nn.BatchNorm2d(64), nn.SiLU()], 2),  # its input, and the activation's
+        ([nn.BatchNorm2d(64)], 1),
+        ([InPlaceABN(64)], 1),
+        ([InPlaceABN(64, activation="relu")], 2),
+    ],
+)
+def test_maps_that_a_norm_with_its_activation_keeps(modules, maps):
+    assert inplace_abn.maps_kept(nn.Sequential(*modules)) == maps
+
+
+def test_one_command_prints_the_table_and_meets_the_targets():
+    command = [sys.executable, "-m", "tresnet_lite.bench.memory"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("tresnet_m  iabn")]
+    assert [row[2] for row in rows] == ["paper", "lean", "recompute", "min"]
+    assert all(float(row[5]) >= float(row[7]) for row in rows)
+
+
+def test_a_missed_target_is_told(monkeypatch, capsys):
+    monkeypatch.setitem(memory.TARGETS, "lean", 2.5)
+    assert memory.main() == 1
+    missed = [line for line in capsys.readouterr().out.splitlines() if line.endswith("missed")]
+    assert len(missed) == 1 and " lean " in missed[0]
+
+
+# --- what it costs
+
+
+def test_the_networks_differ_in_norm_and_memory_alone():
+    configs = {name: network.config for name, network in inplace_abn.memory_networks().items()}
+    assert [(c.norm, c.memory) for c in configs.values()] == [
+        ("bn", "paper"), ("iabn", "paper"), ("iabn", "lean"), ("iabn", "recompute"), ("iabn", "min"),
+    ]  # fmt: skip
+    relu, leaky, iabn = (network.config for network in inplace_abn.activation_networks().values())
+    assert (relu.norm, relu.activation) == ("bn", "relu") and (leaky.norm, leaky.activation) == ("bn", "leaky_relu")
+    assert (iabn.norm, iabn.activation) == ("iabn", "leaky_relu") and iabn.blocks == leaky.blocks == relu.blocks
+
+
+def test_frontier_and_inference_tables_stand_beside_what_they_compare_with():
+    speeds = {"batchnorm": 10.0, "paper": 11.0, "min": 8.0}
+    records = [record(name, speed) for name, speed in speeds.items()]
+    records += [record(name, 5e8, metric="peak_memory") for name in speeds]
+    table = inplace_abn.frontier(records).set_index("model")
+    assert table["ratio"].to_dict() == {"batchnorm": 1.0, "paper": 1.1, "min": 0.8}
+    assert (table["peak"] == 500).all() and table["kept"]["min"] < table["kept"]["paper"] < table["kept"]["batchnorm"]
+    assert "0.91" in inplace_abn_drawings.frontier(table.reset_index()).text  # the time of "paper"
+
+    records = [record(name, 100.0, case="activation", phase="inference") for name in ("relu", "leaky_relu", "iabn")]
+    table = inplace_abn.inference_speeds(records).set_index("model")
+    assert table["paper_ratio"]["iabn"] == 3470 / 3320 and pd.isna(table["paper"]["leaky_relu"])
+
+
+def test_peaks_and_layer_times_are_records():
+    smoke = profiles.resolve("smoke", image_size=32, device="cpu")
+    small = {"narrow": create_model("tresnet_m", width=8, depths=(1, 1, 1, 1), num_classes=4)}
+    (found,) = inplace_abn.peaks(small, smoke)
+    gradients = sum(p.nbytes for p in small["narrow"].parameters())
+    assert (found.suite, found.metric) == ("memory", "peak_memory") and found.value.median > gradients
+    layers = {name: layer for name, layer in inplace_abn.layers().items() if "mapillary" not in name}
+    table = inplace_abn.layer_table(layers, inplace_abn.measure_layers(layers, smoke))
+    assert table["maps"].tolist() == [2, 1] and table["ratio"][0] == 1.0
+    assert (table[["y", "dx", "dweight"]] < 1e-5).all(axis=None)
+
+
+def test_an_error_of_a_layer_is_found():
+    class Wrong(InPlaceABN):
+        def forward(self, x):
+            return super().forward(x) * 1.01
+
+    assert inplace_abn.layer_errors(Wrong(8, activation_param=inplace_abn.SLOPE))["y"] == pytest.approx(0.01, rel=1e-3)
+
+
+# --- training
+
+
+def test_both_norms_start_alike_and_learn():
+    losses = {norm: inplace_abn.digit_losses(norm, 0, steps=12) for norm in ("bn", "iabn")}
+    assert losses["bn"][0] == pytest.approx(losses["iabn"][0], rel=0.02)  # bfloat16 has three digits
+    assert all(values[-1] < 0.8 * values[0] for values in losses.values())
+    again = inplace_abn.digit_losses("iabn", 0, steps=2)
+    assert again != inplace_abn.digit_losses("iabn", 1, steps=2), "the seed decides"
+
+
+def test_in_float32_the_norms_track_each_other_step_by_step():
+    """The same first weights and batches: what differs is rounding, which twelve steps hardly amplify."""
+    bn, iabn = (inplace_abn.digit_losses(norm, 0, steps=12, dtype="float32") for norm in ("bn", "iabn"))
+    assert bn == pytest.approx(iabn, rel=0.01)
+
+
+def test_track_compares_the_gap_with_the_spread():
+    rows = [
+        {"norm": norm, "seed": seed, "step": step, "loss": level + seed}
+        for norm, level in (("BatchNorm", 1.0), ("Inplace-ABN", 1.5))
+        for seed in (0, 2)
+        for step in (1, 2)
+    ]
+    apart, spread = inplace_abn.track(pd.DataFrame(rows), last=1)
+    assert apart == pytest.approx(0.5) and spread == pytest.approx(2**0.5)
+
+
+# --- claims
+
+
+def test_memory_claims_are_counted():
+    ratio = {name: verdict([], name) for name in ("iabn-keeps-less", "iabn-doubles-the-batch", "iabn-batch-m-counted")}
+    assert [v.word for v in ratio.values()] == ["reproduced", "differs", "reproduced"]
+    assert all(v.label.startswith("counted") for v in ratio.values())
+    assert ratio["iabn-batch-m-counted"].paper == f"{512 / 288:.3f}×"
+    assert verdict([], "iabn-leaky-relu-memory").word == verdict([], "iabn-swish-mish-memory").word == "reproduced"
+
+
+def test_a_count_that_differs_would_be_noticed(monkeypatch):
+    monkeypatch.setattr(claims, "kept_per_image", lambda name, *_, **options: {("all", name): 1.0})
+    assert verdict([], "iabn-keeps-less").word == verdict([], "iabn-batch-m-counted").word == "differs"
+
+
+@pytest.mark.parametrize(
+    ("speed", "spread", "word"), [(96, 0.01, "reproduced"), (94, 0.01, "differs"), (96, 0.1, "not attempted")]
+)
+def test_negligible_means_five_per_cent(speed, spread, word):
+    records = [
+        record(name, value, quartiles=(value * (1 - spread), value * (1 + spread)))
+        for name, value in (("batchnorm", 100.0), ("paper", float(speed)))
+    ]
+    assert verdict(records, "iabn-costs-little").word == word
+    small = [record(name, 100.0, conditions=Conditions(2, 64)) for name in ("batchnorm", "paper")]
+    assert verdict(small, "iabn-costs-little").word == "not attempted"
+
+
+def test_largest_batches_are_judged_when_there_are_records():
+    def largest(model, batch, norm, setting):
+        conditions = Conditions(batch, 224, "float16", norm=norm, memory=setting)
+        return record(model, batch, suite="table3", case="networks", metric="largest_batch", conditions=conditions)
+
+    records = [largest("resnet50", 288, "bn", None), largest("tresnet_m", 512, "native", "paper")]
+    assert verdict(records, "iabn-batch-m").word == "reproduced"
+    assert verdict(records, "iabn-batch-m").ours == f"{512 / 288:.3f}×"
+    assert verdict(records, "iabn-doubles-largest-batch").word == "not attempted"  # needs BatchNorm's
+    records += [largest("tresnet_m", 384, "bn", "paper"), largest("tresnet_m", 600, "native", "lean")]
+    assert verdict(records, "iabn-doubles-largest-batch").word == "differs"
+    assert verdict(records, "iabn-batch-l").word == "not attempted"
+
+
+# --- the notebook
+
+
+def test_the_chapter_shares_set_up_and_parameters_with_the_first():
+    first, this = (
+        {cell.id: cell for cell in nbformat.read(ROOT / "notebooks" / name, as_version=4).cells}
+        for name in ("01_stem.ipynb", "03_inplace_abn.ipynb")
+    )
+    for cell in ("setup", "parameters"):
+        assert this[cell].source == first[cell].source and this[cell].metadata == first[cell].metadata

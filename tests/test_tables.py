@@ -1,0 +1,372 @@
+"""Tables of the paper beside records, and claims about whole tables; the planted records are of no real device."""
+
+import dataclasses
+import math
+
+import pytest
+import timm
+import torch
+from test_report import PROVENANCE
+
+from tresnet_lite import create_model, profiles, tables
+from tresnet_lite.bench import Conditions, Record, Spread, append, count_parameters, suites
+from tresnet_lite.bench.records import Failure
+from tresnet_lite.chapters import campaigns, table1, table3, table4, table5
+from tresnet_lite.claims import CHECKS
+from tresnet_lite.notebook import Html
+from tresnet_lite.paper import paper_table, paper_value
+
+TABLES = {1: tables.table1, 3: tables.table3, 4: tables.table4, 5: tables.table5}
+GIB = 2**30
+
+
+def speed(
+    suite, model, phase, median, *, case="networks", device="Imaginary GPU", spread=0.0, metric="throughput", **ran
+):
+    conditions = Conditions(**{"batch": 32, "resolution": 224, "dtype": "float16"} | ran)
+    value = Spread(median, median * (1 - spread), median * (1 + spread), 9)
+    here = dataclasses.replace(PROVENANCE, device=device)
+    return Record(suite, case, model, phase, metric, value, conditions, here)
+
+
+def rungs(speeds, phase="inference", **options) -> list[Record]:
+    """A run of the ladder at these speeds."""
+    names = paper_table(4)["refinement"]
+    return [speed("table4", n, phase, v, case="ladder", **options) for n, v in zip(names, speeds, strict=True)]
+
+
+def one(frame, **where):
+    """The one line whose cells are as `where` says."""
+    for column, value in where.items():
+        frame = frame[frame[column] == value]
+    assert len(frame) == 1
+    return frame.iloc[0]
+
+
+@pytest.mark.parametrize("number", TABLES)
+def test_without_records_the_paper_stands_alone_and_says_why(number):
+    frame = TABLES[number]([])
+    assert set(frame["source"]) == {"not attempted"} and frame["measured"].isna().all()
+    assert frame["run"].nunique() == 1 and f"bench run table{number}" in frame["run"].iloc[0]
+    assert not frame.duplicated(["network", "resolution", "phase"]).any()
+
+
+@pytest.mark.parametrize(
+    ("number", "phase", "column"), [(1, "training", "training_img_s"), (3, "inference", "inference_img_s")]
+)
+def test_every_printed_number_is_there(number, phase, column):
+    lines = TABLES[number]([]).query("phase == @phase")
+    assert lines["paper"].tolist() == paper_table(number)[column].tolist()
+    assert lines["paper_ratio"].tolist() == (paper_table(number)[column] / paper_table(number)[column][0]).tolist()
+
+
+def test_the_paper_prints_no_training_in_table_4_and_no_speed_at_448_px():
+    assert tables.table4([]).query("phase == 'training'")["paper"].isna().all()
+    assert tables.table5([]).query("resolution == 448")["paper"].isna().all()
+    at_224 = one(tables.table5([]), network="TResNet-L", resolution=224, phase="training")
+    assert at_224.paper == paper_value(3, "training_img_s", model="TResNet-L")
+
+
+def test_the_suites_measure_what_the_tables_show():
+    """Every line has a point that measures it, under the names and sizes that the table expects."""
+    points = suites.points(profiles.PROFILES["gpu"])
+    for number, cases in ((1, "networks"), (3, "networks"), (4, "ladder"), (5, "networks")):
+        have = {(p.model, p.resolution) for p in points if f"table{number}" in p.suites and p.case == cases}
+        names = tables.MODELS | {n: n for n in paper_table(4)["refinement"]}
+        frame = TABLES[number]([])
+        assert have == {(names[line.network], line.resolution) for line in frame.itertuples()}
+
+
+@pytest.mark.parametrize("image_size", [64, 128, 224, 320])
+def test_side_is_the_resolution_that_a_campaign_takes(image_size):
+    profile = profiles.resolve("cpu", image_size=image_size)
+    for model, resolution in suites.EFFICIENTNETS.items():
+        (point,) = suites.select(suites.points(profile), ["figure4"], [model])
+        assert point.resolution == tables.side(resolution, image_size)
+
+
+def test_a_line_is_measured_beside_its_base():
+    records = [
+        speed("table3", "resnet50", "training", 200.0),
+        speed("table3", "tresnet_m", "training", 150.0, spread=0.1),
+    ]
+    line = one(tables.table3(records), network="TResNet-M", phase="training")
+    assert (line.measured, line.ratio, line.batch, line.source) == (150.0, 0.75, 32, "measured")
+    assert (line.ratio_q1, line.ratio_q3) == pytest.approx((0.675, 0.825))
+    assert line.run == "measured (Imaginary GPU, 2026-01-02, abcdef12); 224 px, float16, channels first, eager"
+    assert one(tables.table3(records), network="TResNet-L", phase="training").source == "not attempted"
+
+
+def test_without_its_base_a_line_has_no_ratio():
+    line = one(tables.table3([speed("table3", "tresnet_m", "training", 150.0)]), network="TResNet-M", phase="training")
+    assert line.measured == 150.0 and math.isnan(line.ratio)
+
+
+def test_devices_and_ways_of_running_are_never_mixed():
+    ways = [
+        {},
+        {"device": "Other GPU"},
+        {"dtype": "float32"},
+        {"memory_format": "channels_last"},
+        {"memory_budget": GIB},
+    ]
+    records = [speed("table3", "resnet50", "training", 100.0 + i, **way) for i, way in enumerate(ways)]
+    records += [speed("table3", "tresnet_m", "training", 50.0 * (1 + i), **way) for i, way in enumerate(ways)]
+    lines = tables.table3(records).query("network == 'TResNet-M' and phase == 'training'")
+    assert lines["ratio"].tolist() == [50.0 * (1 + i) / (100.0 + i) for i in range(5)]
+    assert lines["run"].nunique() == 5
+
+
+def test_records_of_other_suites_and_cases_do_not_count():
+    records = [
+        speed("table1", "resnet50", "training", 1.0),
+        speed("table3", "resnet50", "training", 1.0, case="exercise"),
+    ]
+    assert tables.table3(records)["measured"].isna().all()
+
+
+def test_of_several_batches_the_largest_counts():
+    records = [speed("table3", "resnet50", "training", v, batch=b) for b, v in ((128, 10.0), (300, 12.0), (64, 9.0))]
+    line = one(tables.table3(records), network="ResNet50", phase="training")
+    assert (line.measured, line.batch) == (12.0, 300)
+
+
+def test_efficientnet_belongs_to_the_run_of_224_px_images():
+    records = [
+        speed("table1", model, "training", 1.0, resolution=size)
+        for model, size in (("efficientnet_b1", 240), ("resnet50", 224))
+    ]
+    frame = tables.table1(records).query("measured == measured and phase == 'training'")
+    assert frame["run"].nunique() == 1 and set(frame["network"]) == {"ResNet50", "EfficientNetB1"}
+    assert set(frame["side"]) == {224}
+
+
+def test_the_larger_images_of_table_5_are_no_run_of_their_own():
+    for small, large in ((224, 448), (64, 128)):
+        records = [speed("table5", "tresnet_m", "inference", v, resolution=s) for s, v in ((large, 3.0), (small, 10.0))]
+        frame = tables.table5(records)
+        assert set(frame["side"]) == {small}
+        assert one(frame, network="TResNet-M", resolution=448, phase="inference").ratio == 0.3
+        assert ("too small" in frame["run"].iloc[0]) == (small < 224)
+
+
+def test_a_counted_batch_is_called_counted():
+    """On a CPU the speeds have no budget of memory and the largest batch has one; it is not measured, either."""
+    largest = {"metric": "largest_batch", "case": "counted", "memory_budget": 16 * GIB}
+    records = [speed("table3", "resnet50", "training", 9.0), speed("table3", "resnet50", "training", 190, **largest)]
+    line = one(tables.table3(records), network="ResNet50", phase=tables.BATCH)
+    assert (line.measured, line.source) == (190, "counted")
+
+
+def test_a_largest_batch_is_taken_from_the_runs_own_budget():
+    records = []
+    for budget, batch in ((16 * GIB, 250), (None, 2000)):
+        ran = {"memory_budget": budget}
+        records.append(speed("table3", "resnet50", "training", 9.0, **ran))
+        records.append(speed("table3", "resnet50", "training", batch, metric="largest_batch", **ran))
+    found = tables.table3(records).query("network == 'ResNet50' and phase == @tables.BATCH")
+    told = {"16 GiB" in run: batch for run, batch in zip(found["run"], found["measured"], strict=True)}
+    assert told == {True: 250, False: 2000}
+
+
+def test_what_failed_says_why():
+    records = [speed("table3", "resnet50", "training", 9.0)]
+    here = dataclasses.replace(PROVENANCE, device="Imaginary GPU")
+    failure = Failure(
+        "table3", "networks", "tresnet_xl", "training", "out of memory", "no room", "tresnet_xl, 224 px, x", here
+    )
+    frame = tables.table3(records, [failure])
+    assert one(frame, network="TResNet-XL", phase="training").source == "failed: out of memory, no room"
+    assert one(frame, network="TResNet-XL", phase="inference").source == "not attempted"
+    elsewhere = dataclasses.replace(failure, provenance=dataclasses.replace(here, device="Other GPU"))
+    assert one(tables.table3(records, [elsewhere]), network="TResNet-XL", phase="training").source == "not attempted"
+
+
+def test_each_run_is_shown_with_its_source():
+    records = [speed("table3", "resnet50", "training", 9.0, device=d) for d in ("GPU <A>", "GPU B")]
+    frame = tables.table3(records)
+    drawn = tables.each_run(frame, lambda part: Html(f"<b>{len(part)}</b>", f"{len(part)} lines"))
+    assert drawn.text.count("12 lines") == 2 and "GPU <A>" in drawn.text
+    assert drawn.html.count("<b>12</b>") == 2 and "GPU &lt;A&gt;" in drawn.html
+    shown = tables.shown(frame, tables.SPEEDS)
+    assert "| ResNet50 | training | 805 | 9.0 | 9.0–9.0 | 1.000 | 1.000 | measured |" in shown.text
+    assert "not attempted" in shown.text
+    assert "no records" in tables.each_run(frame.iloc[:0], tables.table).text
+
+
+def test_measured_lines_need_no_column_that_says_so():
+    records = [speed("table4", n, p, 1.0, case="ladder") for n in paper_table(4)["refinement"] for p in tables.PHASES]
+    assert "ours" not in tables.shown(tables.table4(records), tables.SPEEDS).text
+
+
+def test_a_chapter_takes_what_was_measured_before(tmp_path, monkeypatch, capsys):
+    """With all of a suite's points in the file, nothing is run."""
+    monkeypatch.setenv("TRESNET_LITE_RECORDS", str(tmp_path / "smoke.jsonl"))
+    profile = profiles.resolve("smoke")
+    device = campaigns.campaign.find_slots("cpu")[0].device
+    points = suites.select(suites.points(profile), ["table4"])
+    done = [
+        dataclasses.replace(speed("table4", p.model, "inference", 1.0, case="ladder", device=device), point=p.id)
+        for p in points
+    ]
+    append(tmp_path / "smoke.jsonl", *done)
+    measured = campaigns.measure(profile, "table4")
+    assert [r for r in measured.records if r.provenance.device == device] == done
+    assert f"{len(points)} points, {len(points)} of them measured before" in capsys.readouterr().out
+
+
+def test_another_campaign_on_the_same_file_is_told_not_raised(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TRESNET_LITE_RECORDS", str(tmp_path / "smoke.jsonl"))
+    with campaigns.campaign.locked(tmp_path / "smoke.jsonl"):
+        campaigns.measure(profiles.resolve("smoke"), "table4")
+    assert "not measured now: another campaign" in capsys.readouterr().out
+
+
+# The chapters' own tables.
+
+
+def test_the_papers_batches_are_one_amount_of_memory():
+    """Counted bytes an image times the printed batch: the same for all four networks, to 3 %."""
+    counted = table3.factors().set_index("network")
+    assert counted["together"].max() / counted["together"].min() < 1.03
+    product = counted["architecture"] * counted["inplace"]
+    assert product.tolist() == pytest.approx(counted["counted"].tolist(), rel=1e-12)
+    assert (counted.loc["TResNet-M":, "lean"] > counted.loc["TResNet-M":, "counted"]).all()
+
+
+def test_batches_by_setting_are_ratios_to_resnet50_of_the_same_run():
+    def batch(suite, model, value, norm, memory, case="networks"):
+        ran = {"norm": norm, "memory": memory, "metric": "largest_batch"}
+        return speed(suite, model, "training", value, case=case, **ran)
+
+    records = [
+        batch("table3", "resnet50", 100, "bn", None),
+        batch("table3", "tresnet_m", 190, "native", "lean"),
+        batch("memory", "tresnet_m", 130, "bn", "paper", "settings"),
+        speed("table3", "resnet50", "training", 10.0, norm="bn"),
+        speed("memory", "tresnet_m", "training", 8.0, case="settings", norm="bn", memory="paper"),
+    ]
+    rows = table3.by_setting(records).set_index("setting")
+    assert rows["ratio"].dropna().to_dict() == {"BatchNorm": 1.3, "lean (our default)": 1.9}
+    assert rows["speed_ratio"].dropna().to_dict() == {"BatchNorm": 0.8}
+    # Half precision: what the issue of memory counts, BatchNorm's 43.8 over 33.3 MB.
+    assert rows.at["BatchNorm", "counted"] == pytest.approx(1.313, abs=0.001)
+    assert table3.by_setting([]).empty
+
+
+def test_steps_are_changes_from_rung_to_rung():
+    steps = table4.steps(tables.table4(rungs([100.0, 110.0, 99.0, 99.0, 198.0, 99.0]))).query("phase == 'inference'")
+    assert steps["step"].tolist()[1:] == pytest.approx([0.1, -0.1, 0.0, 1.0, -0.5])
+    assert math.isnan(steps["step"].iloc[0])
+    printed = paper_table(4)["inference_img_s"].tolist()
+    assert steps["paper_step"].iloc[1] == pytest.approx(printed[1] / printed[0] - 1)
+
+
+def test_a_waterfall_tells_its_numbers():
+    frame = tables.table4(rungs([100.0, 110.0, 120.0, 130.0, 125.0, 105.0]))
+    panels = table4.speeds(frame)
+    assert list(panels) == ["paper, inference", "measured, inference"]
+    drawn = table4.waterfall(panels, what="speed")
+    assert "+ Inplace-ABN 1.3, + Optimizer SE layers 1.25, + AA 1.05" in drawn.text
+    assert drawn.html.count("+10.0%") == 1 and drawn.html.count("-3.8%") == 1
+
+
+def test_sizes_of_the_rungs():
+    rows = table4.sizes().set_index("refinement")
+    with torch.device("meta"):
+        expected = {"Original ResNet50": timm.create_model("resnet50"), "+ AA": create_model("tresnet_m")}
+    for name, network in expected.items():
+        assert rows.at[name, "parameters"] == count_parameters(network) / 1e6
+    assert rows.at["+ AA", "macs"] == 5.734965248
+
+
+def test_speed_for_each_mac():
+    records = [speed("table1", "resnet50", "training", 100.0), speed("table1", "mixnet_l", "training", 50.0)]
+    line = one(table1.per_mac(tables.table1(records)), network="MixNet-L", phase="training")
+    macs = table1.sizes().set_index("network")["macs"]
+    assert line.time == 2.0 and line.macs_ratio == macs["MixNet-L"] / macs["ResNet50"]
+    assert line.per_mac == pytest.approx(0.5 * line.macs_ratio)
+    drawn = table1.proxy(table1.per_mac(tables.table1(records)))
+    assert "training, MixNet-L: 0.14 of the MACs in 2.01 of the time (paper), 2.00 (measured)" in drawn.text
+
+
+def test_four_times_the_pixels_are_four_times_the_work():
+    """Convolutions scale with the pixels; only what works on averages, SE and the classifier, does not."""
+    large = table5.sizes().query("resolution == 448")
+    for column in ("macs_ratio", "kept_ratio"):
+        assert ((large[column] > 3.99) & (large[column] < 4)).all()
+
+
+def test_figures_stand_without_measurements():
+    for frame, draw in ((tables.table5([]), table5.trade), (table1.per_mac(tables.table1([])), table1.proxy)):
+        assert "measured)" not in tables.each_run(frame, draw).text
+    assert "this run" not in table3.batches(table3.factors(), tables.table3([])).text
+
+
+# The checks of claims about whole tables.
+
+
+def successors(ratio: float, spread=0.001, phase="training") -> list[Record]:
+    """A run of Table 1 in which ResNet50 is `ratio` times as fast as each of the others."""
+    sizes = {m: suites.EFFICIENTNETS.get(m, 224) for m in suites.TABLE1}
+    speeds = {m: 100.0 if m == "resnet50" else 100.0 / ratio for m in suites.TABLE1}
+    return [speed("table1", m, phase, v, resolution=sizes[m], spread=spread) for m, v in speeds.items()]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "spread", "margin", "word"),
+    [
+        (1.3, 0.01, 1.2, "reproduced"),
+        (1.1, 0.01, 1.2, "differs"),
+        (1.1, 0.1, 1.0, "differs"),
+        (0.9, 0.01, 1.0, "differs"),
+    ],
+)
+def test_outpaces(ratio, spread, margin, word):
+    settings = {"table": 1, "phase": "training", "network": "ResNet50", "than": ["EfficientNetB1", "MixNet-L"]}
+    (found,) = CHECKS["outpaces"](successors(ratio, spread), **settings, margin=margin)
+    assert found.word == word and f"{ratio:.2f}" in found.ours
+    assert found.label == "measured (Imaginary GPU, 2026-01-02, abcdef12)"
+
+
+def test_outpaces_needs_every_network_at_the_papers_size():
+    settings = {"table": 1, "phase": "training", "network": "ResNet50", "than": ["EfficientNetB1", "MixNet-L"]}
+    (found,) = CHECKS["outpaces"](successors(2.0)[:4], **settings)
+    assert found.word == "not attempted" and "MixNet-L" in found.why
+    small = [speed("table1", m, "training", 1.0, resolution=64) for m in ("resnet50", "mixnet_l", "efficientnet_b1")]
+    for records in ([], small, successors(2.0, phase="inference")):
+        (found,) = CHECKS["outpaces"](records, **settings)
+        assert found.word == "not attempted" and "at 224 px" in found.why
+
+
+def test_directions():
+    printed = paper_table(4)["inference_img_s"].astype(float).tolist()
+    (found,) = CHECKS["directions"](rungs(printed), phase="inference")
+    assert (found.word, found.ours) == ("reproduced", "5 of 5 steps")
+    (found,) = CHECKS["directions"](rungs(printed, spread=0.03), phase="inference")
+    assert found.word == "differs" and "Inplace-ABN" in found.why  # a step within the spread is none
+    (found,) = CHECKS["directions"](rungs(printed)[:3], phase="inference")
+    assert found.word == "not attempted" and "+ AA" in found.why
+
+
+def test_a_day_of_training_is_judged_on_the_papers_gpu_alone():
+    settings = {"networks": ["ResNet50", "TResNet-M"], "gpu": "V100", "gpus": 8, "hours": 24}
+    printed = paper_table(3).set_index("model")["training_img_s"]
+
+    def run(device, factor):
+        named = {"resnet50": "ResNet50", "tresnet_m": "TResNet-M"}
+        return [speed("table3", m, "training", factor * float(printed[n]), device=device) for m, n in named.items()]
+
+    (found,) = CHECKS["trains_within"](run("Tesla V100-SXM2-16GB", 1.0), **settings)
+    assert found.word == "reproduced" and "TResNet-M 18.3 h" in found.ours  # 300 · 1281167 / (8 · 730) seconds
+    (found,) = CHECKS["trains_within"](run("Tesla V100-SXM2-16GB", 0.7), **settings)
+    assert found.word == "differs"
+    (found,) = CHECKS["trains_within"](run("Imaginary GPU", 1.0), **settings)
+    assert found.word == "not attempted"
+
+
+def test_macs_of_table_1():
+    (found,) = CHECKS["table_1_macs"]([], but=["ResNet50", "TResNet-M"])
+    assert (found.word, found.ours) == ("differs", "0 of 5") and "MixNet-L 0.56 G, printed 0.5" in found.why
+    (found,) = CHECKS["table_1_macs"]([], but=list(set(paper_table(1)["model"]) - {"ResNet50"}))
+    assert found.word == "reproduced"

@@ -1,0 +1,116 @@
+"""The largest batch that a training step has memory for (Table 3), found by trying.
+
+Grow by doubling until a batch does not fit, then halve the gap. A batch fits when steps run through, and does not
+when the device runs out of memory; any other error is no answer and ends the search.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+# What PyTorch says where an allocation fails outside its own allocator, which raises torch.OutOfMemoryError.
+_ALLOCATION_FAILED = (
+    "CUDA error: out of memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "HIP out of memory",
+)
+
+
+@dataclass(frozen=True)
+class Largest:
+    """`batch` fits and `too_large` does not; None: nothing larger was tried, as `limit` was reached."""
+
+    batch: int
+    too_large: int | None
+
+
+def largest_batch(
+    fits: Callable[[int], bool],
+    *,
+    guess: int = 1,
+    precision: float = 0.0,
+    limit: int = 2**31,
+    confirm: Callable[[int], bool] | None = None,
+) -> Largest:
+    """The largest batch for which `fits` is true, where it is true up to some batch and false above.
+
+    Args:
+        fits: batch → does it fit?
+        guess: where the search starts. A good one spares steps and a bad one costs some; the answer is the same.
+        precision: stop once the gap to the smallest batch that does not fit is this share of the answer; 0: exact.
+        limit: try nothing larger.
+        confirm: a stricter `fits` for the answer, several steps for instance; where it says no, it decides below.
+
+    Raises:
+        torch.OutOfMemoryError: not even one image fits.
+    """
+    if guess < 1 or limit < 1 or precision < 0:
+        raise ValueError(f"guess and limit must be 1 or more, precision not negative: {guess}, {limit}, {precision}")
+    low, high = _bisect(fits, *_bracket(fits, min(guess, limit), precision, limit), precision)
+    if low > 1 and confirm and not confirm(low):
+        start = max(1, low - _gap(low, precision))
+        below = largest_batch(confirm, guess=start, precision=precision, limit=low - 1)
+        return Largest(below.batch, below.too_large or low)
+    if low == 0 or (low == 1 and confirm and not confirm(1)):
+        raise torch.OutOfMemoryError("not even a batch of one image fits")
+    return Largest(low, high if high <= limit else None)
+
+
+def _bracket(fits: Callable[[int], bool], start: int, precision: float, limit: int) -> tuple[int, int]:
+    """(fits, does not fit) around `start`, by strides that double; (limit, limit + 1) where everything fits."""
+    stride = _gap(start, precision)
+    if fits(start):
+        low = start
+        while low < limit:
+            candidate = min(low + stride, limit)
+            if not fits(candidate):
+                return low, candidate
+            low, stride = candidate, 2 * stride
+        return limit, limit + 1
+    high = start
+    while high > 1:
+        candidate = max(high - stride, 1)
+        if fits(candidate):
+            return candidate, high
+        high, stride = candidate, 2 * stride
+    return 0, 1
+
+
+def _bisect(fits: Callable[[int], bool], low: int, high: int, precision: float) -> tuple[int, int]:
+    while high - low > _gap(low, precision):
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low, high
+
+
+def _gap(batch: int, precision: float) -> int:
+    return max(1, int(precision * batch))
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Does an exception say that the device has no memory left, and nothing else?"""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _ALLOCATION_FAILED)
+
+
+def runs_in_memory(run: Callable[[], object]) -> bool:
+    """Run something; False where the device runs out of memory. Any other exception is passed on."""
+    try:
+        run()
+        return True
+    except RuntimeError as error:
+        if not ran_out_of_memory(error):
+            raise
+    finally:
+        # Here the traceback, which holds the failed step's tensors, is gone or about to be; the cache is returned
+        # so that what one batch left in pieces does not stand in the way of the next.
+        gc.collect()
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+    return False

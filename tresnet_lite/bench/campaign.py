@@ -1,0 +1,283 @@
+"""Measure many points, each in a fresh process, and keep every record as soon as it is there.
+
+Points of one priority are taken in random order, so that a drift of the machine falls on no model in particular.
+With several GPUs each takes the next point. A campaign that is stopped, in whatever way, goes on where it was: a
+point is done once its records, or its failure, are in the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from tresnet_lite.bench import records
+from tresnet_lite.bench.provenance import collect, without_folders
+from tresnet_lite.bench.records import Failure, Record, append, from_json, repair
+from tresnet_lite.bench.suites import Point
+
+COMMAND = (sys.executable, "-m", "tresnet_lite.bench.point")
+PATIENCE = 10.0  # times its estimate, a point may take; and five minutes
+
+
+class CampaignError(RuntimeError):
+    """The campaign cannot begin: the message says why."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place where one point at a time is measured: environment variables, and the name of the device there."""
+
+    environment: Mapping[str, str]
+    device: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A point that is over: what came of it and how many seconds it took."""
+
+    point: Point
+    lines: Sequence[Record | Failure]
+    seconds: float
+
+    @property
+    def failed(self) -> bool:
+        return any(isinstance(line, Failure) for line in self.lines)
+
+    def __str__(self) -> str:
+        wrong = [line for line in self.lines if isinstance(line, Failure)]
+        told = f"FAILED, {wrong[0].error}: {wrong[0].message}" if wrong else "done"
+        return f"{self.point.id}: {self.seconds:.0f} s, {told}"
+
+
+def find_slots(device: str, gpus: Sequence[str] = (), command: Sequence[str] = COMMAND) -> list[Slot]:
+    """The places to measure in: the CPU, or one for each GPU named, by default the first that is visible.
+
+    A GPU is tried by a process of its own, as a process that has used one keeps a part of its memory.
+
+    Raises:
+        CampaignError: a GPU that is not there, or that this torch cannot use.
+    """
+    if device == "cpu":
+        if gpus:
+            raise CampaignError("this profile measures the CPU: --gpus goes with --profile gpu")
+        return [Slot({}, collect("cpu").device)]
+    environments = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus] or [{}]
+    return [Slot(environment, _probe(device, environment, command)) for environment in environments]
+
+
+def _probe(device: str, environment: Mapping[str, str], command: Sequence[str]) -> str:
+    """The name of a device, from a process that has computed on it."""
+    job = json.dumps({"probe": device}) + "\n"
+    answer = subprocess.run(command, input=job, capture_output=True, text=True, env={**os.environ, **environment})
+    if answer.returncode:
+        where = f"GPU {environment['CUDA_VISIBLE_DEVICES']}" if environment else "the GPU"
+        raise CampaignError(f"{where} cannot be used: {_last_line(answer.stderr)}")
+    return json.loads(answer.stdout)["device"]
+
+
+def done(lines: Iterable[Record | Failure], devices: set[str] | None, *, retry_errors: bool = False) -> set[str]:
+    """The ids of the points that need no measuring: those with a line from one of `devices` (None: from any).
+
+    With `retry_errors` not those whose last line is a failure; a campaign writes a point's failures last.
+    """
+    last = {line.point: line for line in lines if devices is None or line.provenance.device in devices}
+    return {point for point, line in last.items() if not (retry_errors and isinstance(line, Failure))}
+
+
+def read(path: Path) -> list[Record | Failure]:
+    """All lines of a file of records, which need not exist; a line that a killed campaign left half is removed."""
+    if not path.exists():
+        return []
+    if repair(path):
+        print(f"{path}: removed a half-written line, which a killed run had left", file=sys.stderr)
+    return records.read(path)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the file of records against another campaign; the system lets go of it when this process dies."""
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(f"{path}.lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise CampaignError(f"another campaign is writing {path}: give another --out, or wait for it") from error
+
+
+@dataclass
+class Queue:
+    """The points that are left, the estimates corrected by how long the finished ones took."""
+
+    points: list[Point]
+    deadline: float = float("inf")  # by time.monotonic
+    planned: float = 0.0
+    taken: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def shuffled(cls, points: Iterable[Point], seed: int, deadline: float = float("inf")) -> Queue:
+        """By priority, and in random order within one."""
+        points = list(points)
+        random.Random(seed).shuffle(points)
+        return cls(sorted(points, key=lambda p: p.priority), deadline)
+
+    @property
+    def pace(self) -> float:
+        """How long points take, over their estimates."""
+        return self.taken / self.planned if self.planned else 1.0
+
+    @property
+    def seconds_left(self) -> float:
+        return self.pace * sum(point.seconds for point in self.points)
+
+    def take(self) -> Point | None:
+        """The first point that is likely to end before the deadline; None if there is none."""
+        with self._lock:
+            left = self.deadline - time.monotonic()
+            chosen = next((p for p in self.points if self.pace * p.seconds <= left), None)
+            if chosen is not None:
+                self.points.remove(chosen)
+            return chosen
+
+    def give_back(self, point: Point) -> None:
+        with self._lock:
+            self.points.insert(0, point)
+
+    def learn(self, point: Point, seconds: float) -> None:
+        with self._lock:
+            self.planned += point.seconds
+            self.taken += seconds
+
+
+def run(
+    points: Iterable[Point],
+    out: Path,
+    slots: Sequence[Slot],
+    *,
+    minutes: float | None = None,
+    retry_errors: bool = False,
+    seed: int = 0,
+    command: Sequence[str] = COMMAND,
+    tell: Callable[[Outcome, Queue], None] = lambda outcome, queue: None,
+) -> list[Point]:
+    """Measure the points that are not done yet and append their records to `out`; return those that are left.
+
+    Args:
+        minutes: stop then: what is running is given up, to be measured another time.
+        retry_errors: measure again what failed before.
+        seed: of the order.
+        command: the program that measures a point.
+        tell: called after each point.
+
+    Raises:
+        CampaignError: another campaign is writing `out`.
+        RecordError: `out` holds what is no record.
+    """
+    deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
+    with locked(out):
+        over = done(read(out), {slot.device for slot in slots}, retry_errors=retry_errors)
+        queue = Queue.shuffled((p for p in points if p.id not in over), seed, deadline)
+        writing, stop = threading.Lock(), threading.Event()
+
+        def work(slot: Slot) -> None:
+            while not stop.is_set() and (point := queue.take()) is not None:
+                outcome = measure_point(point, slot, command, stop, deadline)
+                if outcome is None:
+                    queue.give_back(point)
+                    continue
+                queue.learn(point, outcome.seconds)
+                with writing:
+                    append(out, *sorted(outcome.lines, key=lambda line: isinstance(line, Failure)))
+                    tell(outcome, queue)
+
+        _work_together(work, slots, stop)
+        return queue.points
+
+
+def _work_together(work: Callable[[Slot], None], slots: Sequence[Slot], stop: threading.Event) -> None:
+    """One thread a slot; an error in one, or an interruption, stops all of them and the processes they wait for."""
+    with ThreadPoolExecutor(len(slots)) as pool:
+        try:
+            for finished in as_completed([pool.submit(work, slot) for slot in slots]):
+                finished.result()
+        finally:
+            stop.set()
+
+
+def measure_point(
+    point: Point, slot: Slot, command: Sequence[str], stop: threading.Event, deadline: float
+) -> Outcome | None:
+    """Measure one point in a fresh process; None if it was stopped before it was over."""
+    start = time.monotonic()
+    patience = start + PATIENCE * point.seconds + 300
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        output, said = Path(scratch, "out"), Path(scratch, "err")
+        environment = {**os.environ, **slot.environment, "TORCHINDUCTOR_CACHE_DIR": str(Path(scratch, "cache"))}
+        with (
+            output.open("wb") as out,
+            said.open("wb") as err,
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=err, env=environment) as process,
+        ):
+            _give(process, {"point": asdict(point), "command": _command_line()})
+            while process.poll() is None and not stop.is_set() and time.monotonic() < min(deadline, patience):
+                time.sleep(0.05)
+            stopped = process.poll() is None
+            process.kill()
+        seconds = time.monotonic() - start
+        if stopped and time.monotonic() < patience:
+            return None
+        if stopped:
+            lines = _failed(point, slot, "timeout", f"gave no answer for {seconds:.0f} s")
+        else:
+            lines = _understand(point, slot, process.returncode, _text(output), _text(said))
+    return Outcome(point, lines, seconds)
+
+
+def _give(process: subprocess.Popen, job: dict) -> None:
+    """Hand over a job. Standard input stays open: its end would tell the process that the campaign is gone."""
+    with contextlib.suppress(BrokenPipeError):  # it died already, and will be asked why
+        process.stdin.write(json.dumps(job).encode() + b"\n")
+        process.stdin.flush()
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _understand(point: Point, slot: Slot, status: int, output: str, said: str) -> Sequence[Record | Failure]:
+    """The lines that a process wrote; a failure where it died or wrote none."""
+    if status:
+        return _failed(point, slot, "died", f"exit status {status}: {_last_line(said)}")
+    try:
+        lines = [from_json(line) for line in output.splitlines()]
+    except ValueError as error:
+        return _failed(point, slot, "no records", str(error))
+    return lines or _failed(point, slot, "no records", _last_line(said))
+
+
+def _failed(point: Point, slot: Slot, error: str, message: str) -> list[Failure]:
+    """The failure of a process that could not tell of itself, with this process's provenance."""
+    here = replace(collect("cpu"), device=slot.device, command=_command_line())
+    return [Failure(suite, point.case, point.model, "", error, message, point.id, here) for suite in point.suites]
+
+
+def _last_line(text: str) -> str:
+    last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
+    return without_folders(last)[:500]
+
+
+def _command_line() -> str:
+    return without_folders(collect("cpu").command.replace("__main__.py", "python -m tresnet_lite.bench", 1))

@@ -1,0 +1,168 @@
+"""The roofline of a device: its two ceilings, measured, and what a model asks of each (Williams et al., 2009).
+
+No program computes faster than the device does on data at hand, nor faster than memory feeds it:
+
+    FLOP/s ≤ min(arithmetic ceiling, intensity × bandwidth),   intensity = FLOP done for each byte moved
+
+One multiply-accumulate is two FLOP, as makers of devices count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from tresnet_lite.bench.clock import Spread, Timing, measure_many
+from tresnet_lite.bench.counting import count_macs
+from tresnet_lite.bench.provenance import collect
+from tresnet_lite.bench.records import Conditions, Record
+from tresnet_lite.bench.steps import DTYPES
+from tresnet_lite.profiles import Profile
+
+# What is timed, by kind of device: sides of the square matrices, and of the convolution batch, channels and side. The
+# copied matrices, in float32, are larger than any cache (151 MB, 1.1 GB); the others do enough with each byte.
+COPIED = {"cpu": 6144, "cuda": 16384}
+MULTIPLIED = {"cpu": 1024, "cuda": 8192}
+CONVOLVED = {"cpu": (4, 256, 28), "cuda": (128, 256, 56)}
+
+
+@dataclass(frozen=True)
+class Work:
+    """Something to time: each call of `run` moves or computes `amount`, in bytes or in FLOP as `metric` says."""
+
+    run: Callable[[], object]
+    amount: int
+    metric: Literal["bandwidth", "arithmetic"]
+    conditions: Conditions
+
+
+def ceiling_work(device: str | torch.device = "cpu", dtype: str = "float32") -> dict[str, Work]:
+    """What reaches a device's ceilings: a copy, each byte read once and written once, and two kinds of arithmetic.
+
+    A 3×3 convolution stands beside the matrix product because torch may have a better library for the one than for
+    the other. To compare a model with the ceilings, time it together with these (`measure_many`).
+
+    Raises:
+        ValueError: an unknown dtype.
+    """
+    device = torch.device(device)
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype {dtype!r}: give one of {', '.join(DTYPES)}")
+    side = COPIED[device.type]
+    source = torch.ones(side, side, device=device)  # written now: pages never touched would be read from nowhere
+    target = torch.zeros_like(source)
+    copy = Work(lambda: target.copy_(source), 2 * source.nbytes, "bandwidth", Conditions(1, side))
+    product, convolution = _product(device, dtype), _convolution(device, dtype)
+    return {"copy": copy, "matrix product": product, "3×3 convolution": convolution}
+
+
+def _product(device: torch.device, dtype: str) -> Work:
+    side = MULTIPLIED[device.type]
+    left, right = torch.rand(2, side, side, device=device).to(DTYPES[dtype])
+    result = torch.empty_like(left)
+    return Work(lambda: torch.mm(left, right, out=result), 2 * side**3, "arithmetic", Conditions(1, side, dtype))
+
+
+def _convolution(device: torch.device, dtype: str) -> Work:
+    batch, channels, side = CONVOLVED[device.type]
+    x = torch.rand(batch, channels, side, side, device=device).to(DTYPES[dtype])
+    weight = torch.rand(channels, channels, 3, 3, device=device).to(DTYPES[dtype])
+    flop = 2 * 9 * channels**2 * batch * side**2
+    return Work(lambda: F.conv2d(x, weight, padding=1), flop, "arithmetic", Conditions(batch, side, dtype))
+
+
+def ceiling_records(work: Mapping[str, Work], timings: Mapping[str, Timing], device: str) -> list[Record]:
+    """The timings of `ceiling_work` as records of suite "roofline".
+
+    The condition `resolution` is the side of the matrices or of the convolution's maps.
+    """
+    provenance = collect(device)
+    return [
+        Record(
+            "roofline", "ceilings", name, "inference", w.metric, timings[name].rate(w.amount), w.conditions, provenance
+        )
+        for name, w in work.items()
+    ]
+
+
+def measure_ceilings(profile: Profile) -> list[Record]:
+    """Time a device's ceilings by themselves, in the profile's dtype."""
+    work = ceiling_work(profile.device, profile.dtype)
+    options = {"min_block": profile.min_block, "min_repeats": profile.repeats, "max_seconds": profile.max_seconds}
+    timings = measure_many({name: w.run for name, w in work.items()}, device=profile.device, **options)
+    return ceiling_records(work, timings, profile.device)
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """A device's two ceilings: `bandwidth` in bytes a second, `arithmetic` in FLOP/s."""
+
+    bandwidth: Spread
+    arithmetic: Spread
+
+    @classmethod
+    def from_records(cls, records: Iterable[Record]) -> Roofline:
+        """The best of each ceiling's records, by median. Other records are passed over.
+
+        Raises:
+            ValueError: no record of one of the ceilings, or records of several devices.
+        """
+        records = [r for r in records if r.suite == "roofline"]
+        if len({r.provenance.device for r in records}) > 1:
+            raise ValueError("a roofline belongs to one device, and these records are of several")
+        best = {r.metric: r.value for r in sorted(records, key=lambda r: r.value.median)}
+        if missing := {"bandwidth", "arithmetic"} - set(best):
+            raise ValueError(f"no record of suite 'roofline' with metric {' and '.join(sorted(missing))}")
+        return cls(best["bandwidth"], best["arithmetic"])
+
+    @property
+    def ridge(self) -> float:
+        """The intensity, in FLOP/byte, from which on arithmetic is the limit and no longer memory."""
+        return self.arithmetic.median / self.bandwidth.median
+
+    def attainable(self, intensity: float) -> float:
+        """FLOP/s that an operation of this intensity (FLOP/byte) can reach."""
+        return min(self.arithmetic.median, intensity * self.bandwidth.median)
+
+
+def bytes_moved(model: nn.Module, x: torch.Tensor) -> int:
+    """Bytes that the operators of one evaluation forward on x (B, C, H, W) read and write.
+
+    As if they ran one by one without caches: every operator reads its tensors and writes its results, each in full;
+    views move nothing. On the meta device nothing is computed.
+    """
+    training = {m: m.training for m in model.modules()}
+    try:
+        with torch.no_grad(), _Traffic() as traffic:
+            model.eval()(x)
+    finally:
+        for module, was in training.items():
+            module.training = was
+    return traffic.bytes
+
+
+def intensity(model: nn.Module, x: torch.Tensor) -> float:
+    """FLOP of convolutions and linear layers for each byte that an evaluation forward on x (B, C, H, W) moves."""
+    return 2 * count_macs(model, tuple(x.shape[1:])) * len(x) / bytes_moved(model, x)
+
+
+class _Traffic(TorchDispatchMode):
+    """Adds up the sizes of what operators take and give."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if not (func.is_view or func.name().startswith("aten::empty")):
+            tensors = tree_leaves((args, kwargs, result))
+            self.bytes += sum(t.nbytes for t in tensors if isinstance(t, torch.Tensor))
+        return result

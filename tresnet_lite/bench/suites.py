@@ -1,0 +1,271 @@
+"""What there is to measure: points, in the named suites that a campaign takes.
+
+    table1, table3, table4, table5, figure4, figure5     the paper's speeds, at its settings
+    memory    the largest batch under each of our memory settings and norms
+    axes      ways of running: eager or compiled, both memory formats, precisions, norms
+    micro     where the time goes: by stage, by operation, and the device's two ceilings
+    paper     all of these
+
+A point that several suites share is measured once and filed under each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from tresnet_lite.ablation import ablation_ladder
+from tresnet_lite.profiles import Profile
+
+SUITES = ("table1", "table3", "table4", "table5", "figure4", "figure5", "memory", "axes", "micro")
+SHOWN = {"figure4": "inference", "figure5": "training"}  # the phase that a suite is limited to
+BOTH = ("training", "inference")
+GIB = 2**30
+
+TABLE1 = (
+    "resnet50", "resnet50d", "resnext50_32x4d", "efficientnet_b1", "seresnext50_32x4d", "mixnet_l", "tresnet_m",
+)  # fmt: skip
+TABLE3 = ("resnet50", "tresnet_m", "tresnet_l", "tresnet_xl")
+TRESNETS = TABLE3[1:]
+EFFICIENTNETS = {  # → its own resolution (Tan and Le, 2019)
+    "efficientnet_b0": 224,
+    "efficientnet_b1": 240,
+    "efficientnet_b2": 260,
+    "efficientnet_b3": 300,
+    "efficientnet_b4": 380,
+    "efficientnet_b5": 456,
+    "efficientnet_b6": 528,
+    "efficientnet_b7": 600,
+}
+SMOKE = ("resnet50", "efficientnet_b0", "tresnet_m", "Original ResNet50", "+ AA")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One thing to measure, in a process of its own.
+
+    Attributes:
+        suites: what its records are filed under.
+        case, model: as a record's; `networks.build` knows the models.
+        measures: "speed", "stages", "operations" or "ceilings".
+        phases: those to time.
+        batch: images a step; None: 90 % of the largest, as in the paper.
+        largest: find the largest batch (of training), with or without a `memory_budget` in bytes.
+        norm, memory: options of our networks, see `networks.build`.
+        repeats, min_block, max_seconds: of the clock, see `measure_many`.
+        priority: 0 is measured first.
+        seconds: what it may take, roughly.
+    """
+
+    suites: tuple[str, ...]
+    case: str
+    model: str
+    device: str
+    resolution: int
+    batch: int | None
+    dtype: str = "float32"
+    largest: bool = False
+    measures: str = "speed"
+    phases: tuple[str, ...] = BOTH
+    memory_format: str = "channels_first"
+    compile: str = "eager"
+    norm: str | None = None
+    memory: str | None = None
+    memory_budget: int | None = None
+    repeats: int = 5
+    min_block: float = 0.1
+    max_seconds: float = 2.0
+    priority: int = 0
+    seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.batch is None and not self.largest:
+            raise ValueError(f"{self.model}: without a batch the largest must be looked for")
+        if unknown := set(self.suites) - set(SUITES):
+            raise ValueError(f"{self.model}: no such suite: {', '.join(sorted(unknown))}")
+
+    @property
+    def id(self) -> str:
+        """All that decides what is measured, in words: what makes two points the same."""
+        batch = f"batch {self.batch}" if self.batch else "90 % of the largest batch"
+        search = "largest batch" if self.largest and self.batch else ""
+        budget = f"{self.memory_budget / GIB:g} GiB" if self.memory_budget else ""
+        options = (f"{key} {value}" for key, value in (("norm", self.norm), ("memory", self.memory)) if value)
+        ran = (f"{self.resolution} px", batch, search, budget, self.dtype, self.memory_format, self.compile, *options)
+        return ", ".join(filter(None, (self.measures, self.model, *ran, " and ".join(self.phases))))
+
+    @classmethod
+    def from_dict(cls, fields: dict) -> Point:
+        """The inverse of `dataclasses.asdict`, through JSON too."""
+        return cls(**fields | {name: tuple(fields[name]) for name in ("suites", "phases")})
+
+
+def points(profile: Profile, *, quick: bool = False, memory_budget: int | None = None) -> list[Point]:
+    """All points of a profile, the most valuable first.
+
+    Args:
+        quick: the tables and figures alone, at fixed batches, with largest batches for Table 3 alone.
+        memory_budget: bytes that training may use, to stand in for a smaller GPU. A CPU has 16 GiB by default, the
+            memory that the paper's largest batches point to.
+    """
+    if device_kind(profile) == "cpu":
+        memory_budget = memory_budget or 16 * GIB
+    chosen = [*_networks(profile), *_ladder(profile)]
+    chosen += [] if quick else [*_memory(profile), *_axes(profile), *_micro(profile)]
+    settled = [_settle(point, profile, quick, memory_budget) for point in chosen]
+    if profile.name == "smoke":
+        small = (p.model in SMOKE and p.compile == "eager" or p.measures == "ceilings" for p in settled)
+        settled = [p for p, keep in zip(settled, small, strict=True) if keep]
+    return sorted(settled, key=lambda p: p.priority)
+
+
+def select(chosen: list[Point], suites: list[str], models: list[str] | None = None) -> list[Point]:
+    """The points of some suites ("paper": all), and of some models where these are given.
+
+    Raises:
+        ValueError: a suite or a model that there is none of.
+    """
+    if unknown := set(suites) - {*SUITES, "paper"}:
+        raise ValueError(f"no suite {', '.join(sorted(unknown))}: there are {', '.join(SUITES)} and paper")
+    known = {p.model for p in chosen}
+    if unknown := set(models or ()) - known:
+        raise ValueError(f"no model {', '.join(sorted(unknown))}: there are {', '.join(sorted(known))}")
+    wanted = set(SUITES) if "paper" in suites else set(suites)
+    return [p for p in chosen if wanted & set(p.suites) and (not models or p.model in models)]
+
+
+def device_kind(profile: Profile) -> str:
+    """ "cpu" or "cuda", whichever of several devices it is."""
+    return profile.device.partition(":")[0]
+
+
+def _point(profile: Profile, suites: tuple[str, ...], case: str, model: str, **settings) -> Point:
+    """A point at the profile's settings and the paper's resolution; batch 0 is one that `_settle` will choose."""
+    own = {"resolution": 224, "batch": 0, "dtype": profile.dtype}
+    clock = {"repeats": profile.repeats, "min_block": profile.min_block, "max_seconds": profile.max_seconds}
+    return Point(suites, case, model, profile.device, **own | clock | settings)
+
+
+def _networks(profile: Profile) -> list[Point]:
+    """Tables 1, 3 and 5 and Figures 4 and 5: each network at a resolution, both phases."""
+    figures = ("figure4", "figure5")
+    found: dict[tuple[str, int], tuple[tuple[str, ...], int]] = {}
+
+    def add(suites: tuple[str, ...], model: str, resolution: int, priority: int) -> None:
+        before, first = found.get((model, resolution), ((), priority))
+        found[model, resolution] = (*before, *suites), min(first, priority)
+
+    for model in TABLE1:
+        add(("table1",), model, EFFICIENTNETS.get(model, 224), 1)
+    for model in TABLE3:
+        add(("table3",), model, 224, 0)
+    for model in TRESNETS:
+        add(("table5", *figures), model, 224, 0)
+        add(("table5", *figures), model, 448, 3)
+    for model, resolution in EFFICIENTNETS.items():
+        add(figures, model, resolution, 4)
+    return [
+        _point(profile, suites, "networks", model, resolution=resolution, batch=None, largest=True, priority=priority)
+        for (model, resolution), (suites, priority) in found.items()
+    ]
+
+
+def _ladder(profile: Profile) -> list[Point]:
+    settings = {"batch": None, "largest": True, "priority": 2}
+    return [_point(profile, ("table4",), "ladder", rung, **settings) for rung in ablation_ladder()]
+
+
+def _memory(profile: Profile) -> list[Point]:
+    """TResNet-M as in Table 3, with the norms and memory settings that Table 3 leaves out."""
+    settings = [("bn", "paper"), ("iabn", "paper"), ("iabn", "recompute"), ("iabn", "min")]
+    common = {"batch": None, "largest": True, "phases": ("training",), "priority": 5}
+    return [
+        _point(profile, ("memory",), "settings", "tresnet_m", norm=norm, memory=memory, **common)
+        for norm, memory in settings
+    ]
+
+
+def _axes(profile: Profile) -> list[Point]:
+    """One batch size for all, so that nothing but the way of running differs."""
+    compiled = 10 if device_kind(profile) == "cpu" else 6  # a CPU compiles for minutes, so there it comes last
+    ways = [("eager", "channels_first"), ("eager", "channels_last"), ("default", "channels_last")]
+    chosen = [
+        _point(
+            profile, ("axes",), "ways of running", model, compile=mode, memory_format=layout,
+            priority=6 if mode == "eager" else compiled,
+        )
+        for model in TABLE3[:2]
+        for mode, layout in ways
+    ]  # fmt: skip
+    chosen += [
+        _point(profile, ("axes",), "norms", "tresnet_m", norm=norm, memory="paper", priority=7)
+        for norm in ("iabn", "bn", "mapillary")
+    ]
+    # A CPU has no float16 worth timing; bfloat16 it has, where the processor's instructions allow.
+    other = "bfloat16" if profile.dtype != "bfloat16" else "float16"
+    chosen += [
+        _point(profile, ("axes",), "precisions", model, dtype=other, memory_format="channels_last", priority=8)
+        for model in TABLE3[:2]
+    ]
+    return chosen
+
+
+def _micro(profile: Profile) -> list[Point]:
+    ceilings = _point(profile, ("micro",), "ceilings", "device", measures="ceilings", priority=5)
+    return [ceilings] + [
+        _point(profile, ("micro",), measures, model, measures=measures, priority=9)
+        for measures in ("stages", "operations")
+        for model in ("Original ResNet50", "tresnet_m")
+    ]
+
+
+def _settle(point: Point, profile: Profile, quick: bool, memory_budget: int | None) -> Point:
+    """Settle what depends on the profile: batch, resolution, memory budget, and with them the estimate."""
+    on_cpu = device_kind(profile) == "cpu"
+    if profile.image_size != 224:
+        side = max(32, point.resolution * profile.image_size // 224 // 32 * 32)
+        point = replace(point, resolution=side)
+    searched = point.largest and ({"table3", "memory"} & set(point.suites) or not (on_cpu or quick))
+    fixed = on_cpu or quick or not point.largest
+    if fixed:
+        batch = profile.batch * (profile.image_size / point.resolution) ** 2
+        # Training a batch of one is fine here: every normalised map has more than one pixel.
+        point = replace(point, batch=max(1, round(batch)))
+    point = replace(point, largest=bool(searched), memory_budget=memory_budget if searched or not fixed else None)
+    return replace(point, **_cpu_times(point) if on_cpu else _gpu_times(point))
+
+
+# Estimates. They order nothing; they say how long a campaign may take, and the campaign corrects them as it goes.
+GMACS = {  # of one image at 224 px, or at an EfficientNet's own resolution; like the counted ones to 5 %
+    "resnet50": 4.1, "resnet50d": 4.3, "resnext50_32x4d": 4.2, "seresnext50_32x4d": 4.2, "mixnet_l": 0.56,
+    "tresnet_m": 5.7, "tresnet_l": 10.9, "tresnet_xl": 15.2, "efficientnet_b0": 0.39, "efficientnet_b1": 0.69,
+    "efficientnet_b2": 1.0, "efficientnet_b3": 1.8, "efficientnet_b4": 4.4, "efficientnet_b5": 10.2,
+    "efficientnet_b6": 19.0, "efficientnet_b7": 37.7,
+}  # fmt: skip
+START = 8.0  # seconds for a process to import, build and move
+
+
+def macs(point: Point) -> float:
+    """Multiply-accumulates of one image, roughly."""
+    full = GMACS.get(point.model, 5.0) * 1e9
+    return full * (point.resolution / EFFICIENTNETS.get(point.model, 224)) ** 2
+
+
+def _cpu_times(point: Point) -> dict[str, float]:
+    """The estimate on two cores; a step of many seconds is timed three times, with the quartiles that gives."""
+    depthwise = point.model.startswith(("efficientnet", "mixnet"))
+    step = macs(point) * point.batch / (10e9 if depthwise else 45e9)
+    weights = {"training": 3.0, "inference": 1.0}
+    repeats = 3 if 3 * step > 1.0 else point.repeats
+    timed = sum((repeats + 2) * max(step * weights[phase], 0.1) for phase in point.phases)
+    search = 6 * step if point.largest else 0.0
+    compiling = 0.0 if point.compile == "eager" else 60.0 * len(point.phases)
+    return {"repeats": repeats, "seconds": START + timed + search + compiling}
+
+
+def _gpu_times(point: Point) -> dict[str, float]:
+    """On a GPU a step at 90 % of the memory takes about as long for every network: a second, more or less."""
+    search = 14.0 if point.largest else 0.0
+    timed = sum({"training": 10.0, "inference": 5.0}[phase] for phase in point.phases)
+    timed = timed / 2 if point.batch else timed
+    compiling = 0.0 if point.compile == "eager" else 25.0 * len(point.phases)
+    return {"repeats": 5, "seconds": START + search + timed + compiling}

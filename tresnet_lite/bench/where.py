@@ -1,0 +1,99 @@
+"""Where a network's time goes: by stage, each timed alone, and by operation, from torch's profiler."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+
+from tresnet_lite.bench.clock import MIN_REPEATS, Spread, measure_many
+from tresnet_lite.bench.steps import inference_step, training_step
+from tresnet_lite.model import TResNet
+
+
+def stages(network: TResNet) -> dict[str, nn.Module]:
+    """The network in pieces that follow each other: stem, layer1 … layer4, head."""
+    if not isinstance(network, TResNet):
+        raise TypeError(f"stages are known of our networks, not of a {type(network).__name__}")
+    parts = dict(network.body.named_children())
+    layers = {name: part for name, part in parts.items() if name.startswith("layer")}
+    stem = nn.Sequential(*(part for name, part in parts.items() if name not in layers))
+    return {"stem": stem, **layers, "head": network.head}
+
+
+def stage_times(
+    network: TResNet, images: torch.Tensor, *, phase: str, dtype: str = "float32", **options
+) -> dict[str, Spread]:
+    """Seconds that each stage takes alone, on what the stages before it give; `options` are the clock's.
+
+    A training step of a stage is its forward, the mean as loss, its backward down to its input and its SGD step. The
+    stages' times add up to a little more than the network's, as each has a loss and the first needs no gradient.
+
+    Args:
+        images: (B, 3, H, W), on the network's device.
+        phase: "inference" or "training".
+    """
+    steps = {}
+    for name, stage in stages(network).items():
+        x = images
+        if phase == "inference":
+            steps[name] = inference_step(stage, x, dtype=dtype)
+        else:
+            x = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
+            x.register_post_accumulate_grad_hook(_drop_gradient)  # else steps would add up
+            steps[name] = training_step(stage, x, dtype=dtype, loss=lambda y: y.float().mean())
+        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+            images = stage(images)
+    timings = measure_many(steps, device=images.device, **options)
+    return {name: timing.seconds for name, timing in timings.items()}
+
+
+def _drop_gradient(x: torch.Tensor) -> None:
+    x.grad = None
+
+
+def operation_times(
+    step: Callable[[], object], device: str | torch.device, *, repeats: int = 5, least: float = 0.01
+) -> dict[str, Spread]:
+    """Seconds of a step in each of torch's operators, without those called by it, and "others" below a share.
+
+    Args:
+        step: a warm one, such as `training_step` makes.
+        device: where it runs; on a GPU the time of the kernels counts.
+        repeats: steps to profile, 3 or more.
+        least: share of the step from which on an operator is told apart.
+    """
+    if repeats < MIN_REPEATS:
+        raise ValueError(f"repeats is {repeats}: quartiles need at least {MIN_REPEATS}")
+    runs = [_profile(step, torch.device(device).type) for _ in range(repeats)]
+    total = statistics.median(sum(run.values()) for run in runs)
+    names = sorted({name for run in runs for name in run}, key=lambda n: -_median(runs, n))
+    large = [name for name in names if _median(runs, name) >= least * total]
+    values = {name: [run.get(name, 0.0) for run in runs] for name in large}
+    values["others"] = [sum(t for name, t in run.items() if name not in large) for run in runs]
+    return {name: _spread(times) for name, times in values.items() if min(times) > 0}
+
+
+def _profile(step: Callable[[], object], kind: str) -> dict[str, float]:
+    """Seconds in each operator during one step."""
+    activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if kind == "cuda" else [])
+    with profile(activities=activities) as profiler:
+        step()
+        if kind == "cuda":
+            torch.cuda.synchronize()
+    attribute = "self_device_time_total" if kind == "cuda" else "self_cpu_time_total"
+    # Kernels have events of their own; they count once, with the operator that launched them.
+    events = [e for e in profiler.key_averages() if e.device_type == torch.autograd.DeviceType.CPU]
+    return {e.key: getattr(e, attribute) / 1e6 for e in events if getattr(e, attribute) > 0}
+
+
+def _median(runs: list[dict[str, float]], name: str) -> float:
+    return statistics.median(run.get(name, 0.0) for run in runs)
+
+
+def _spread(times: list[float]) -> Spread:
+    q1, median, q3 = statistics.quantiles(times, n=4, method="inclusive")
+    return Spread(median, q1, q3, len(times))

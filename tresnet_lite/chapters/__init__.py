@@ -1,0 +1,1 @@
+"""One module a chapter: the models, tables and drawings that its notebook shows."""

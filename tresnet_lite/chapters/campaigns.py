@@ -1,0 +1,65 @@
+"""Campaigns run from a chapter: suites at a profile's settings, kept where `make reproduce` keeps its records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tresnet_lite.bench import Record, campaign, load, suites
+from tresnet_lite.bench.campaign import CampaignError, Outcome, Queue
+from tresnet_lite.bench.records import Failure, failures
+from tresnet_lite.bench.suites import Point
+from tresnet_lite.paper import DATA
+from tresnet_lite.profiles import Profile
+from tresnet_lite.report import RECORDS
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Records and failures: the committed ones, of other machines perhaps, then those of this run's file."""
+
+    records: Sequence[Record]
+    failures: Sequence[Failure]
+
+
+def measure(profile: Profile, *names: str, minutes: float | None = None) -> Measured:
+    """Measure what the run's file lacks of some suites, telling a line for each point; the rest is taken from it.
+
+    Args:
+        names: suites (`bench.suites.SUITES`).
+        minutes: stop then, with the most valuable points measured; the next time goes on from there.
+    """
+    out = records_file(profile)
+    points = suites.select(suites.points(profile), list(names))
+    try:
+        _run(points, out, profile, minutes)
+    except CampaignError as error:
+        print(f"not measured now: {error}")
+    paths = [DATA / "measured", *([out] if out.exists() else [])]
+    return Measured(load(*paths), failures(*paths))
+
+
+def records_file(profile: Profile) -> Path:
+    """The file that `make reproduce` names, or else the one that it would name."""
+    return Path(os.environ.get(RECORDS) or DATA.parent / "build" / "records" / f"{profile.name}.jsonl")
+
+
+def _run(points: list[Point], out: Path, profile: Profile, minutes: float | None) -> None:
+    from filelock import FileLock
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # Chapters that run at the same time wait for each other: together they would measure each other's load.
+    with FileLock(f"{out}.chapters.lock"):
+        slots = campaign.find_slots(profile.device)
+        before = campaign.done(campaign.read(out), {slot.device for slot in slots})
+        known = sum(point.id in before for point in points)
+        print(f"{len(points)} points, {known} of them measured before", flush=True)
+        left = campaign.run(points, out, slots, minutes=minutes, tell=_tell)
+    if left:
+        print(f"{len(left)} points left for another time")
+
+
+def _tell(outcome: Outcome, queue: Queue) -> None:
+    print(f"{outcome} [about {queue.seconds_left / 60:.0f} min left]", flush=True)
