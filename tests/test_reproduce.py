@@ -132,16 +132,22 @@ def test_the_profile_follows_the_device(monkeypatch):
     assert reproduce.choose_profile() == ("cpu", "no CUDA device is visible")
 
 
-def test_a_gpu_that_this_torch_cannot_use_is_told(monkeypatch):
-    def no_kernel(*args, **kwargs):
-        raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nmore")
-
+def test_a_gpu_is_used_when_this_torch_can_compute_on_it(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla V100")
-    monkeypatch.setattr(torch, "ones", no_kernel)
-    profile, reason = reproduce.choose_profile()
-    assert profile == "cpu"
-    assert "cannot use Tesla V100: CUDA error: no kernel image" in reason and "more" not in reason
+    for trial, profile, reason in (
+        ("print('Tesla V100')", "gpu", "Tesla V100"),
+        (
+            "print('Tesla V100'); print('CUDA error: no kernel image')",
+            "cpu",
+            "cannot use Tesla V100: CUDA error: no kernel",
+        ),
+        ("raise SystemExit('driver too old')", "cpu", "cannot use the GPU: driver too old"),
+    ):
+        reproduce.try_gpu.cache_clear()
+        monkeypatch.setattr(reproduce, "TRIAL", trial)
+        chosen, why = reproduce.choose_profile()
+        assert chosen == profile and reason in why
+    reproduce.try_gpu.cache_clear()
 
 
 def test_a_folder_that_is_no_checkout_is_refused(tmp_path, capsys):

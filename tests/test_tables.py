@@ -189,14 +189,14 @@ def test_each_run_is_shown_with_its_source():
     assert drawn.text.count("12 lines") == 2 and "GPU <A>" in drawn.text
     assert drawn.html.count("<b>12</b>") == 2 and "GPU &lt;A&gt;" in drawn.html
     shown = tables.shown(frame, tables.SPEEDS)
-    assert "| ResNet50 | training | 805 | 9.0 | 9.0–9.0 | 1.000 | 1.000 | measured |" in shown.text
+    assert "| ResNet50 | training | 805 | 9.00 | 9.00–9.00 | 1.000 | 1.000 | measured |" in shown.text
     assert "not attempted" in shown.text
     assert "no records" in tables.each_run(frame.iloc[:0], tables.table).text
 
 
 def test_measured_lines_need_no_column_that_says_so():
     records = [speed("table4", n, p, 1.0, case="ladder") for n in paper_table(4)["refinement"] for p in tables.PHASES]
-    assert "ours" not in tables.shown(tables.table4(records), tables.SPEEDS).text
+    assert "source" not in tables.shown(tables.table4(records), tables.SPEEDS).text
 
 
 def test_a_chapter_takes_what_was_measured_before(tmp_path, monkeypatch, capsys):

@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -73,18 +74,37 @@ def choose_profile(requested: str | None = None) -> tuple[str, str]:
         return requested, "asked for"
     if not torch.cuda.is_available():
         return "cpu", "no CUDA device is visible"
-    name = torch.cuda.get_device_name()
-    try:
-        torch.ones(1, device="cuda").add_(1).item()
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        return "cpu", f"torch {torch.__version__} cannot use {name}: {reason}"
-    return "gpu", name
+    name, error = try_gpu()
+    return ("cpu", f"torch {torch.__version__} cannot use {name}: {error}") if error else ("gpu", name)
+
+
+TRIAL = """
+import torch
+print(torch.cuda.get_device_name(), flush=True)
+try:
+    torch.ones(1, device="cuda").add_(1).item()
+except RuntimeError as error:
+    print(str(error).splitlines()[0])
+"""
+
+
+@cache
+def try_gpu() -> tuple[str, str]:
+    """The GPU's name, and what went wrong when it computed something, if anything did.
+
+    Tried in a process of its own: this one would hold memory of the GPU until it ends, and the largest batches that
+    the notebooks look for would come out smaller.
+    """
+    result = subprocess.run([sys.executable, "-c", TRIAL], capture_output=True, text=True)
+    name, _, error = result.stdout.strip().partition("\n")
+    if result.returncode:
+        error = (result.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+    return name or "the GPU", error
 
 
 def conditions(profile: str) -> tuple[str, ...]:
     """What, beside files, a notebook's outputs depend on."""
-    device = torch.cuda.get_device_name() if profile == "gpu" and torch.cuda.is_available() else "cpu"
+    device = try_gpu()[0] if profile == "gpu" and torch.cuda.is_available() else "cpu"
     return (profile, device, torch.__version__, platform.python_version())
 
 

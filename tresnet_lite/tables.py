@@ -43,11 +43,12 @@ NETWORKS = NAMES | {  # records' → the paper's
 MODELS = {printed: model for model, printed in NETWORKS.items()}
 
 # Columns for `shown`.
+SPEED = "speed"  # in place of a number format: with as many digits as the run's speeds need
 SPEEDS = {
     "network|network": "",
     "phase|phase": "",
     "paper, img/s|paper": ",.0f",
-    "measured, img/s|measured": ",.1f",
+    "measured, img/s|measured": SPEED,
     "quartiles|quartiles": "",
     "paper, ratio|paper_ratio": ".3f",
     "measured, ratio|ratio": ".3f",
@@ -55,9 +56,9 @@ SPEEDS = {
 BATCHES = {
     "network|network": "",
     "paper|paper": ",.0f",
-    "measured|measured": ",.0f",
+    "ours|measured": ",.0f",
     "paper, ratio|paper_ratio": ".3f",
-    "measured, ratio|ratio": ".3f",
+    "ours, ratio|ratio": ".3f",
 }
 
 
@@ -264,12 +265,14 @@ def shown(frame: pd.DataFrame, formats: Mapping[str, str]) -> Html:
     `formats` is as `notebook.table` takes it, and may name the column "quartiles". Where all of a run was measured
     nothing more is said; else a last column tells what of it was, and why the rest was not.
     """
-    spread = [f"{a:,.1f}–{b:,.1f}" if a == a else None for a, b in zip(frame["q1"], frame["q3"], strict=True)]
-    frame = frame.assign(quartiles=spread)
 
     def one(part: pd.DataFrame) -> Html:
+        number = ",.0f" if part["measured"].min() >= 100 else ",.2f"
+        between = zip(part["q1"], part["q3"], strict=True)
+        spread = [f"{low:{number}}–{high:{number}}" if low > 0 else None for low, high in between]
+        columns = {key: number if spec == SPEED else spec for key, spec in formats.items()}
         mixed = (part["source"] != "measured").any()
-        return table(part, dict(formats) | ({"ours|source": ""} if mixed else {}))
+        return table(part.assign(quartiles=spread), columns | ({"source|source": ""} if mixed else {}))
 
     return each_run(frame, one)
 

@@ -62,4 +62,7 @@ def _run(points: list[Point], out: Path, profile: Profile, minutes: float | None
 
 
 def _tell(outcome: Outcome, queue: Queue) -> None:
-    print(f"{outcome} [about {queue.seconds_left / 60:.0f} min left]", flush=True)
+    point = outcome.point
+    named = ", ".join(filter(None, (point.model, f"{point.resolution} px", point.norm, point.memory)))
+    told = "FAILED" if outcome.failed else "done"
+    print(f"{named}: {told} in {outcome.seconds:.0f} s [about {queue.seconds_left / 60:.0f} min left]", flush=True)

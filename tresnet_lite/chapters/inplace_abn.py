@@ -73,7 +73,7 @@ GROUPS = {  # what keeps a map → the kinds of modules
 }
 
 # Columns for `notebook.table`.
-TAILS = {"γ|gamma": "g", "plain inversion|plain": ".1%", "InPlaceABN|layer": ".1%", "fused block's end|tail": ".1%"}
+TAILS = {"γ|gamma": "g", "reading back|plain": ".3%", "InPlaceABN|layer": ".3%", "fused block's end|tail": ".3%"}
 STAGES = {
     "part|stage": "",
     "ResNet50|resnet50": ".1f",
@@ -92,14 +92,14 @@ FRONTIER = {
     "TResNet-M|name": "",
     "kept, MB an image|kept": ".1f",
     "peak, MB|peak": ",.0f",
-    "img/s|measured": ",.1f",
+    "img/s|measured": ",.2f",
     "quartiles|quartiles": "",
     "speed|ratio": ".2f",
 }
 INFERENCE = {
     "network|name": "",
     "paper, img/s|paper": ",.0f",
-    "measured, img/s|measured": ",.1f",
+    "measured, img/s|measured": ",.2f",
     "quartiles|quartiles": "",
     "paper, ratio|paper_ratio": ".3f",
     "measured, ratio|ratio": ".3f",
@@ -107,9 +107,7 @@ INFERENCE = {
 ALONE = {
     "layer|layer": "",
     "maps kept|maps": ".0f",
-    "error of y|y": ".0e",
-    "of dx|dx": ".0e",
-    "of dγ|dweight": ".0e",
+    "largest error|error": ".0e",
     "ms|time": ".2f",
     "quartiles|quartiles": "",
     "time|ratio": ".2f",
@@ -284,7 +282,7 @@ def frontier(records: Sequence[Record]) -> pd.DataFrame:
     dtype = next(r.conditions.dtype for r in records if r.case == "tresnet_m")
     return table.assign(
         name=table["model"].map(LABELS),
-        quartiles=_quartiles(table, ",.1f"),
+        quartiles=_quartiles(table),
         peak=table["model"].map(peak),
         kept=[_total(model, dtype) / 1e6 for model in table["model"]],
     )
@@ -309,14 +307,14 @@ def inference_speeds(records: Sequence[Record]) -> pd.DataFrame:
     paper = table["model"].map(printed)
     return table.assign(
         name=table["model"].map(LABELS),
-        quartiles=_quartiles(table, ",.1f"),
+        quartiles=_quartiles(table),
         paper=paper,
         paper_ratio=paper / printed["relu"],
     )
 
 
-def _quartiles(table: pd.DataFrame, form: str) -> list[str]:
-    return [f"{q1:{form}}–{q3:{form}}" for q1, q3 in zip(table["q1"], table["q3"], strict=True)]
+def _quartiles(table: pd.DataFrame) -> list[str]:
+    return [f"{q1:,.2f}–{q3:,.2f}" for q1, q3 in zip(table["q1"], table["q3"], strict=True)]
 
 
 # --- one layer, ours and the published one ----------------------------------------------------------------------------
@@ -361,9 +359,9 @@ def measure_layers(found: Mapping[str, nn.Module], profile: Profile) -> list[Rec
 
 
 def layer_table(found: Mapping[str, nn.Module], records: Sequence[Record]) -> pd.DataFrame:
-    """Maps kept, errors against float64, and time (ms; ratio to PyTorch's BatchNorm) of each layer in float32.
+    """Maps kept, error against float64, and time (ms; ratio to PyTorch's BatchNorm) of each layer in float32.
 
-    Columns: layer, maps, y, dx, dweight, time, quartiles, ratio. Errors are relative to the largest value.
+    Columns: layer, maps, error (the largest of `layer_errors`), time, quartiles, ratio.
     """
     import pandas as pd
 
@@ -372,7 +370,7 @@ def layer_table(found: Mapping[str, nn.Module], records: Sequence[Record]) -> pd
     rows = []
     for name, layer in found.items():
         t = timed[name]
-        row = {"layer": name, "maps": maps_kept(layer.cpu())} | layer_errors(layer)
+        row = {"layer": name, "maps": maps_kept(layer.cpu()), "error": max(layer_errors(layer).values())}
         quartiles = f"{1e3 * t.q1:.2f}–{1e3 * t.q3:.2f}"
         rows.append(row | {"time": 1e3 * t.median, "quartiles": quartiles, "ratio": t.median / base})
     return pd.DataFrame(rows)

@@ -144,7 +144,8 @@ def memory_bars(networks: Mapping[str, Mapping[str, float]]) -> tuple[Figure, st
         told.append(f"{name} {total:.1f} MB ({parts})")
     axes.set(ylim=(len(networks) - 0.6, -0.75), yticks=[], xlabel="kept for backward, MB an image")
     axes.spines["left"].set_visible(False)
-    patches = [Patch(label=g, facecolor=c, alpha=0.55, edgecolor=INK, linewidth=0.6) for g, c in COLOURS.items()]
+    shown = [group for group in GROUPS if any(groups[group] for groups in networks.values())]
+    patches = [Patch(label=g, facecolor=COLOURS[g], alpha=0.55, edgecolor=INK, linewidth=0.6) for g in shown]
     figure.legend(handles=patches, loc="outside upper left", ncols=1, handlelength=1.2, handletextpad=0.5)
     return figure, f"Memory kept for backward, an image. {'; '.join(told)}."
 

@@ -35,10 +35,9 @@ ERRORS = {"layer|layer": "", "error|median": ".0%", "lower quartile|q1": ".0%", 
 CHANGES = {
     "scheme|name": "",
     "change|median": ".3f",
-    "lower quartile|q1": ".3f",
-    "upper quartile|q3": ".3f",
+    "quartiles|spread": "",
     "to averages|ratio": ".2f",
-    "quartiles|quartiles": "",
+    "quartiles|ratio_spread": "",
 }
 
 
@@ -214,15 +213,15 @@ def change_records(changes: Mapping[str, Tensor], profile: Profile) -> list[Reco
 
 
 def change_table(records: Sequence[Record]) -> pd.DataFrame:
-    """The records of `measure`, a row for each scheme. Columns: name, median, q1, q3, ratio, quartiles (text)."""
+    """The records of `measure`, a row a scheme. Columns: name, median, ratio, and as text spread, ratio_spread."""
     import pandas as pd
 
     values = {(r.model, r.metric): r.value for r in records if r.metric in ("shift_change", "shift_ratio")}
     rows = []
     for scheme in SCHEMES:
         change, ratio = values[scheme, "shift_change"], values[scheme, "shift_ratio"]
-        row = {"name": LABELS[scheme], "median": change.median, "q1": change.q1, "q3": change.q3}
-        rows.append(row | {"ratio": ratio.median, "quartiles": f"{ratio.q1:.2f}–{ratio.q3:.2f}"})
+        row = {"name": LABELS[scheme], "median": change.median, "spread": f"{change.q1:.3f}–{change.q3:.3f}"}
+        rows.append(row | {"ratio": ratio.median, "ratio_spread": f"{ratio.q1:.2f}–{ratio.q3:.2f}"})
     return pd.DataFrame(rows)
 
 

@@ -53,7 +53,7 @@ BY_SETTING = {
     "largest batch|batch": ",.0f",
     "ratio to ResNet50|ratio": ".3f",
     "ratio counted|counted": ".3f",
-    "training, img/s|speed": ",.1f",
+    "training, img/s|speed": ",.2f",
     "ratio to ResNet50 |speed_ratio": ".3f",
 }
 

@@ -14,7 +14,7 @@ from tresnet_lite.bench import count_macs
 from tresnet_lite.bench.memory import bytes_per_image
 from tresnet_lite.paper import paper_table
 from tresnet_lite.plots import BLUE, GREEN, INK, ORANGE, SMALL, VERMILLION, WIDTH, drawing
-from tresnet_lite.tables import MODELS, PAPER_SIDE, PHASES
+from tresnet_lite.tables import MODELS, PAPER_SIDE, PHASES, SPEED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ BESIDE = {
     "pixels|resolution": "d",
     "phase|phase": "",
     "paper|paper": ",.0f",
-    "ours|measured": ",.1f",
+    "ours|measured": SPEED,
     "quartiles|quartiles": "",
     "to 224 px|ratio": ".3f",
     "batch|batch": ",.0f",
