@@ -47,7 +47,7 @@ def what_is_kept() -> tuple[Figure, str]:
     names = ("x", "x̂", "z", "y")
     forward = ("norm", "γ x̂ + β", "leaky ReLU")
     back = ("", "(z − β) / γ", "y or y/slope")
-    for left, title, kept in ((52, "BatchNorm", "xy"), (150, "Inplace-ABN", "y")):
+    for left, title, kept in ((50, "BatchNorm", "xy"), (147, "Inplace-ABN", "y")):
         middle = left + 30
         axes.text(middle, 10, title, ha="center", va="center", weight="bold")
         axes.text(middle, 34, "convolution", ha="center", va="center", fontsize=SMALL)
@@ -83,7 +83,7 @@ def _way_back(axes: Axes, x: float, start: float, end: float, label: str) -> Non
     """A curved arrow on the right side of two boxes, from the lower up to the upper."""
     style = {"arrowstyle": "-|>", "color": VERMILLION, "connectionstyle": "arc3,rad=0.5", "linewidth": 1.6}
     axes.annotate("", (x, end), (x, start), arrowprops=style)
-    axes.text(x + 15, (start + end) / 2, label, color=VERMILLION, va="center", fontsize=SMALL)
+    axes.text(x + 18, (start + end) / 2, label, color=VERMILLION, va="center", fontsize=SMALL)
 
 
 @drawing
@@ -144,7 +144,7 @@ def memory_bars(networks: Mapping[str, Mapping[str, float]]) -> tuple[Figure, st
         told.append(f"{name} {total:.1f} MB ({parts})")
     axes.set(ylim=(len(networks) - 0.6, -0.75), yticks=[], xlabel="kept for backward, MB an image")
     axes.spines["left"].set_visible(False)
-    shown = [group for group in GROUPS if any(groups[group] for groups in networks.values())]
+    shown = [group for group in GROUPS if any(groups[group] > 0.05 for groups in networks.values())]
     patches = [Patch(label=g, facecolor=COLOURS[g], alpha=0.55, edgecolor=INK, linewidth=0.6) for g in shown]
     figure.legend(handles=patches, loc="outside upper left", ncols=1, handlelength=1.2, handletextpad=0.5)
     return figure, f"Memory kept for backward, an image. {'; '.join(told)}."
