@@ -3,6 +3,22 @@
 import torch
 from torch import nn
 
+from tresnet_lite.bench import Provenance
+
+PROVENANCE = Provenance(
+    device="Imaginary GPU",
+    cpu="Imaginary CPU",
+    threads=4,
+    torch="2.10.0",
+    python="3.12.0",
+    system="Linux x86_64",
+    package="0.1.0",
+    commit="abcdef12" * 5,
+    dirty=False,
+    date="2026-01-02T03:04:05+00:00",
+    command="test",
+)
+
 
 def reseed(model: nn.Module, seed: int = 0) -> nn.Module:
     """Random weights and statistics everywhere, so that no zero-initialised block hides a difference.

@@ -6,27 +6,15 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from helpers import PROVENANCE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tresnet_lite.bench import Conditions, Provenance, Record, RecordError, Spread, append, latest, load, pair, repair
+from tresnet_lite.bench import Conditions, Record, RecordError, Spread, append, latest, load, pair, repair
 from tresnet_lite.bench.provenance import NO_COMMIT
 from tresnet_lite.bench.records import Failure, _digest, failures, read
 from tresnet_lite.paper import DATA
 
-PROVENANCE = Provenance(
-    device="Imaginary GPU",
-    cpu="Imaginary CPU",
-    threads=4,
-    torch="2.10.0",
-    python="3.12.0",
-    system="Linux x86_64",
-    package="0.1.0",
-    commit="0" * 40,
-    dirty=False,
-    date="2026-01-02T03:04:05+00:00",
-    command="test",
-)
 CONDITIONS = Conditions(batch=8, resolution=224)
 
 

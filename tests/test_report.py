@@ -8,26 +8,13 @@ import sys
 import pandas as pd
 import pytest
 import yaml
+from helpers import PROVENANCE
 
 from tresnet_lite import claims as claims_module
 from tresnet_lite import create_model, report
-from tresnet_lite.bench import Conditions, Provenance, Record, Spread, append, count_parameters
+from tresnet_lite.bench import Conditions, Record, Spread, append, count_parameters
 from tresnet_lite.claims import CHECKS, Claim, Verdict, load_claims
 from tresnet_lite.paper import DATA, paper_value
-
-PROVENANCE = Provenance(
-    device="Imaginary GPU",
-    cpu="Imaginary CPU",
-    threads=4,
-    torch="2.10.0",
-    python="3.12.0",
-    system="Linux x86_64",
-    package="0.1.0",
-    commit="abcdef12" * 5,
-    dirty=False,
-    date="2026-01-02T03:04:05+00:00",
-    command="test",
-)
 
 
 def speed(model: str, median: float, phase="inference", resolution=224, spread=0.01, device=None) -> Record:
