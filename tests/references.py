@@ -50,7 +50,7 @@ def renew(path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: all")
-    chosen = parser.parse_args().notebooks or sorted((ROOT / "notebooks").glob("*.ipynb"))
+    chosen = parser.parse_args().notebooks or sorted((ROOT / "notebooks").glob("[!.]*.ipynb"))
     os.environ["OMP_NUM_THREADS"] = "1"  # as `make test` runs them
     for path in chosen:
         print(path.name, flush=True)

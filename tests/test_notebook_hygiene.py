@@ -11,7 +11,7 @@ from run import nbval_command
 from test_reproduce import write_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[!.]*.ipynb"))
 LIMIT = 300_000  # bytes: a page of prose, code and printed tables takes a tenth of it
 IGNORED = "nbval-ignore-output"
 MACHINE_PATH = re.compile(r"(?<![\w.:/])(/(home|root|Users|tmp|work|mnt|content)/|[A-Z]:\\\\)\w")

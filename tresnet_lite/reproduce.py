@@ -50,7 +50,7 @@ class Project:
         return self.build / "_build" / "html" / "index.html"
 
     def notebooks(self) -> list[Path]:
-        return sorted((self.root / "notebooks").glob("*.ipynb"))
+        return sorted((self.root / "notebooks").glob("[!.]*.ipynb"))
 
     def executed(self, notebook: Path, profile: str) -> Path:
         return self.build / "executed" / profile / notebook.name

@@ -175,12 +175,13 @@ def _ladder(profile: Profile) -> list[Point]:
 
 
 def _memory(profile: Profile) -> list[Point]:
-    """TResNet-M as in Table 3, with the norms and memory settings that Table 3 leaves out."""
-    settings = [("bn", "paper"), ("iabn", "paper"), ("iabn", "recompute"), ("iabn", "min")]
+    """TResNet-M with the norms and memory settings that Table 3 leaves out; L and XL as the paper's largest batches."""
+    settings = [("tresnet_m", "bn", "paper"), *((model, "iabn", "paper") for model in TRESNETS)]
+    settings += [("tresnet_m", "iabn", "recompute"), ("tresnet_m", "iabn", "min")]
     common = {"batch": None, "largest": True, "phases": ("training",), "priority": 5}
     return [
-        _point(profile, ("memory",), "settings", "tresnet_m", norm=norm, memory=memory, **common)
-        for norm, memory in settings
+        _point(profile, ("memory",), "settings", model, norm=norm, memory=memory, **common)
+        for model, norm, memory in settings
     ]
 
 

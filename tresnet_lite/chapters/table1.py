@@ -95,7 +95,7 @@ def proxy(lines: pd.DataFrame) -> tuple[Figure, str]:
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.tick_params(left=False)
         axes.spines["left"].set_visible(False)
-    figure.axes[-1].set_xlabel("of one image, ResNet50 = 1 (left is less)", fontsize=SMALL + 1)
+    figure.axes[-1].set_xlabel("of one image, ResNet50 = 1", fontsize=SMALL + 1)
     handles = figure.axes[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside upper center", ncols=3, handletextpad=0.3, columnspacing=1.0)
     told = [

@@ -28,12 +28,19 @@ SIZES = {
     "MACs, ratio|macs_ratio": ".3f",
     "kept, ratio|kept_ratio": ".3f",
 }
-BESIDE = {
+BATCHES = {
+    "network|network": "",
+    "pixels|resolution": "d",
+    "paper|paper": ",.0f",
+    "ours|measured": ",.0f",
+    "to 224 px|ratio": ".3f",
+}
+SPEEDS = {
     "network|network": "",
     "pixels|resolution": "d",
     "phase|phase": "",
-    "paper|paper": ",.0f",
-    "ours|measured": SPEED,
+    "paper, img/s|paper": ",.0f",
+    "measured, img/s|measured": SPEED,
     "quartiles|quartiles": "",
     "to 224 px|ratio": ".3f",
     "batch|batch": ",.0f",

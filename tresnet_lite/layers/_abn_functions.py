@@ -23,7 +23,7 @@ def unrecoverable_channels(weight: Tensor, bias: Tensor) -> Tensor:
 
     y holds z to a relative error u (2^-8 in bfloat16, 2^-11 in float16, 2^-24 in float32), which makes
     (z - bias) / weight wrong by u * (|bias| / |weight| + |xhat|). LARGEST_RATIO holds the first term under 16 u:
-    3 % of a standard deviation in bfloat16. SMALLEST_WEIGHT does the same for what float16 rounds to zero at
+    6 % of a standard deviation in bfloat16. SMALLEST_WEIGHT does the same for what float16 rounds to zero at
     slope 0.001.
     """
     smallest = (bias.detach().abs() / LARGEST_RATIO).clamp_min(SMALLEST_WEIGHT)
