@@ -111,7 +111,8 @@ def locked(path: Path) -> Iterator[None]:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(f"{path}.lock", timeout=0):
+        # A campaign that was just killed may have been starting a process, which lets go of the lock a moment later.
+        with FileLock(f"{path}.lock", timeout=2):
             yield
     except Timeout as error:
         raise CampaignError(f"another campaign is writing {path}: give another --out, or wait for it") from error
