@@ -31,6 +31,10 @@ from tresnet_lite.profiles import PROFILES
 from tresnet_lite.report import RECORDS
 
 
+# The profiler writes what it misses on a CPU (a GPU, the origin of older memory) past every notebook to the terminal.
+QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR", "KINETO_LOG_LEVEL": "5"}
+
+
 @dataclass(frozen=True)
 class Project:
     """Where things lie in a checkout."""
@@ -294,6 +298,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"{project.root} holds no _toc.yml: run this in the checkout, or name it with --root")
     profile, reason = choose_profile(options.profile)
     print(f"profile: {profile} ({reason})")
+    for name, level in QUIET.items():
+        os.environ.setdefault(name, level)
 
     failures = [] if options.book_only else execute_all(project, profile)
     stage(project, profile)

@@ -150,7 +150,8 @@ def peak_memory(step: Callable[[], object], device: torch.device | str = "cpu") 
         step()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+    options = {"activities": [torch.profiler.ProfilerActivity.CPU], "profile_memory": True, "acc_events": True}
+    with torch.profiler.profile(**options) as profile:
         step()
     # The public events give an operator's net memory alone; these tell each allocation (+) and release (-).
     changes = (event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]")
