@@ -30,7 +30,6 @@ from tresnet_lite.freshness import content_digest, copy_if_changed, read_json, s
 from tresnet_lite.profiles import PROFILES
 from tresnet_lite.report import RECORDS
 
-
 # The profiler writes what it misses on a CPU (a GPU, the origin of older memory) past every notebook to the terminal.
 QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR", "KINETO_LOG_LEVEL": "5"}
 
