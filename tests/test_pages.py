@@ -30,7 +30,7 @@ def test_a_column_for_each_device():
         )
     )
     head, _, a, b = table_rows(page)
-    assert head == ["claim", "paper", "by counting", "AMD EPYC, 2 threads", "NVIDIA V100"]
+    assert head == ["claim", "paper", "by counting, or why not", "AMD EPYC, 2 threads", "NVIDIA V100"]
     assert a[0] == "It is / fast. `a`"
     assert a[2] == "" and a[3].startswith("✘ **differs** 2×") and a[4].startswith("✔ **reproduced** 2×")
     assert "01234567+" in a[3]

@@ -13,7 +13,7 @@ from tresnet_lite.report import claims
 if TYPE_CHECKING:
     import pandas as pd
 
-COUNTED = "by counting"
+COUNTED = "by counting, or why not"
 MARKS = {REPRODUCED: "✔", DIFFERS: "✘", NOT_ATTEMPTED: "–"}
 
 CLAIMS_INTRODUCTION = """\
