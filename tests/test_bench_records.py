@@ -111,10 +111,10 @@ def test_a_line_cut_anywhere_is_refused_until_it_is_removed(tmp_path):
 
 
 def test_writers_at_the_same_time_do_not_mix_their_lines(tmp_path):
-    file = tmp_path / "r.jsonl"
+    file, count = tmp_path / "r.jsonl", 400  # enough for many writes to cross a page while another process looks
     with ThreadPoolExecutor(4) as pool:  # each append opens the file anew, as another process would
-        list(pool.map(lambda i: append(file, make(f"writer {i % 4}")), range(60)))
-    assert sorted(r.model for r in load(file)) == sorted(f"writer {i % 4}" for i in range(60))
+        list(pool.map(lambda i: append(file, make(f"writer {i % 4}")), range(count)))
+    assert sorted(r.model for r in load(file)) == sorted(f"writer {i % 4}" for i in range(count))
 
 
 def failed(point="p", message="tried 2 GiB", **changes) -> Failure:

@@ -8,6 +8,7 @@ earlier one. What could not be measured is a line too, a `Failure` with its reas
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import hashlib
 import json
 import math
@@ -184,7 +185,7 @@ def from_json(line: str) -> Record | Failure:
 
 
 def append(path: str | os.PathLike, *records: Record | Failure) -> None:
-    """Append records, all by a single write that is on disk when this returns.
+    """Append records, all by a single write that is on disk when this returns; writers wait for each other.
 
     A process killed in the middle of that write leaves whole lines and a half-written one, which is refused.
 
@@ -195,6 +196,8 @@ def append(path: str | os.PathLike, *records: Record | Failure) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
+        # A file grows page by page, so another's write that goes on would look like a half-written line.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             raise RecordError(f"{path} ends in a half-written line: repair({str(path)!r}) removes it")
