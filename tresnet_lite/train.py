@@ -39,13 +39,21 @@ FITTING = {"digits": "digits", "cifar10": "cifar", "cifar100": "cifar"}  # data 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    arguments = sys.argv[1:] if arguments is None else arguments
-    options = parse(arguments)
-    try:
-        if options.submit:
-            from tresnet_lite.training.slurm import submit
+    options = parse(sys.argv[1:] if arguments is None else arguments)
+    if not options.submit:
+        return work(options)
+    from tresnet_lite.training.slurm import submit
 
-            return submit(arguments, options)
+    try:
+        return submit(options, run_folder(options).resolve())
+    except (ValueError, ImportError, RuntimeError) as error:  # RuntimeError: submitit finds no Slurm
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def work(options: argparse.Namespace) -> int:
+    """Train what the options name, in this process or those that train with it; the exit code."""
+    try:
         with processes.joined(options.device) as device:
             return run(options, device)
     except Interrupted as stopped:
@@ -69,7 +77,7 @@ def run(options: argparse.Namespace, device: torch.device) -> int:
     network = build_network(
         options.model, num_classes=len(data.classes), in_chans=data.channels, **chosen(options, TResNetConfig)
     )
-    out = options.out or Path("runs", re.sub(r"\W+", "_", f"{data.name}_{options.model}".lower()).strip("_"))
+    out = run_folder(options)
     if options.init and not (out / LAST).exists():
         say(initialise_from(network, options.init))
     say(f"{options.model}, {sum(p.numel() for p in network.parameters()):,} parameters, on {data.name}: "
@@ -85,6 +93,12 @@ def run(options: argparse.Namespace, device: torch.device) -> int:
     return 0
 
 
+def run_folder(options: argparse.Namespace) -> Path:
+    """Where the run keeps its files: as given, else a folder named by data and model."""
+    words = f"{Path(options.data).name}_{options.model}".lower()
+    return options.out or Path("runs", re.sub(r"\W+", "_", words).strip("_"))
+
+
 def load_once(source: str, root: Path | None) -> Data:
     """The data; where several processes train together, the first one downloads before the others look."""
     if processes.rank() == 0:
@@ -95,7 +109,8 @@ def load_once(source: str, root: Path | None) -> Data:
 
 def default_workers(data: Data) -> int:
     """Reading processes: none for the small digits, else the processors that are there for each training process."""
-    return 0 if data.name == "digits" else min(12, (os.cpu_count() or 1) // processes.count())
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 0 if data.name == "digits" else min(12, here // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
 
 
 def summary(result: Result, source: str) -> str:
@@ -162,7 +177,8 @@ def _add_cluster(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--submit", action="store_true", help="as a job of Slurm, which goes on when requeued")
     group.add_argument("--partition", help="of Slurm")
     group.add_argument("--nodes", type=int, default=1)
-    group.add_argument("--gpus", type=int, default=1, help="on each node; 0 trains one process a node on the CPU")
+    group.add_argument("--gpus", type=int, default=1, help="on each node")
+    group.add_argument("--tasks", type=int, help="processes on each node; default: one for each GPU")
     group.add_argument("--hours", type=float, default=24.0, help="that a job may take before it is requeued")
     group.add_argument("--cluster", choices=("slurm", "local"), default="slurm", help="local: on this machine")
 
