@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import quantiles
 from typing import TYPE_CHECKING
 
@@ -20,11 +20,13 @@ from tresnet_lite.bench.compare import norm_backend
 from tresnet_lite.layers import SqueezeExcite
 from tresnet_lite.model import TResNet, variant
 from tresnet_lite.profiles import Profile
+from tresnet_lite.training.digits import SIDE, Digits
+from tresnet_lite.training.digits import digits as digits  # for the chapter
 
 if TYPE_CHECKING:
     import pandas as pd
 
-BATCH, SIDE = 64, 32
+BATCH = 64
 NETWORKS = {"smoke": 1, "cpu": 3, "gpu": 5}  # trained from different seeds
 Gates = dict[str, Tensor]  # layer → (N, C)
 
@@ -53,29 +55,6 @@ ACCURACIES = {
     "upper quartile|q3": ".1f",
     "networks|networks": "d",
 }
-
-
-@dataclass(frozen=True)
-class Digits:
-    """Images (N, 1, 32, 32) in [0, 1] and labels (N,), three of four to train on and the fourth held out."""
-
-    images: Tensor
-    labels: Tensor
-    held_out_images: Tensor
-    held_out_labels: Tensor
-
-
-def digits(device: str | torch.device = "cpu") -> Digits:
-    """scikit-learn's handwritten digits, shuffled once and for all. They come with the package."""
-    from sklearn.datasets import load_digits
-
-    scans = load_digits()
-    order = torch.randperm(len(scans.target), generator=torch.Generator().manual_seed(0))
-    small = torch.from_numpy(scans.images).float()[order, None] / 16  # (N, 1, 8, 8)
-    images = F.interpolate(small, size=SIDE, mode="bilinear").to(device)
-    labels = torch.from_numpy(scans.target)[order].to(device)
-    split = len(labels) * 3 // 4
-    return Digits(images[:split], labels[:split], images[split:], labels[split:])
 
 
 def small_network(seed: int, **options: object) -> TResNet:
