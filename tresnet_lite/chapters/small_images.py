@@ -50,7 +50,9 @@ def photograph_pieces(device: str | torch.device = "cpu") -> Digits:
         tops, lefts = (torch.randint(n - SIDE + 1, (PIECES,), generator=generator).tolist() for n in left.shape)
         known.append(torch.stack([left[t : t + SIDE, x : x + SIDE] for t, x in zip(tops, lefts, strict=True)]))
         held_out.append(right.unfold(0, SIDE, SIDE).unfold(1, SIDE, SIDE).reshape(-1, SIDE, SIDE))
-    parts = [part for pieces in (known, held_out) for part in _labelled(pieces)]
+    images, labels = _labelled(known)
+    order = torch.randperm(len(labels), generator=generator)  # so that the first few show every photograph
+    parts = (images[order], labels[order], *_labelled(held_out))
     return Digits(*(part.to(device) for part in parts))
 
 

@@ -1,0 +1,185 @@
+"""Table 4's ladder in a narrow variant, trained on small images from several seeds: what each rung does to accuracy.
+
+Every network that has been trained is a record (suite "ablation"), so that no training is done twice. What follows
+from the records is `accuracy_statistics`'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+import torch
+
+from tresnet_lite.ablation import ablation_ladder
+from tresnet_lite.bench import Conditions, Record, Spread, append, collect, load
+from tresnet_lite.bench.campaign import read
+from tresnet_lite.bench.compare import norm_backend
+from tresnet_lite.bench.provenance import device_name
+from tresnet_lite.bench.records import Failure, failures
+from tresnet_lite.chapters.campaigns import Measured, records_file
+from tresnet_lite.chapters.gates import accuracy, train
+from tresnet_lite.chapters.small_images import SETS
+from tresnet_lite.model import TResNet, TResNetConfig
+from tresnet_lite.paper import DATA
+from tresnet_lite.profiles import Profile
+from tresnet_lite.training.digits import SIDE, Digits
+
+SUITE = "ablation"
+SHIPPED = ("digits", "photographs")  # sets that need no network
+WIDTH = 8  # channels of the stem, where the paper's ladder has 64
+SHALLOWER = 5.5  # 3, 4, 6, 3 blocks become 1, 1, 1, 1, and 3, 4, 11, 3 become 1, 1, 2, 1
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the networks of one set of images are trained.
+
+    Attributes:
+        seeds: networks of each rung. A seed draws the weights and the order of the images.
+        lr: the peak of the one-cycle learning rate.
+        images: how many of the images to train on; None for all.
+    """
+
+    seeds: int
+    epochs: int
+    batch: int = 64
+    lr: float = 0.2
+    images: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("seeds", "epochs"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} is {value!r}: it must be a whole number, 1 or more")
+
+    def case(self, data: str, seed: int) -> str:
+        """What a record is filed under: all settings in words, the seed last."""
+        images = f" of {self.images} images" if self.images else ""
+        epochs = f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}{images}"
+        ran = f"{epochs} in batches of {self.batch}, peak rate {self.lr:g}, width {WIDTH}"
+        return f"{data}, {ran}, seed {seed}"
+
+
+TRAININGS: dict[str, dict[str, Training]] = {  # profile → set of images → training
+    "smoke": dict.fromkeys(SHIPPED, Training(seeds=2, epochs=1, images=256)),
+    "cpu": dict.fromkeys(SHIPPED, Training(seeds=5, epochs=5)),
+    "gpu": dict.fromkeys(SHIPPED, Training(seeds=20, epochs=6))
+    | {"CIFAR-10": Training(seeds=10, epochs=10, batch=512, lr=0.4)},
+}
+
+
+def small_ladder() -> dict[str, TResNetConfig]:
+    """The ladder with an eighth of the width and few blocks: what a rung changes is what it changes in the paper's.
+
+    SE has the printed reduction, as the coded one would never squeeze below 64 channels, more than these maps have.
+    """
+    return {rung: _smaller(config) for rung, config in ablation_ladder().items()}
+
+
+def _smaller(config: TResNetConfig) -> TResNetConfig:
+    depths = tuple(max(1, round(depth / SHALLOWER)) for depth in config.depths)
+    return replace(config, width=WIDTH, depths=depths, se_reduction="paper")
+
+
+def trainings(profile: Profile, *, seeds: int | None = None, epochs: int | None = None) -> dict[str, Training]:
+    """A profile's trainings, set by set; `seeds` and `epochs` replace its own. ValueError if they are below 1."""
+    given = {name: value for name, value in (("seeds", seeds), ("epochs", epochs)) if value is not None}
+    return {data: replace(training, **given) for data, training in TRAININGS[profile.name].items()}
+
+
+def find_images(wanted: Mapping[str, Training], profile: Profile) -> tuple[dict[str, Digits], dict[str, str]]:
+    """The sets of images that can be had, on the profile's device, and for each other one why it is not attempted."""
+    found, missing = {}, {}
+    for name, make in SETS.items():
+        if name not in wanted:
+            missing[name] = f"profile {profile.name!r} trains on images that come with packages"
+            continue
+        try:
+            found[name] = make(profile.device)
+        except ConnectionError as error:
+            missing[name] = str(error)
+    return found, missing
+
+
+def measure(
+    images: Mapping[str, Digits], wanted: Mapping[str, Training], profile: Profile, *, minutes: float | None = None
+) -> Measured:
+    """Train what the run's file lacks and record each network when it is ready; the rest is taken from the file.
+
+    All rungs of one seed come before the next seed, so that whatever is finished can be compared.
+
+    Args:
+        images, wanted: set by set; what is in `wanted` alone is left out.
+        minutes: start no training after that; the next call goes on from there.
+
+    Returns:
+        all records and failures of the suite, the committed ones first.
+    """
+    from filelock import FileLock
+    from tqdm import tqdm
+
+    out = records_file(profile)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + 60 * (float("inf") if minutes is None else minutes)
+    # As the chapters that time do: they would measure this load.
+    with FileLock(f"{out}.chapters.lock"):
+        device = device_name(profile.device)
+        known = {r.point for r in read(out) if isinstance(r, Record) and r.provenance.device == device}
+        every = _tasks(images, wanted)
+        tasks = [task for task in every if point(*task) not in known]
+        print(f"{len(every)} networks, {len(every) - len(tasks)} of them trained before", flush=True)
+        for left, task in zip(range(len(tasks), 0, -1), tqdm(tasks, unit="network", disable=None), strict=True):
+            if time.monotonic() > end:
+                print(f"{left} networks left for another time")
+                break
+            append(out, _train(*task, images[task[0]], profile))
+    return recorded(profile)
+
+
+def recorded(profile: Profile) -> Measured:
+    """What the committed records and those of the run's file say about this suite."""
+    out = records_file(profile)
+    paths = [DATA / "measured", *([out] if out.exists() else [])]
+    chosen = ([line for line in lines if line.suite == SUITE] for lines in (load(*paths), failures(*paths)))
+    return Measured(*chosen)
+
+
+Task = tuple[str, str, int, Training]  # set of images, rung, seed, how
+
+
+def _tasks(images: Mapping[str, Digits], wanted: Mapping[str, Training]) -> list[Task]:
+    chosen = {data: training for data, training in wanted.items() if data in images}
+    most = max((training.seeds for training in chosen.values()), default=0)
+    rungs = list(ablation_ladder())
+    seeds = [(s, data, t) for s in range(most) for data, t in chosen.items() if s < t.seeds]
+    return [(data, rung, seed, training) for seed, data, training in seeds for rung in rungs]
+
+
+def point(data: str, rung: str, seed: int, training: Training) -> str:
+    """What makes two trainings the same: the settings, and the network's configuration in short."""
+    configuration = hashlib.sha256(repr(asdict(small_ladder()[rung])).encode()).hexdigest()[:8]
+    return f"{training.case(data, seed)}, {rung} ({configuration})"
+
+
+def _train(data: str, rung: str, seed: int, training: Training, images: Digits, profile: Profile) -> Record | Failure:
+    """Train one network and tell its accuracy on the held-out images. One whose weights are no numbers has failed."""
+    told = {"suite": SUITE, "case": training.case(data, seed), "model": rung, "phase": "training"}
+    told |= {"point": point(data, rung, seed, training), "provenance": collect(profile.device)}
+    network = new_network(rung, images, seed)
+    few = replace(images, images=images.images[: training.images], labels=images.labels[: training.images])
+    train(network, few, seed=seed, epochs=training.epochs, batch=training.batch, lr=training.lr)
+    if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
+        return Failure(error="diverged", message="a weight is no finite number after training", **told)
+    top1 = accuracy(network, images.held_out_images, images.held_out_labels)
+    ran = Conditions(training.batch, SIDE, norm=norm_backend(network))
+    return Record(metric="top1", value=Spread(top1, top1, top1, 1), conditions=ran, **told)
+
+
+def new_network(rung: str, images: Digits, seed: int) -> TResNet:
+    """A rung of `small_ladder` for a set of images, with weights drawn from a seed."""
+    torch.manual_seed(seed)
+    classes = int(images.labels.max()) + 1
+    return TResNet(small_ladder()[rung], num_classes=classes, in_chans=images.images.shape[1])
