@@ -7,9 +7,15 @@ from the records is `accuracy_statistics`'s.
 from __future__ import annotations
 
 import hashlib
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cache
+from itertools import takewhile
+from multiprocessing import get_context
 
 import torch
 
@@ -63,6 +69,7 @@ class Training:
         return f"{data}, {ran}, seed {seed}"
 
 
+Task = tuple[str, str, int, Training]  # set of images, rung, seed, how
 TRAININGS: dict[str, dict[str, Training]] = {  # profile → set of images → training
     "smoke": dict.fromkeys(SHIPPED, Training(seeds=2, epochs=1, images=256)),
     "cpu": dict.fromkeys(SHIPPED, Training(seeds=5, epochs=5)),
@@ -93,26 +100,29 @@ def trainings(profile: Profile, *, seeds: int | None = None, epochs: int | None 
 def find_images(wanted: Mapping[str, Training], profile: Profile) -> tuple[dict[str, Digits], dict[str, str]]:
     """The sets of images that can be had, on the profile's device, and for each other one why it is not attempted."""
     found, missing = {}, {}
-    for name, make in SETS.items():
+    for name in SETS:
         if name not in wanted:
             missing[name] = f"profile {profile.name!r} trains on images that come with packages"
             continue
         try:
-            found[name] = make(profile.device)
+            found[name] = _images(name, profile.device)
         except ConnectionError as error:
             missing[name] = str(error)
     return found, missing
 
 
-def measure(
-    images: Mapping[str, Digits], wanted: Mapping[str, Training], profile: Profile, *, minutes: float | None = None
-) -> Measured:
+@cache
+def _images(name: str, device: str) -> Digits:
+    return SETS[name](device)
+
+
+def measure(wanted: Mapping[str, Training], profile: Profile, *, minutes: float | None = None) -> Measured:
     """Train what the run's file lacks and record each network when it is ready; the rest is taken from the file.
 
     All rungs of one seed come before the next seed, so that whatever is finished can be compared.
 
     Args:
-        images, wanted: set by set; what is in `wanted` alone is left out.
+        wanted: trainings, set by set.
         minutes: start no training after that; the next call goes on from there.
 
     Returns:
@@ -123,20 +133,58 @@ def measure(
 
     out = records_file(profile)
     out.parent.mkdir(parents=True, exist_ok=True)
-    end = time.monotonic() + 60 * (float("inf") if minutes is None else minutes)
+    workers = _workers(profile)
     # As the chapters that time do: they would measure this load.
-    with FileLock(f"{out}.chapters.lock"):
+    with FileLock(f"{out}.chapters.lock"), _one_thread():
         device = device_name(profile.device)
         known = {r.point for r in read(out) if isinstance(r, Record) and r.provenance.device == device}
-        every = _tasks(images, wanted)
-        tasks = [task for task in every if point(*task) not in known]
-        print(f"{len(every)} networks, {len(every) - len(tasks)} of them trained before", flush=True)
-        for left, task in zip(range(len(tasks), 0, -1), tqdm(tasks, unit="network", disable=None), strict=True):
-            if time.monotonic() > end:
-                print(f"{left} networks left for another time")
-                break
-            append(out, _train(*task, images[task[0]], profile))
+        tasks = [task for task in _tasks(wanted) if point(*task) not in known]
+        every = len(_tasks(wanted))
+        print(f"{every} networks, {every - len(tasks)} of them trained before", flush=True)
+        end = time.monotonic() + 60 * (math.inf if minutes is None else minutes)
+        done = 0
+        with tqdm(total=len(tasks), unit="network", disable=None) as bar:
+            for done, line in enumerate(_trained(tasks, profile, workers, end), start=1):
+                append(out, line)
+                bar.update()
+        if left := len(tasks) - done:
+            print(f"{left} networks left for another time")
     return recorded(profile)
+
+
+def _workers(profile: Profile) -> int:
+    """Processes that train: one for each thread that PyTorch would use, but on a GPU, or for a few seconds' work, one.
+
+    Networks this small gain nothing from a second thread, and lose much where another program wants it too.
+    """
+    return 1 if profile.device != "cpu" or profile.name == "smoke" else min(torch.get_num_threads(), 8)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _trained(tasks: Sequence[Task], profile: Profile, workers: int, end: float) -> Iterator[Record | Failure]:
+    """The outcome of each task, as soon as it is there; none is begun after `end`, and none that was begun is lost."""
+    if workers == 1:
+        yield from (_train(*task, profile) for task in takewhile(lambda _: time.monotonic() < end, tasks))
+        return
+    left, running = iter(tasks), set()
+    options = {"mp_context": get_context("spawn"), "initializer": torch.set_num_threads, "initargs": (1,)}
+    with ProcessPoolExecutor(workers, **options) as pool:
+        while True:
+            while len(running) < workers and time.monotonic() < end and (task := next(left, None)):
+                running.add(pool.submit(_train, *task, profile))
+            if not running:
+                return
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in finished)
 
 
 def recorded(profile: Profile) -> Measured:
@@ -147,15 +195,10 @@ def recorded(profile: Profile) -> Measured:
     return Measured(*chosen)
 
 
-Task = tuple[str, str, int, Training]  # set of images, rung, seed, how
-
-
-def _tasks(images: Mapping[str, Digits], wanted: Mapping[str, Training]) -> list[Task]:
-    chosen = {data: training for data, training in wanted.items() if data in images}
-    most = max((training.seeds for training in chosen.values()), default=0)
-    rungs = list(ablation_ladder())
-    seeds = [(s, data, t) for s in range(most) for data, t in chosen.items() if s < t.seeds]
-    return [(data, rung, seed, training) for seed, data, training in seeds for rung in rungs]
+def _tasks(wanted: Mapping[str, Training]) -> list[Task]:
+    most = max((training.seeds for training in wanted.values()), default=0)
+    seeds = [(seed, data, how) for seed in range(most) for data, how in wanted.items() if seed < how.seeds]
+    return [(data, rung, seed, how) for seed, data, how in seeds for rung in ablation_ladder()]
 
 
 def point(data: str, rung: str, seed: int, training: Training) -> str:
@@ -164,10 +207,11 @@ def point(data: str, rung: str, seed: int, training: Training) -> str:
     return f"{training.case(data, seed)}, {rung} ({configuration})"
 
 
-def _train(data: str, rung: str, seed: int, training: Training, images: Digits, profile: Profile) -> Record | Failure:
+def _train(data: str, rung: str, seed: int, training: Training, profile: Profile) -> Record | Failure:
     """Train one network and tell its accuracy on the held-out images. One whose weights are no numbers has failed."""
     told = {"suite": SUITE, "case": training.case(data, seed), "model": rung, "phase": "training"}
     told |= {"point": point(data, rung, seed, training), "provenance": collect(profile.device)}
+    images = _images(data, profile.device)
     network = new_network(rung, images, seed)
     few = replace(images, images=images.images[: training.images], labels=images.labels[: training.images])
     train(network, few, seed=seed, epochs=training.epochs, batch=training.batch, lr=training.lr)
