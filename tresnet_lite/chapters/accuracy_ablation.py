@@ -61,12 +61,18 @@ class Training:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} is {value!r}: it must be a whole number, 1 or more")
 
-    def case(self, data: str, seed: int) -> str:
-        """What a record is filed under: all settings in words, the seed last."""
+    def __str__(self) -> str:
+        return f"{self.seeds} seed{'s' if self.seeds > 1 else ''}, {self.settings}"
+
+    @property
+    def settings(self) -> str:
         images = f" of {self.images} images" if self.images else ""
         epochs = f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}{images}"
-        ran = f"{epochs} in batches of {self.batch}, peak rate {self.lr:g}, width {WIDTH}"
-        return f"{data}, {ran}, seed {seed}"
+        return f"{epochs} in batches of {self.batch}, peak rate {self.lr:g}, width {WIDTH}"
+
+    def case(self, data: str, seed: int) -> str:
+        """What a record is filed under: all settings in words, the seed last."""
+        return f"{data}, {self.settings}, seed {seed}"
 
 
 Task = tuple[str, str, int, Training]  # set of images, rung, seed, how

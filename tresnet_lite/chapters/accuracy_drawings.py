@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
 from tresnet_lite.ablation import RESNET50
 from tresnet_lite.chapters.accuracy_statistics import levels
-from tresnet_lite.plots import BLUE, INK, SMALL, VERMILLION, WIDTH, drawing
+from tresnet_lite.notebook import Html
+from tresnet_lite.plots import BLUE, INK, SMALL, VERMILLION, WIDTH, drawing, pictures
+from tresnet_lite.training.digits import Digits
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+
+def examples(images: Digits, names: Sequence[str]) -> Html:
+    """The first training image of each class, under the class's name."""
+    shown = []
+    for label, name in enumerate(names):
+        image = images.images[images.labels == label][0].cpu()
+        shown.append((name, image.expand(3, -1, -1).permute(1, 2, 0)))
+    return pictures(shown, columns=4, description=f"An image of each class to train on: {', '.join(names)}.")
 
 
 @drawing
@@ -26,7 +38,7 @@ def networks(run: pd.DataFrame) -> tuple[Figure, str]:
         axes.plot(values, [place] * len(values), "o", color=BLUE, alpha=0.45, markersize=6, markeredgewidth=0)
         axes.vlines(row.mean, place - 0.3, place + 0.3, color=INK, linewidth=1.6)
     _rows(axes, table["rung"])
-    axes.set_xlabel("top-1 on held-out images, % (bar: mean)", fontsize=SMALL + 1)
+    axes.set_xlabel("top-1, % (bar: mean)", fontsize=SMALL + 1)
     told = ", ".join(f"{row.rung} {row.mean:.2f} % over {row.networks}" for row in table.itertuples())
     return figure, f"Accuracy of each network on {run['data'].iloc[0]}. Means: {told}."
 
@@ -47,10 +59,11 @@ def gains(table: pd.DataFrame) -> tuple[Figure, str]:
     for axes, (title, lines) in zip(grid, parts.items(), strict=True):
         axes.axvline(0, color=INK, linewidth=0.8, alpha=0.5)
         places = range(len(lines))
-        axes.hlines(places, lines["low"], lines["high"], color=BLUE, linewidth=3, alpha=0.6)
-        axes.plot(lines["gain"], places, "o", color=BLUE, label="measured, 95 % interval")
-        hollow = {"color": VERMILLION, "fillstyle": "none", "markeredgewidth": 2, "markersize": 8}
-        axes.plot(lines["paper"], places, "D", label="paper, ImageNet", **hollow)
+        above = [place - 0.14 for place in places]  # two marks on one place would hide each other
+        axes.hlines(above, lines["low"], lines["high"], color=BLUE, linewidth=3, alpha=0.6)
+        axes.plot(lines["gain"], above, "o", color=BLUE, label="measured, 95 %")
+        hollow = {"color": VERMILLION, "fillstyle": "none", "markeredgewidth": 2, "markersize": 6}
+        axes.plot(lines["paper"], [place + 0.18 for place in places], "D", label="paper, ImageNet", **hollow)
         _rows(axes, lines["rung"])
         axes.set_title(title)
         told += [f"{r.rung} {title}: {r.gain:+.2f} ({r.interval}), paper {r.paper:+.1f}" for r in lines.itertuples()]

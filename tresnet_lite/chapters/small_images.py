@@ -5,12 +5,16 @@ Each set is tensors in [0, 1] of 32×32 pixels, as `Digits` holds them. The firs
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from tresnet_lite.training.digits import SIDE, Digits, digits
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SQUARE = 256  # side that a photograph is brought to before it is cut up
 PIECES = 96  # to train on, from each photograph
@@ -79,3 +83,31 @@ SETS: dict[str, Callable[..., Digits]] = {
     "photographs": photograph_pieces,
     "CIFAR-10": cifar10,
 }
+
+# Columns for `notebook.table`.
+DESCRIBED = {
+    "images|data": "",
+    "classes|classes": ",.0f",
+    "to train on|train": ",.0f",
+    "held out|held_out": ",.0f",
+    "one image is, points|weight": ".2f",
+    "most frequent class, %|frequent": ".1f",
+    "|status": "",
+}
+
+
+def described(found: Mapping[str, Digits], missing: Mapping[str, str]) -> pd.DataFrame:
+    """A line for each set: its sizes, or why it is not attempted.
+
+    Columns: data, classes, train, held_out, weight (points of accuracy that one held-out image makes), frequent (the
+    accuracy, %, of always guessing the most frequent class), status.
+    """
+    import pandas as pd
+
+    rows = []
+    for name, images in found.items():
+        held_out = images.held_out_labels
+        row = {"data": name, "classes": len(held_out.unique()), "train": len(images.labels), "held_out": len(held_out)}
+        row |= {"weight": 100 / len(held_out), "frequent": 100 * held_out.bincount().max().item() / len(held_out)}
+        rows.append(row | {"status": "attempted"})
+    return pd.DataFrame(rows + [{"data": name, "status": f"not attempted: {why}"} for name, why in missing.items()])
