@@ -540,7 +540,7 @@ CHECKS: dict[str, Callable[..., list[Verdict]]] = {
 }
 
 
-def _of_module(module: str, name: str) -> Callable[..., list[Verdict]]:
+def _elsewhere(module: str, name: str) -> Callable[..., list[Verdict]]:
     """A check of another module, which needs this one and is imported when it is called."""
 
     def check(records: list[Record], **arguments: object) -> list[Verdict]:
@@ -549,14 +549,13 @@ def _of_module(module: str, name: str) -> Callable[..., list[Verdict]]:
     return check
 
 
-CHECKS |= {
-    name: _of_module(module, name)
-    for module, names in {
-        "checks_tables": ("outpaces", "directions", "trains_within", "table_1_macs"),
-        "accuracy": ("published_accuracy", "published_gain"),
-    }.items()
-    for name in names
+ELSEWHERE = {
+    "checks_tables": ("outpaces", "directions", "trains_within", "table_1_macs", "multi_path_keeps"),
+    "accuracy": ("published_accuracy", "published_gain"),
+    "checks_figures": ("above_curve", "overtakes"),
+    "checks_printed": ("awaits", "printed_ratios", "printed_wins", "printed_steps", "printed_batches"),
 }
+CHECKS |= {name: _elsewhere(module, name) for module, names in ELSEWHERE.items() for name in names}
 
 
 def label(record: Record) -> str:

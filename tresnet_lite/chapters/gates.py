@@ -68,16 +68,18 @@ def small_network(seed: int, **options: object) -> TResNet:
     return TResNet(replace(config, **options), num_classes=10, in_chans=1)
 
 
-def train(network: TResNet, data: Digits, *, seed: int, epochs: int = 6) -> TResNet:
+def train(
+    network: TResNet, data: Digits, *, seed: int, epochs: int = 6, batch: int = BATCH, lr: float = 0.2
+) -> TResNet:
     """Train with SGD, momentum and a one-cycle learning rate (§3.1), and return the network in evaluation mode."""
     network.to(data.images.device).train()
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.2, momentum=0.9, weight_decay=1e-4)
-    batches = len(data.labels) // BATCH
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.2, total_steps=epochs * batches)
+    optimizer = torch.optim.SGD(network.parameters(), lr=lr, momentum=0.9, weight_decay=1e-4)
+    batches = len(data.labels) // batch
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=lr, total_steps=epochs * batches)
     generator = torch.Generator().manual_seed(seed)
     for _ in range(epochs):
         order = torch.randperm(len(data.labels), generator=generator).to(data.labels.device)
-        for chosen in order[: batches * BATCH].split(BATCH):
+        for chosen in order[: batches * batch].split(batch):
             optimizer.zero_grad()
             F.cross_entropy(network(data.images[chosen]), data.labels[chosen]).backward()
             optimizer.step()
