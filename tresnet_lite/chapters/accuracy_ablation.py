@@ -149,10 +149,10 @@ def measure(wanted: Mapping[str, Training], profile: Profile, *, minutes: float 
         print(f"{every} networks, {every - len(tasks)} of them trained before", flush=True)
         end = time.monotonic() + 60 * (math.inf if minutes is None else minutes)
         done = 0
-        with tqdm(total=len(tasks), unit="network", disable=None) as bar:
-            for done, line in enumerate(_trained(tasks, profile, workers, end), start=1):
-                append(out, line)
-                bar.update()
+        outcomes = _trained(tasks, profile, workers, end)
+        for line in tqdm(outcomes, total=len(tasks), unit="network", disable=None):
+            append(out, line)
+            done += 1
         if left := len(tasks) - done:
             print(f"{left} networks left for another time")
     return recorded(profile)
