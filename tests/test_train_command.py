@@ -1,7 +1,7 @@
 """`python -m tresnet_lite.train`: what it prints, its exit codes, weights to start from, jobs."""
 
 import argparse
-import builtins
+import sys
 from pathlib import Path
 
 import pytest
@@ -132,13 +132,6 @@ def test_a_job_whose_run_fails_fails(tmp_path, monkeypatch):
 
 
 def test_without_submitit_it_says_what_to_install(tmp_path, monkeypatch, capsys):
-    real = builtins.__import__
-
-    def without(name, *rest):
-        if name == "submitit":
-            raise ImportError("No module named 'submitit'")
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "submitit", None)  # importing it fails
     assert run(tmp_path, "--submit") == 2
     assert "pip install 'tresnet-lite[slurm]'" in capsys.readouterr().err
