@@ -78,7 +78,7 @@ class Training:
 Task = tuple[str, str, int, Training]  # set of images, rung, seed, how
 TRAININGS: dict[str, dict[str, Training]] = {  # profile → set of images → training
     "smoke": dict.fromkeys(SHIPPED, Training(seeds=2, epochs=1, images=256)),
-    "cpu": dict.fromkeys(SHIPPED, Training(seeds=5, epochs=5)),
+    "cpu": dict.fromkeys(SHIPPED, Training(seeds=5, epochs=4)),
     "gpu": dict.fromkeys(SHIPPED, Training(seeds=20, epochs=6))
     | {"CIFAR-10": Training(seeds=10, epochs=10, batch=512, lr=0.4)},
 }
@@ -149,10 +149,10 @@ def measure(wanted: Mapping[str, Training], profile: Profile, *, minutes: float 
         print(f"{every} networks, {every - len(tasks)} of them trained before", flush=True)
         end = time.monotonic() + 60 * (math.inf if minutes is None else minutes)
         done = 0
-        with tqdm(total=len(tasks), unit="network", disable=None) as bar:
-            for done, line in enumerate(_trained(tasks, profile, workers, end), start=1):
-                append(out, line)
-                bar.update()
+        outcomes = _trained(tasks, profile, workers, end)
+        for line in tqdm(outcomes, total=len(tasks), unit="network", disable=None):
+            append(out, line)
+            done += 1
         if left := len(tasks) - done:
             print(f"{left} networks left for another time")
     return recorded(profile)
