@@ -22,7 +22,7 @@ from tresnet_lite.bench import Conditions, Record, Spread, append, load
 from tresnet_lite.chapters import accuracy_ablation as ablation
 from tresnet_lite.chapters import accuracy_drawings as drawings
 from tresnet_lite.chapters import accuracy_statistics as statistics
-from tresnet_lite.chapters import small_images
+from tresnet_lite.chapters import small_images, small_runs
 from tresnet_lite.chapters.accuracy_ablation import Training
 from tresnet_lite.claims import load_claims
 from tresnet_lite.paper import paper_table
@@ -39,7 +39,7 @@ def file(tmp_path, monkeypatch):
     """The run's file of records, and no committed ones."""
     path = tmp_path / "records.jsonl"
     monkeypatch.setenv("TRESNET_LITE_RECORDS", str(path))
-    monkeypatch.setattr(ablation, "DATA", tmp_path)
+    monkeypatch.setattr(small_runs, "DATA", tmp_path)
     (tmp_path / "measured").mkdir()
     return path
 
@@ -218,7 +218,7 @@ def test_processes_give_every_outcome_once():
     torch.set_num_threads(1)
     ablation._images.cache_clear()
     try:
-        alone, together = (list(ablation._trained(tasks, SMOKE, n, math.inf)) for n in (1, 2))
+        alone, together = (list(small_runs.outcomes(ablation._train, tasks, SMOKE, n, math.inf)) for n in (1, 2))
     finally:
         torch.set_num_threads(before)
     assert {r.point: r.value for r in alone} == {r.point: r.value for r in together}
