@@ -1,4 +1,4 @@
-"""Pages of the book that are rendered, not written: the claims page."""
+"""Pages of the book that are rendered, not written: the claims page, and the explorer with its file of numbers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tresnet_lite import explorer
 from tresnet_lite.claims import DIFFERS, NOT_ATTEMPTED, REPRODUCED
 from tresnet_lite.report import claims
 
@@ -69,4 +70,8 @@ def _verdict(row: object) -> str:
     return f"{MARKS[row.verdict]} **{row.verdict}**{ours}: {row.why}{source}"
 
 
-PAGES: dict[str, Callable[[], str]] = {"book/claims.md": claims_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "book/claims.md": claims_page,
+    "book/explorer.md": explorer.explorer_page,
+    explorer.DATA_FILE: explorer.speeds_file,
+}

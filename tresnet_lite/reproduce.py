@@ -26,6 +26,7 @@ from pathlib import Path
 
 import torch
 
+from tresnet_lite.explorer import assets
 from tresnet_lite.freshness import content_digest, copy_if_changed, read_json, source_files, write_json
 from tresnet_lite.profiles import PROFILES
 from tresnet_lite.report import RECORDS
@@ -222,6 +223,7 @@ def stage(project: Project, profile: str) -> None:
     for notebook in project.notebooks():
         executed = project.executed(notebook, profile)
         staged[notebook.relative_to(project.root)] = executed if executed.exists() else notebook
+    staged |= assets()
 
     (project.stage / "notebooks").mkdir(parents=True, exist_ok=True)
     for relative, source in staged.items():
