@@ -50,17 +50,17 @@ def curve(lines: pd.DataFrame) -> tuple[Figure, str]:
     axes.set_xlabel("speed, TResNet-M at 224 px = 1 (right is faster)", fontsize=SMALL + 1)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, handletextpad=0.4)
     told = "; ".join(f"{short(r)} {r.x:.2f}, {r.top1:.1f} %" for r in points.itertuples())
-    best = ", ".join(short(r) for r in points[front(points["x"], points["top1"])].itertuples())
     phase = lines["phase"].iloc[0]
     if not told:
         return figure, f"Accuracy against speed in {phase}: nothing was measured."
+    best = ", ".join(short(r) for r in points[front(points["x"], points["top1"])].itertuples())
     return figure, f"Accuracy against speed in {phase}, TResNet-M at 224 px = 1: {told}. On the front: {best}."
 
 
 def draw_points(axes: Axes, points: pd.DataFrame) -> None:
     """Points of columns network, resolution, x (a speed) and top1: marked by family, named, and their front behind."""
-    best = points[front(points["x"], points["top1"])].sort_values("x")
-    if len(best):
+    if len(points):
+        best = points[front(points["x"], points["top1"])].sort_values("x")
         axes.step(best["x"], best["top1"], where="pre", color=INK, linewidth=7, alpha=0.15, label="front of all")
     for name, (colour, marker) in LOOKS.items():
         part = points[points["network"].map(family) == name].sort_values("x")
