@@ -10,7 +10,7 @@ import pytest
 from test_reproduce import ROOT
 from test_tables import speed
 
-from tresnet_lite import explorer
+from tresnet_lite.book import explorer
 from tresnet_lite.landscape import landscape
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -29,7 +29,7 @@ def data(page: str) -> dict:
 
 
 def test_the_page_holds_every_point(points):
-    held = data(explorer.explorer_page(points))
+    held = data(explorer.explorer(points))
     assert len(held["rows"]) == len(points)
     for row, point in zip(held["rows"], points.itertuples(), strict=True):
         named = dict(zip(held["columns"], row, strict=True))
@@ -40,7 +40,7 @@ def test_the_page_holds_every_point(points):
 
 
 def test_nothing_of_a_record_can_end_the_page(points):
-    page = explorer.explorer_page(points)
+    page = explorer.explorer(points)
     assert page.count("</script>") == 3 and '<b>"GPU"' not in page
     assert not re.search(r"https?://(?!www\.w3\.org)", page)  # nothing is fetched; SVG names its own language
 
@@ -51,7 +51,7 @@ def test_the_file_holds_the_same(points):
 
 
 def test_choices_are_labelled(points):
-    page = explorer.explorer_page(points)
+    page = explorer.explorer(points)
     for name in (*explorer.CHOICES, "scale"):
         assert f'<label for="explorer-{name}">' in page and f'<select id="explorer-{name}"' in page
 
@@ -62,13 +62,13 @@ def browser_page(points, tmp_path):
     playwright = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine")
-    raw = re.search(r"```\{raw\} html\n(.*?)\n```", explorer.explorer_page(points), re.DOTALL)[1]
+    raw = re.search(r"```\{raw\} html\n(.*?)\n```", explorer.explorer(points), re.DOTALL)[1]
     (tmp_path / "book").mkdir()
     head = '<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><title>Explorer</title>'
     head += '<link rel="stylesheet" href="../_static/custom.css">'
     (tmp_path / "book" / "explorer.html").write_text(f"{head}<body><main>{raw}</main>", encoding="utf-8")
     shutil.copytree(ROOT / "book" / "static", tmp_path / "_static")
-    for place, source in explorer.assets().items():
+    for place, source in explorer.assets(tmp_path).items():
         shutil.copy(source, tmp_path / "_static" / place.name)
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])

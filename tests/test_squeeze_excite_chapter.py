@@ -28,7 +28,7 @@ from tresnet_lite.paper import paper_value
 from tresnet_lite.profiles import Profile
 
 ROOT = Path(__file__).resolve().parent.parent
-QUICK = Profile("smoke", "cpu", 64, 2, "float32", repeats=3, min_block=0.001, max_seconds=0.01)
+QUICK = Profile("smoke", "cpu", 64, 2, "float32", repeats=3, min_block=0.01, max_seconds=0.01)
 
 
 def record(model: str, speed: float, case: str = "stages", phase: str = "inference", size: int = 224) -> Record:

@@ -551,6 +551,7 @@ def _elsewhere(module: str, name: str) -> Callable[..., list[Verdict]]:
 
 ELSEWHERE = {
     "checks_tables": ("outpaces", "directions", "trains_within", "table_1_macs", "multi_path_keeps"),
+    "accuracy": ("published_accuracy", "published_gain"),
     "checks_figures": ("above_curve", "overtakes"),
     "checks_printed": ("awaits", "printed_ratios", "printed_wins", "printed_steps", "printed_batches"),
 }

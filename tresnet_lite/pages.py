@@ -1,4 +1,7 @@
-"""Pages of the book that are rendered, not written: the claims page, and the explorer with its file of numbers."""
+"""Parts of the book's pages that are rendered, not written: tables, numbers and drawings made from records.
+
+A page of `book/` asks for one with a line `<!-- render NAME -->`, NAME a key of `PARTS`.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tresnet_lite import explorer
+from tresnet_lite.book.chapters import judging, source_link
+from tresnet_lite.book.explorer import explorer
+from tresnet_lite.book.landing import landing_figure, landing_numbers
+from tresnet_lite.book.network_map import network_map
 from tresnet_lite.claims import DIFFERS, NOT_ATTEMPTED, REPRODUCED
-from tresnet_lite.report import claims
+from tresnet_lite.report import claims, committed_records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,18 +23,9 @@ if TYPE_CHECKING:
 COUNTED = "by counting, or why not"
 MARKS = {REPRODUCED: "✔", DIFFERS: "✘", NOT_ATTEMPTED: "–"}
 
-CLAIMS_INTRODUCTION = """\
-# The claims, judged
 
-What the paper asserts, each claim in a sentence of ours, and what we found. A verdict is computed, by counting on the
-model or from records, never typed: ✔ **reproduced**, ✘ **differs**, – **not attempted**, each with the reason. A claim
-about speed is judged on every device that has records at the paper's image size, and a CPU can only tell what holds
-on that CPU: the paper speaks of GPUs. `python -m tresnet_lite.report claims` prints the same ledger.
-"""
-
-
-def claims_page(ledger: pd.DataFrame | None = None) -> str:
-    """The claims page in MyST Markdown: a table for each section of the paper, a column for each device.
+def claims_tables(ledger: pd.DataFrame | None = None) -> str:
+    """The claims in MyST Markdown: a table for each section of the paper, a column for each device.
 
     Args:
         ledger: as `tresnet_lite.claims.ledger` gives it; None judges all the records there are.
@@ -37,10 +34,19 @@ def claims_page(ledger: pd.DataFrame | None = None) -> str:
     ledger = ledger.assign(column=[_column(row) for row in ledger.itertuples()])
     counts = Counter(ledger["verdict"])
     summed = ", ".join(f"{MARKS[word]} {word} {counts[word]}" for word in MARKS)
-    parts = [CLAIMS_INTRODUCTION, f"{ledger['id'].nunique()} claims, {len(ledger)} verdicts: {summed}."]
+    parts = [f"{ledger['id'].nunique()} claims, {len(ledger)} verdicts: {summed}.", _devices(ledger)]
     for section in sorted(ledger["section"].unique(), key=_place):
         parts += [f"## {section}", _section_table(ledger[ledger["section"] == section])]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _devices(ledger: pd.DataFrame) -> str:
+    """The devices that judged something, and where their records lie."""
+    committed = {r.provenance.device for r in committed_records()}
+    link = f"[in the repository]({source_link('data/measured')})"
+    named = sorted(set(ledger["column"]) - {COUNTED})
+    lines = [f"- {name}: records {link if name in committed else 'of this machine, not committed'}" for name in named]
+    return "\n".join(lines)
 
 
 def _column(row: object) -> str:
@@ -60,8 +66,15 @@ def _section_table(rows: pd.DataFrame) -> str:
     for name, verdicts in rows.groupby("id", sort=False):
         first = verdicts.iloc[0]
         cells = {v.column: _verdict(v) for v in verdicts.itertuples()}
-        lines.append([f"{first.sentence} `{name}`", first.paper or "–", *(cells.get(c, "") for c in columns)])
+        lines.append([_claim(first), first.paper or "–", *(cells.get(c, "") for c in columns)])
     return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+
+
+def _claim(row: object) -> str:
+    """The sentence and the id, which leads to the chapter that judges it and is an anchor on this page."""
+    found = judging(row.id)
+    named = f'<a href="{found.page}"><code>{row.id}</code></a>' if found else f"<code>{row.id}</code>"
+    return f'{row.sentence} <span id="{row.id}">{named}</span>'
 
 
 def _verdict(row: object) -> str:
@@ -70,8 +83,10 @@ def _verdict(row: object) -> str:
     return f"{MARKS[row.verdict]} **{row.verdict}**{ours}: {row.why}{source}"
 
 
-PAGES: dict[str, Callable[[], str]] = {
-    "book/claims.md": claims_page,
-    "book/explorer.md": explorer.explorer_page,
-    explorer.DATA_FILE: explorer.speeds_file,
+PARTS: dict[str, Callable[[], str]] = {
+    "claims": claims_tables,
+    "explorer": explorer,
+    "landing_figure": landing_figure,
+    "landing_numbers": landing_numbers,
+    "network_map": network_map,
 }

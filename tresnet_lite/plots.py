@@ -74,13 +74,21 @@ def drawing(draw: Callable[P, tuple[Figure, str]]) -> Callable[P, Html]:
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Html:
         with matplotlib.rc_context(STYLE):
             figure, description = draw(*args, **kwargs)
-            return inline_svg(figure, description)
+            return inline_svg(figure, description, _code(draw))
 
     return drawn
 
 
-def inline_svg(figure: Figure, description: str) -> Html:
-    """The figure as an `<svg>` element that takes the page's text colour and shrinks with the page."""
+def _code(draw: Callable) -> str:
+    """Where a function stands in the checkout: "tresnet_lite/plots.py#L123"."""
+    return f"{draw.__module__.replace('.', '/')}.py#L{draw.__code__.co_firstlineno}"
+
+
+def inline_svg(figure: Figure, description: str, code: str) -> Html:
+    """The figure as an `<svg>` element that takes the page's text colour and shrinks with the page.
+
+    `code` tells where it was drawn; the book makes a link of it.
+    """
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     svg = file.getvalue()
@@ -90,7 +98,7 @@ def inline_svg(figure: Figure, description: str) -> Html:
     drawn = drawn.replace(INK, "currentColor")
     opening = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {viewbox} role="img" '
-        f'aria-label="{html.escape(description)}" style="display:block;width:min(100%,27rem);height:auto;'
+        f'aria-label="{html.escape(description)}" data-code="{code}" style="display:block;width:min(100%,27rem);height:auto;'
         'margin:auto;stroke-linejoin:round;stroke-linecap:butt">'
     )
     return Html(opening + drawn, description)
@@ -271,7 +279,8 @@ def ratios(table: pd.DataFrame, *, base: str) -> tuple[Figure, str]:
     axes.set_xlabel(f"speed, {base} = 1 (right is faster)")
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, handletextpad=0.3)
     told = [
-        f"{row.phase}, {row.name}: {row.ratio:.2f}" + (f" (paper {row.paper_ratio:.2f})" if row.paper_ratio > 0 else "")
+        f"{row.phase}, {row.name}: {f'{row.ratio:.2f}' if row.ratio > 0 else 'not measured'}"
+        + (f" (paper {row.paper_ratio:.2f})" if row.paper_ratio > 0 else "")
         for row in table.itertuples(index=False)
     ]
     return figure, f"Speed relative to {base}. {'; '.join(told)}."

@@ -26,7 +26,6 @@ from pathlib import Path
 
 import torch
 
-from tresnet_lite.explorer import assets
 from tresnet_lite.freshness import content_digest, copy_if_changed, read_json, source_files, write_json
 from tresnet_lite.profiles import PROFILES
 from tresnet_lite.report import RECORDS
@@ -200,53 +199,25 @@ def execute_all(project: Project, profile: str) -> list[Failure]:
     return failures
 
 
-def stage_notebook(source: Path, target: Path) -> None:
-    """Copy an executed notebook for the book, hiding what papermill added for its own use."""
-    import nbformat
-    from papermill.execute import remove_error_markers
-
-    notebook = remove_error_markers(nbformat.read(source, as_version=4))
-    for cell in notebook.cells:
-        tags = cell.metadata.get("tags", [])
-        if "injected-parameters" in tags:
-            cell.metadata.tags = [*tags, "remove-input"]
-    temporary = target.with_name(f".{target.name}.tmp")
-    nbformat.write(notebook, temporary)
-    copy_if_changed(temporary, target)
-    temporary.unlink()
-
-
 def stage(project: Project, profile: str) -> None:
     """Lay out the book's sources; a notebook that was never executed is shown as it is committed."""
+    from tresnet_lite.book.explorer import assets
+    from tresnet_lite.book.staging import stage_notebook, stage_page
+
+    os.environ[RECORDS] = str(records_file(project, profile))  # the pages tell of this profile's run too
     files = [project.root / "_config.yml", project.root / "_toc.yml", *source_files(project.root, "book")]
     staged = {path.relative_to(project.root): path for path in files}
     for notebook in project.notebooks():
         executed = project.executed(notebook, profile)
         staged[notebook.relative_to(project.root)] = executed if executed.exists() else notebook
-    staged |= assets()
-
-    (project.stage / "notebooks").mkdir(parents=True, exist_ok=True)
+    staged |= assets(project.build)
     for relative, source in staged.items():
-        place = stage_notebook if relative.suffix == ".ipynb" else copy_if_changed
-        place(source, project.stage / relative)
-    rendered = _render_pages(project, profile)
+        target = project.stage / relative
+        place = {".ipynb": stage_notebook, ".md": stage_page}.get(relative.suffix)
+        place(source, target, project.root) if place else copy_if_changed(source, target)
     for path in source_files(project.stage, "."):
-        if path.relative_to(project.stage) not in staged.keys() | rendered:
+        if path.relative_to(project.stage) not in staged:
             path.unlink()
-
-
-def _render_pages(project: Project, profile: str) -> set[Path]:
-    """Write the pages that are made from records into the stage, those of this profile's run included."""
-    from tresnet_lite.pages import PAGES
-
-    os.environ[RECORDS] = str(records_file(project, profile))
-    for name, render in PAGES.items():
-        page = project.stage / name
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.with_name("page.tmp").write_text(render(), encoding="utf-8")
-        copy_if_changed(page.with_name("page.tmp"), page)
-        page.with_name("page.tmp").unlink()
-    return set(map(Path, PAGES))
 
 
 def build_book(project: Project) -> bool:
@@ -260,14 +231,18 @@ def build_book(project: Project) -> bool:
 
     print("book: building", flush=True)
     stamp.unlink(missing_ok=True)
-    # A whole build: Sphinx would keep the old side bar on unchanged pages, and the pages that are gone.
-    shutil.rmtree(project.build / "_build", ignore_errors=True)
+    # A whole build: Sphinx would keep the old side bar on unchanged pages, and the pages that are gone. It is made
+    # beside the old book, which can be read until then, and stays when the new one fails.
+    beside = project.build / "next"
+    shutil.rmtree(beside, ignore_errors=True)
     jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    options = ["--path-output", str(project.build), "-W", "-n", "--keep-going"]
+    options = ["--path-output", str(beside), "-W", "-n", "--keep-going"]
     command = [*jupyter_book, "build", str(project.stage), *options]
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     (project.build / "book.log").write_text(result.stdout, encoding="utf-8")
-    if result.returncode == 0 and project.index.exists():
+    if result.returncode == 0:
+        shutil.rmtree(project.build / "_build", ignore_errors=True)
+        os.replace(beside / "_build", project.build / "_build")
         write_json(stamp, {"key": key})
         return True
     told = [line for line in result.stdout.splitlines() if re.search(r"WARNING|ERROR|CRITICAL", line)]

@@ -54,7 +54,7 @@ def curve(lines: pd.DataFrame) -> tuple[Figure, str]:
     if not told:
         return figure, f"Accuracy against speed in {phase}: nothing was measured."
     best = ", ".join(short(r) for r in points[front(points["x"], points["top1"])].itertuples())
-    return figure, f"Accuracy against speed in {phase}, TResNet-M at 224 px = 1: {told}. On the front: {best}."
+    return figure, f"Accuracy against speed in {phase}, TResNet-M at 224 px = 1. {told}. On the front: {best}."
 
 
 def draw_points(axes: Axes, points: pd.DataFrame) -> None:
@@ -123,4 +123,4 @@ def landscape_drawing(points: pd.DataFrame) -> tuple[Figure, str]:
     axes.set_xlabel("speed, ResNet50 = 1 (right is faster)", fontsize=SMALL + 1)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, handletextpad=0.4)
     told = "; ".join(f"{short(r)} {r.x:.2f}, {r.top1:.1f} %" for r in points.itertuples())
-    return figure, f"Accuracy against speed, ResNet50 = 1: {told or 'nothing was measured'}."
+    return figure, f"Accuracy against speed, ResNet50 = 1. {told or 'Nothing was measured'}."

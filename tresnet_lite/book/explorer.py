@@ -1,6 +1,6 @@
-"""The explorer: a page of the book with one interactive chart, accuracy against speed over all that is known here.
+"""The explorer: an interactive chart of the book, accuracy against speed over all that is known here.
 
-The page holds its data and works without a network: plotly's script is the installed package's, copied beside the
+The part holds its data and works without a network: plotly's script is the installed package's, copied beside the
 page's own (`book/static/explorer.js`). Without scripts a drawing and a file of the numbers are left.
 """
 
@@ -12,6 +12,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from tresnet_lite import report
+from tresnet_lite.book.staging import write_if_changed
 from tresnet_lite.landscape import landscape
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from tresnet_lite.notebook import Html
 
-DATA_FILE = "book/static/speeds.csv"
 CHOICES = {  # what can be chosen, in this order; the data's columns
     "place": "Device and source",
     "phase": "Phase",
@@ -30,13 +30,8 @@ CHOICES = {  # what can be chosen, in this order; the data's columns
 SCALES = {"speed": "Images a second", "ratio": "ResNet50 = 1"}
 FIRST = ("RTX 4090, torch 2.4.0 (quoted, timm)", "inference")  # what the page and its drawing show at first
 
-PAGE = Template(
+PART = Template(
     """\
-# Explorer: accuracy against speed
-
-Every point of accuracy against speed that this book knows, in one chart. Choose where and how the networks ran.
-Absolute speeds belong to a device; as ratios to ResNet50, run alike, devices can be compared.
-
 ```{raw} html
 <div id="explorer">
 <form class="explorer-choices" aria-label="What the chart shows">$choices</form>
@@ -50,28 +45,18 @@ Absolute speeds belong to a device; as ratios to ResNet50, run alike, devices ca
 <script defer src="../_static/plotly.min.js"></script>
 <script defer src="../_static/explorer.js"></script>
 ```
-
-The line joins the EfficientNets that no other EfficientNet beats. Whiskers are quartiles; quoted speeds have none.
-All points as a file: <a href="../_static/speeds.csv" download>speeds.csv</a>.
-
-## What the points are
-
-- **measured**: records of this package, each with device, versions, commit and date; networks as `python -m
-  tresnet_lite.bench run` times them. Your own appear here after `make reproduce`, if the images had the paper's size.
-- **quoted, the paper**: Tables 1, 3 and 6, a V100 in mixed precision.
-- **quoted, timm**: published benchmarks, one figure a network without spread. `float16` and `bfloat16` are mixed
-  precision, `pure bfloat16` is not. Its EfficientNets pad as TensorFlow does, ours evenly.
-- **Accuracies are all quoted**: the paper's for TResNet and the networks of Table 1, timm's for EfficientNet (weights
-  trained with AutoAugment on ImageNet alone). A network has one accuracy here, wherever it ran.
 """
 )
 
 
-def assets() -> dict[Path, Path]:
-    """Files that the page needs beside the book's own: place in the stage → where it lies."""
+def assets(folder: Path) -> dict[Path, Path]:
+    """Files that the page needs beside the book's own: place in the stage → where it lies; made ones go to `folder`."""
     import plotly
 
-    return {Path("book/static/plotly.min.js"): Path(plotly.__file__).parent / "package_data" / "plotly.min.js"}
+    write_if_changed(speeds_file(), folder / "speeds.csv")
+    script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    static = Path("book/static")
+    return {static / "plotly.min.js": script, static / "speeds.csv": folder / "speeds.csv"}
 
 
 def places(points: pd.DataFrame) -> pd.DataFrame:
@@ -84,15 +69,15 @@ def places(points: pd.DataFrame) -> pd.DataFrame:
     return points.assign(place=[place(row) for row in points.itertuples()])
 
 
-def explorer_page(points: pd.DataFrame | None = None) -> str:
-    """The page in MyST Markdown.
+def explorer(points: pd.DataFrame | None = None) -> str:
+    """The chart with its choices, its data and its drawing, in MyST Markdown.
 
     Args:
         points: as `landscape` gives them; None takes all records that there are.
     """
     points = places(landscape(report.records()) if points is None else points)
     parts = {"choices": _choices(points), "drawing": _drawing(points).html, "data": _json(points)}
-    return PAGE.substitute(parts, stated=", ".join(FIRST))
+    return PART.substitute(parts, stated=", ".join(FIRST))
 
 
 def speeds_file(points: pd.DataFrame | None = None) -> str:

@@ -1,0 +1,1 @@
+"""What turns the book's sources, the executed notebooks and the records into what Jupyter Book reads."""

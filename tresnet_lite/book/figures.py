@@ -1,0 +1,50 @@
+"""Drawings become figures of the book: numbered, captioned, with a link to the code that drew them."""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tresnet_lite.book.chapters import ROOT, source_link
+
+if TYPE_CHECKING:
+    import nbformat
+
+DRAWING = re.compile(r"<svg [^>]*aria-label=.*?</svg>", re.DOTALL)
+
+
+def number_figures(notebook: nbformat.NotebookNode, chapter: int, root: Path = ROOT) -> int:
+    """Make a figure of each drawing among the outputs, numbered "chapter.1" on, and tell how many there are."""
+    count = 0
+
+    def numbered(drawing: re.Match) -> str:
+        nonlocal count
+        count += 1
+        return figure(drawing[0], f"{chapter}.{count}", root)
+
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "text/html" in data:
+                data["text/html"] = DRAWING.sub(numbered, data["text/html"])
+    return count
+
+
+def figure(svg: str, number: str, root: Path = ROOT) -> str:
+    """A drawing with its caption, the first sentence of its description, without blank lines (Markdown would end there).
+
+    The anchor of figure "1.2" is `fig-1-2`.
+    """
+    anchor = f"fig-{number.replace('.', '-')}"
+    described = re.search(r'aria-label="([^"]*)"', svg)[1]
+    caption = re.split(r"(?<=[.;]) ", html.unescape(described), maxsplit=1)[0].rstrip(";.")
+    drawn = re.search(r' data-code="([^"#]+)(?:#L(\d+))?"', svg)
+    code = ""
+    if drawn and (root / drawn[1]).exists():
+        link = source_link(drawn[1], root, line=int(drawn[2] or 0) or None)
+        code = f' <a href="{link}" aria-label="The code that drew Figure {number}">Code</a>'
+    text = f'<a href="#{anchor}">Figure {number}</a>. {html.escape(caption)}.{code}'
+    whole = f'<figure class="drawing" id="{anchor}">{svg}<figcaption>{text}</figcaption></figure>'
+    return re.sub(r"\n\s*\n", "\n", whole)
