@@ -70,7 +70,7 @@ class Training:
 Task = tuple[str, str, int, Training]  # set of images, rung, seed, how
 TRAININGS: dict[str, dict[str, Training]] = {  # profile → set of images → training
     "smoke": dict.fromkeys(SHIPPED, Training(seeds=2, epochs=1, images=256)),
-    "cpu": dict.fromkeys(SHIPPED, Training(seeds=5, epochs=5)),
+    "cpu": dict.fromkeys(SHIPPED, Training(seeds=5, epochs=4)),
     "gpu": dict.fromkeys(SHIPPED, Training(seeds=20, epochs=6))
     | {"CIFAR-10": Training(seeds=10, epochs=10, batch=512, lr=0.4)},
 }

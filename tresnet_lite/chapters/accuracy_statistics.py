@@ -36,8 +36,8 @@ GAINS = {
     "paper, points|paper": "+.1f",
     "measured, points|gain": "+.2f",
     "95 % interval|interval": "",
-    "p|p": ".3f",
-    "p, corrected|corrected": ".3f",
+    "p|p": ".2g",
+    "p, corrected|corrected": ".2g",
     "accuracy is|word": "",
 }
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
 from tresnet_lite.curves import FAMILIES, above, family, front
+from tresnet_lite.paper import paper_table
 from tresnet_lite.plots import BLUE, GREEN, INK, ORANGE, SMALL, VERMILLION, WIDTH, drawing
 from tresnet_lite.profiles import Profile
 from tresnet_lite.tables import SPEED
@@ -27,12 +28,13 @@ SPEEDS = {
     "above the curve, points|above": "+.2f",
 }
 LOOKS = dict(zip(FAMILIES, ((BLUE, "o"), (GREEN, "s"), (ORANGE, "^")), strict=True))
-CPU_MINUTES = 2.5  # of one run of the chapter, which then still has time to draw
+OTHERS = [name for name in paper_table(1)["model"] if family(name) == FAMILIES[2] and name != "ResNet50"]
+MINUTES = {"smoke": 0.4, "cpu": 2.5}  # that chapters with more points than the tables measure for, where not told
 
 
 def time_limit(profile: Profile, minutes: float | None) -> float | None:
-    """How long the chapter may measure: what its reader says, else 2.5 minutes on a CPU, and on a GPU what it takes."""
-    return CPU_MINUTES if minutes is None and profile.device == "cpu" else minutes
+    """How long to measure: what the reader says, or what the profile allows; on a GPU that is as long as it takes."""
+    return MINUTES.get(profile.name) if minutes is None else minutes
 
 
 @drawing
@@ -48,17 +50,17 @@ def curve(lines: pd.DataFrame) -> tuple[Figure, str]:
     axes.set_xlabel("speed, TResNet-M at 224 px = 1 (right is faster)", fontsize=SMALL + 1)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, handletextpad=0.4)
     told = "; ".join(f"{short(r)} {r.x:.2f}, {r.top1:.1f} %" for r in points.itertuples())
-    best = ", ".join(short(r) for r in points[front(points["x"], points["top1"])].itertuples())
     phase = lines["phase"].iloc[0]
     if not told:
         return figure, f"Accuracy against speed in {phase}: nothing was measured."
-    return figure, f"Accuracy against speed in {phase}, TResNet-M at 224 px = 1: {told}. On the front: {best}."
+    best = ", ".join(short(r) for r in points[front(points["x"], points["top1"])].itertuples())
+    return figure, f"Accuracy against speed in {phase}, TResNet-M at 224 px = 1. {told}. On the front: {best}."
 
 
 def draw_points(axes: Axes, points: pd.DataFrame) -> None:
     """Points of columns network, resolution, x (a speed) and top1: marked by family, named, and their front behind."""
-    best = points[front(points["x"], points["top1"])].sort_values("x")
-    if len(best):
+    if len(points):
+        best = points[front(points["x"], points["top1"])].sort_values("x")
         axes.step(best["x"], best["top1"], where="pre", color=INK, linewidth=7, alpha=0.15, label="front of all")
     for name, (colour, marker) in LOOKS.items():
         part = points[points["network"].map(family) == name].sort_values("x")
@@ -68,9 +70,10 @@ def draw_points(axes: Axes, points: pd.DataFrame) -> None:
         if name == "EfficientNet":
             kept = part[front(part["x"], part["top1"])]
             axes.plot(kept["x"], kept["top1"], "-", color=colour, linewidth=1.5, label="EfficientNet's curve")
-        for row in part.itertuples():
+        # The others lie too close around ResNet50 to be named in the drawing; its text names them.
+        for row in part[~part["network"].isin(OTHERS)].itertuples():
             below = {"xytext": (-6, -4), "ha": "right", "va": "top"}
-            place = below if name == "EfficientNet" else {"xytext": (7, 3), "ha": "left", "va": "center"}
+            place = {"xytext": (7, 3), "ha": "left", "va": "center"} if name == "TResNet" else below
             axes.annotate(short(row), (row.x, row.top1), textcoords="offset points", fontsize=SMALL, **place)
     axes.set(xscale="log", ylabel="top-1, % (quoted)")
     axes.set_xticks([1 / 64, 1 / 16, 1 / 4, 1, 4], ["1/64", "1/16", "1/4", "1", "4"])
@@ -108,3 +111,16 @@ def how_above() -> tuple[Figure, str]:
     axes.set_xticks([0.1, 1], ["0.1", "1"])
     axes.xaxis.set_minor_locator(NullLocator())
     return figure, f"An imagined curve of four networks and four points against it. {'; '.join(told)}."
+
+
+@drawing
+def landscape_drawing(points: pd.DataFrame) -> tuple[Figure, str]:
+    """Points of one way of running, as `landscape` gives them: accuracy against speed, ResNet50 = 1."""
+    figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
+    axes = figure.subplots()
+    points = points.rename(columns={"ratio": "x"}).dropna(subset="x")
+    draw_points(axes, points)
+    axes.set_xlabel("speed, ResNet50 = 1 (right is faster)", fontsize=SMALL + 1)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, handletextpad=0.4)
+    told = "; ".join(f"{short(r)} {r.x:.2f}, {r.top1:.1f} %" for r in points.itertuples())
+    return figure, f"Accuracy against speed, ResNet50 = 1. {told or 'Nothing was measured'}."
