@@ -15,7 +15,7 @@ from tresnet_lite import create_model
 from tresnet_lite.bench import Record, load
 from tresnet_lite.bench.records import Failure
 from tresnet_lite.chapters import accuracy_statistics as statistics
-from tresnet_lite.chapters import small_runs, training
+from tresnet_lite.chapters import training
 from tresnet_lite.chapters import training_drawings as drawings
 from tresnet_lite.profiles import resolve
 from tresnet_lite.training import INGREDIENTS, NonFiniteLoss, make_loss, make_recipe
@@ -23,16 +23,6 @@ from tresnet_lite.training import INGREDIENTS, NonFiniteLoss, make_loss, make_re
 ROOT = Path(__file__).resolve().parent.parent
 SMOKE = resolve("smoke")
 TINY = training.Plan(epochs=1, seeds=2, images=64)
-
-
-@pytest.fixture
-def file(tmp_path, monkeypatch):
-    """The run's file of records, and no committed ones."""
-    path = tmp_path / "records.jsonl"
-    monkeypatch.setenv("TRESNET_LITE_RECORDS", str(path))
-    monkeypatch.setattr(small_runs, "DATA", tmp_path)
-    (tmp_path / "measured").mkdir()
-    return path
 
 
 # Ingredient by ingredient.
@@ -110,7 +100,7 @@ def test_one_ingredient_is_missing_at_a_time():
         assert changed == set(out)
 
 
-def test_what_was_trained_is_not_trained_again(file, monkeypatch, capsys):
+def test_what_was_trained_is_not_trained_again(record_file, monkeypatch, capsys):
     names = list(training.recipes(1))[:2]
     monkeypatch.setattr(training, "recipes", lambda epochs, real=training.recipes: {n: real(epochs)[n] for n in names})
     found = training.measure(SMOKE, TINY).records
@@ -119,11 +109,11 @@ def test_what_was_trained_is_not_trained_again(file, monkeypatch, capsys):
     ]
     assert all(r.value.repeats == 1 and 0 <= r.value.median <= 100 for r in found)
     monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("trained again"))
-    assert training.measure(SMOKE, TINY).records == found == load(file)
+    assert training.measure(SMOKE, TINY).records == found == load(record_file)
     assert "4 networks, 4 of them trained before" in capsys.readouterr().out
 
 
-def test_a_training_that_diverges_is_told(file, monkeypatch):
+def test_a_training_that_diverges_is_told(record_file, monkeypatch):
     def diverge(*_, **__):
         raise NonFiniteLoss("the loss is nan at step 3")
 
@@ -199,7 +189,7 @@ def test_a_smoke_run_is_small_and_given_settings_count():
     assert str(chosen) == "3 seeds, 1 epoch of 192 digits, for 2 minutes at most"
 
 
-def test_the_records_are_records(file):
+def test_the_records_are_records(record_file):
     record = training._train(training.FULL, 0, 1, 64, SMOKE)
     assert Record.from_json(record.to_json()) == record
     assert statistics.results([record])["rung"].tolist() == [training.FULL]
