@@ -41,16 +41,15 @@ def train_missing(
     out.parent.mkdir(parents=True, exist_ok=True)
     workers = _workers(profile)
     # As the chapters that time do: they would measure this load.
-    with FileLock(f"{out}.chapters.lock"), _one_thread():
+    with FileLock(f"{out}.chapters.lock"), one_thread():
         device = device_name(profile.device)
         known = {r.point for r in read(out) if isinstance(r, Record) and r.provenance.device == device}
         left = [task for task in tasks if point(*task) not in known]
         print(f"{len(tasks)} networks, {len(tasks) - len(left)} of them trained before", flush=True)
         end = time.monotonic() + 60 * (math.inf if minutes is None else minutes)
         done = 0
-        for line in tqdm(
-            outcomes(work, left, profile, workers, end), total=len(left), unit="network", disable=None
-        ):
+        ready = outcomes(work, left, profile, workers, end)
+        for line in tqdm(ready, total=len(left), unit="network", disable=None):
             append(out, line)
             done += 1
         if done < len(left):
@@ -93,7 +92,8 @@ def _workers(profile: Profile) -> int:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """While this lasts PyTorch computes on one thread of this process."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

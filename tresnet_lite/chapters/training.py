@@ -21,7 +21,7 @@ from tresnet_lite.bench.compare import norm_backend
 from tresnet_lite.bench.records import Failure
 from tresnet_lite.chapters.accuracy_statistics import holm, interval, paired_p, word
 from tresnet_lite.chapters.campaigns import Measured
-from tresnet_lite.chapters.small_runs import recorded, train_missing
+from tresnet_lite.chapters.small_runs import one_thread, recorded, train_missing
 from tresnet_lite.profiles import Profile
 from tresnet_lite.training import (
     INGREDIENTS,
@@ -256,8 +256,9 @@ def images_of(images: int | None) -> Data:
 
 def one_run(profile: Profile, chosen: Plan, *, seed: int = 0) -> Result:
     """Train the small network by the whole recipe."""
-    recipe = recipes(chosen.epochs)[FULL]
-    return train(small_network(seed), images_of(chosen.images), recipe, seed=seed, device=profile.device, tell=None)
+    recipe, data = recipes(chosen.epochs)[FULL], images_of(chosen.images)
+    with one_thread():
+        return train(small_network(seed), data, recipe, seed=seed, device=profile.device, tell=None)
 
 
 def measure(profile: Profile, chosen: Plan) -> Measured:
