@@ -273,9 +273,10 @@ def test_a_network_for_other_images_is_refused():
         train(tresnet(), replace(data(), channels=3), RECIPE, tell=None)
 
 
-def test_tensorboard_gets_the_numbers_of_the_log(tmp_path):
+def test_tensorboard_gets_the_numbers_of_the_log(tmp_path, monkeypatch):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    interrupt(monkeypatch, tmp_path, 4, model=Tiny(), tensorboard=True)  # an epoch is over
     result = run(tmp_path, model=Tiny(), tensorboard=True)
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     found = [(event.step, event.value) for event in board.Scalars("epoch/top1")]
