@@ -9,7 +9,7 @@ from PIL import Image
 from torch.utils.data import ConcatDataset, Subset
 from training_helpers import RECIPE, data
 
-from tresnet_lite.training import Images, TooManyUnreadable, Unreadable, digits, load_data, test_loader
+from tresnet_lite.training import Images, TooManyUnreadable, Unreadable, digits, image_folder, load_data, test_loader
 from tresnet_lite.training.reading import Steps, mixed, name_of, training_loader
 
 
@@ -91,7 +91,8 @@ def test_broken_images_are_named_counted_and_skipped(tmp_path):
         seen += batch.indices.tolist()
         unreadable.note(batch.unreadable)
     assert seen == [0, 3, 4, 5, 6]
-    assert [text.split(":")[0].rsplit("train/")[-1] for text in unreadable.names] == ["cat/1.png", "cat/2.png", "dog/3.png"]
+    named = [text.split(":")[0].rsplit("train/")[-1] for text in unreadable.names]
+    assert named == ["cat/1.png", "cat/2.png", "dog/3.png"]
     unreadable.note(unreadable.names)  # in the next epoch
     assert len(unreadable.names) == 3
     with pytest.raises(TooManyUnreadable, match="4 images cannot be read, more than the 3 .*cat/1.png.*--unreadable"):
@@ -102,7 +103,7 @@ def test_in_training_the_next_readable_image_stands_in(tmp_path):
     fill(tmp_path)
     for name in ("cat/1", "cat/2", "dog/3"):
         (tmp_path / f"{name}.png").write_bytes(b"")
-    images = Images(load_data_samples(tmp_path), RECIPE.train_transform(), substitute=True)
+    images = Images(image_folder(tmp_path), RECIPE.train_transform(), substitute=True)
     assert [images[0, index].index for index in range(8)] == [0, 3, 3, 3, 4, 5, 6, 0]
     assert len(images[0, 1].unreadable) == 2 and "cat/1.png: UnidentifiedImageError" in images[0, 1].unreadable[0]
     for path in tmp_path.glob("*/*.png"):
@@ -111,14 +112,8 @@ def test_in_training_the_next_readable_image_stands_in(tmp_path):
         images[0, 0]
 
 
-def load_data_samples(folder):
-    from tresnet_lite.training import image_folder
-
-    return image_folder(folder)
-
-
 def test_images_are_named_through_subsets_and_unions(tmp_path):
-    folder = load_data_samples(fill(tmp_path))
+    folder = image_folder(fill(tmp_path))
     joined = ConcatDataset([Subset(folder, [3]), folder])
     assert name_of(joined, 0) == name_of(joined, 4) == str(tmp_path / "cat/3.png")
     assert name_of(data().train, 7) == "image 7"

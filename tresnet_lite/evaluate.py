@@ -97,7 +97,8 @@ def evaluate(of: Subject, options: argparse.Namespace, device: torch.device) -> 
     made = to_records(
         of, images.name, found, scores, batch=options.batch, dtype=options.dtype, real=labels is not None
     )
-    out = options.records or Path(os.environ.get(RECORDS) or BUILD / "records" / "accuracy.jsonl")
+    own = BUILD / "records" / ("gpu.jsonl" if device.type == "cuda" else "cpu.jsonl")  # which the book is built from
+    out = options.records or Path(os.environ.get(RECORDS) or own)
     known = load(out) if out.exists() else []
     append(out, *[record for record in made if record not in known])  # said again, not measured again
     print("\n".join(summary(of, made[0].case, found, top1, top5)), f"\nrecords: {out}", sep="", flush=True)
@@ -136,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--workers", type=int, default=min(8, os.cpu_count() or 1), help="processes that read images")
     add("--unreadable", type=int, default=100, help="broken images that are skipped before this stops")
     add("--keep", type=Path, default=BUILD / "evaluations", help="where predictions are kept")
-    add("--records", type=Path, help=f"file of records; default: ${RECORDS}, or build/records/accuracy.jsonl")
+    add("--records", type=Path, help=f"file of records; default: ${RECORDS}, or build/records/PROFILE.jsonl")
     return parser
 
 

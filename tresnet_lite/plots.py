@@ -276,7 +276,8 @@ def ratios(table: pd.DataFrame, *, base: str) -> tuple[Figure, str]:
         axes.set(title=phase, yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
         axes.tick_params(left=False)
         axes.spines["left"].set_visible(False)
-    axes.set_xlabel(f"speed, {base} = 1 (right is faster)")
+    # Under the figure and not under the axes, which long names make narrower than this line.
+    figure.supxlabel(f"speed, {base} = 1 (right is faster)", fontsize=STYLE["font.size"])
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, handletextpad=0.3)
     told = [
         f"{row.phase}, {row.name}: {f'{row.ratio:.2f}' if row.ratio > 0 else 'not measured'}"

@@ -59,6 +59,9 @@ def work(options: argparse.Namespace) -> int:
     except Interrupted as stopped:
         print(f"interrupted: {stopped}", file=sys.stderr)
         return 130
+    except torch.OutOfMemoryError as error:
+        print(f"out of memory: split each process's batch into parts (--accumulate 2, 4 …): {error}", file=sys.stderr)
+        return 1
     except (NonFiniteLoss, TooManyUnreadable) as failure:
         print(f"stopped: {failure}", file=sys.stderr)
         return 1

@@ -7,29 +7,21 @@ from the records is `accuracy_statistics`'s.
 from __future__ import annotations
 
 import hashlib
-import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-from itertools import takewhile
-from multiprocessing import get_context
 
 import torch
 
 from tresnet_lite.ablation import ablation_ladder
-from tresnet_lite.bench import Conditions, Record, Spread, append, collect, load
-from tresnet_lite.bench.campaign import read
+from tresnet_lite.bench import Conditions, Record, Spread, collect
 from tresnet_lite.bench.compare import norm_backend
-from tresnet_lite.bench.provenance import device_name
-from tresnet_lite.bench.records import Failure, failures
-from tresnet_lite.chapters.campaigns import Measured, records_file
+from tresnet_lite.bench.records import Failure
+from tresnet_lite.chapters.campaigns import Measured
 from tresnet_lite.chapters.gates import accuracy, train
 from tresnet_lite.chapters.small_images import SETS
+from tresnet_lite.chapters.small_runs import recorded, train_missing
 from tresnet_lite.model import TResNet, TResNetConfig
-from tresnet_lite.paper import DATA
 from tresnet_lite.profiles import Profile
 from tresnet_lite.training.digits import SIDE, Digits
 
@@ -78,7 +70,7 @@ class Training:
 Task = tuple[str, str, int, Training]  # set of images, rung, seed, how
 TRAININGS: dict[str, dict[str, Training]] = {  # profile → set of images → training
     "smoke": dict.fromkeys(SHIPPED, Training(seeds=2, epochs=1, images=256)),
-    "cpu": dict.fromkeys(SHIPPED, Training(seeds=5, epochs=5)),
+    "cpu": dict.fromkeys(SHIPPED, Training(seeds=5, epochs=4)),
     "gpu": dict.fromkeys(SHIPPED, Training(seeds=20, epochs=6))
     | {"CIFAR-10": Training(seeds=10, epochs=10, batch=512, lr=0.4)},
 }
@@ -134,71 +126,8 @@ def measure(wanted: Mapping[str, Training], profile: Profile, *, minutes: float 
     Returns:
         all records and failures of the suite, the committed ones first.
     """
-    from filelock import FileLock
-    from tqdm import tqdm
-
-    out = records_file(profile)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    workers = _workers(profile)
-    # As the chapters that time do: they would measure this load.
-    with FileLock(f"{out}.chapters.lock"), _one_thread():
-        device = device_name(profile.device)
-        known = {r.point for r in read(out) if isinstance(r, Record) and r.provenance.device == device}
-        tasks = [task for task in _tasks(wanted) if point(*task) not in known]
-        every = len(_tasks(wanted))
-        print(f"{every} networks, {every - len(tasks)} of them trained before", flush=True)
-        end = time.monotonic() + 60 * (math.inf if minutes is None else minutes)
-        done = 0
-        with tqdm(total=len(tasks), unit="network", disable=None) as bar:
-            for done, line in enumerate(_trained(tasks, profile, workers, end), start=1):
-                append(out, line)
-                bar.update()
-        if left := len(tasks) - done:
-            print(f"{left} networks left for another time")
-    return recorded(profile)
-
-
-def _workers(profile: Profile) -> int:
-    """Processes that train: one for each thread that PyTorch would use, but on a GPU, or for a few seconds' work, one.
-
-    Networks this small gain nothing from a second thread, and lose much where another program wants it too.
-    """
-    return 1 if profile.device != "cpu" or profile.name == "smoke" else min(torch.get_num_threads(), 8)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _trained(tasks: Sequence[Task], profile: Profile, workers: int, end: float) -> Iterator[Record | Failure]:
-    """The outcome of each task, as soon as it is there; none is begun after `end`, and none that was begun is lost."""
-    if workers == 1:
-        yield from (_train(*task, profile) for task in takewhile(lambda _: time.monotonic() < end, tasks))
-        return
-    left, running = iter(tasks), set()
-    options = {"mp_context": get_context("spawn"), "initializer": torch.set_num_threads, "initargs": (1,)}
-    with ProcessPoolExecutor(workers, **options) as pool:
-        while True:
-            while len(running) < workers and time.monotonic() < end and (task := next(left, None)):
-                running.add(pool.submit(_train, *task, profile))
-            if not running:
-                return
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in finished)
-
-
-def recorded(profile: Profile) -> Measured:
-    """What the committed records and those of the run's file say about this suite."""
-    out = records_file(profile)
-    paths = [DATA / "measured", *([out] if out.exists() else [])]
-    chosen = ([line for line in lines if line.suite == SUITE] for lines in (load(*paths), failures(*paths)))
-    return Measured(*chosen)
+    train_missing(_train, _tasks(wanted), point, profile, minutes=minutes)
+    return recorded(profile, SUITE)
 
 
 def _tasks(wanted: Mapping[str, Training]) -> list[Task]:

@@ -19,7 +19,7 @@ from tresnet_lite.paper import paper_table
 if TYPE_CHECKING:
     import pandas as pd
 
-LEVEL = 0.95  # of the intervals; a difference counts where its corrected p is below 1 - LEVEL
+ALPHA = 0.05  # a difference counts where its corrected p is below; the intervals are of 1 - ALPHA
 HIGHER, LOWER, NOT_TOLD_APART, UNTESTED = "higher", "lower", "not told apart", "cannot be tested"
 
 # Columns for `notebook.table`.
@@ -36,8 +36,8 @@ GAINS = {
     "paper, points|paper": "+.1f",
     "measured, points|gain": "+.2f",
     "95 % interval|interval": "",
-    "p|p": ".3f",
-    "p, corrected|corrected": ".3f",
+    "p|p": ".2g",
+    "p, corrected|corrected": ".2g",
     "accuracy is|word": "",
 }
 
@@ -65,12 +65,12 @@ def results(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Student's interval for the mean at `LEVEL`; NaN where fewer than two values, or no spread, leave it undefined."""
+    """Student's interval for the mean, of level 1 - ALPHA; NaN where it is undefined: one value, or no spread."""
     from scipy.stats import ttest_1samp
 
     if not _spread(values):
         return math.nan, math.nan
-    found = ttest_1samp(values, 0).confidence_interval(LEVEL)
+    found = ttest_1samp(values, 0).confidence_interval(1 - ALPHA)
     return float(found.low), float(found.high)
 
 
@@ -162,6 +162,6 @@ def word(gain: float, corrected: float) -> str:
     """What a corrected test says. No significance is not equality."""
     if math.isnan(corrected):
         return UNTESTED
-    if corrected >= 1 - LEVEL:
+    if corrected >= ALPHA:
         return NOT_TOLD_APART
     return HIGHER if gain > 0 else LOWER

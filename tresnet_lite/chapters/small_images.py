@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 SQUARE = 256  # side that a photograph is brought to before it is cut up
 PIECES = 96  # to train on, from each photograph
 
-# Functions of skimage.data whose photographs lie in the package itself; the others it would have to fetch.
-SKIMAGE = (
-    "astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "hubble_deep_field",
-    "immunohistochemistry", "moon", "retina", "rocket", "text",
-)  # fmt: skip
+# Name → function of skimage.data; these photographs lie in the package itself, the others it would have to fetch.
+SKIMAGE = {
+    name: name
+    for name in ("astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "moon", "retina")
+} | {"deep field": "hubble_deep_field", "rocket": "rocket", "text": "text", "tissue": "immunohistochemistry"}
 SKLEARN = ("china", "flower")
 
 
@@ -34,7 +34,7 @@ def photographs() -> dict[str, Tensor]:
     from skimage import data
     from sklearn.datasets import load_sample_image
 
-    shipped = {name: getattr(data, name)() for name in SKIMAGE}
+    shipped = {name: getattr(data, function)() for name, function in SKIMAGE.items()}
     shipped |= {name: load_sample_image(f"{name}.jpg") for name in SKLEARN}
     grey = {name: Image.fromarray(pixels).convert("L") for name, pixels in shipped.items()}
     fitted = {name: ImageOps.fit(image, (SQUARE, SQUARE), Image.Resampling.BICUBIC) for name, image in grey.items()}

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -27,6 +25,7 @@ from tresnet_lite.training.optimisation import current_rates
 from tresnet_lite.training.reading import Unreadable
 from tresnet_lite.training.recipe import Recipe
 from tresnet_lite.training.run_folder import BEST, LAST, RunFolder
+from tresnet_lite.training.stop import Stop
 from tresnet_lite.training.trainer import Trainer
 
 
@@ -277,31 +276,3 @@ def _provenance(trainer: Trainer) -> dict[str, Any]:
     from tresnet_lite.bench.provenance import collect
 
     return {"provenance": asdict(collect(trainer.device))}
-
-
-class Stop:
-    """While this lasts, an interruption waits for the end of a step, so that the run can be saved.
-
-    A second one is not waited for. Only the first process listens: the others follow it. A handler that somebody else
-    has set for the end of a job stays.
-    """
-
-    def __init__(self, enabled: bool) -> None:
-        self.wanted = False
-        self.enabled = enabled and threading.current_thread() is threading.main_thread()
-        self.before: dict[int, Any] = {}
-
-    def __enter__(self) -> Stop:
-        usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-        for number, handler in usual.items():
-            if self.enabled and signal.getsignal(number) is handler:
-                self.before[number] = signal.signal(number, self._note if processes.rank() == 0 else signal.SIG_IGN)
-        return self
-
-    def _note(self, number: int, _: Any) -> None:
-        self.wanted = True
-        signal.signal(number, self.before[number])
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)

@@ -114,7 +114,7 @@ def read_log(path: str | Path, event: str = "epoch") -> list[dict[str, Any]]:
 
     Args:
         path: the run's folder, or its log.
-        event: "start", "step", "epoch" or "end".
+        event: "start", "step" or "epoch".
     """
     path = Path(path)
     return [found for found in _events(path / LOG if path.is_dir() else path) if found["event"] == event]

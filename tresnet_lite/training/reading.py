@@ -7,7 +7,9 @@ on the images before it. Images that cannot be read are named and counted; a few
 from __future__ import annotations
 
 import hashlib
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -67,8 +69,7 @@ class Images(Dataset):
             except UNREADABLE as error:
                 failed.append(f"{name_of(self.dataset, place)}: {type(error).__name__}: {error}")
                 continue
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(mixed(self.seed, epoch, index))
+            with seeded(mixed(self.seed, epoch, index)):
                 return Item(self.transform(image), int(label), place, tuple(failed))
         if self.substitute:
             raise TooManyUnreadable(f"{len(failed)} images in a row cannot be read, such as {failed[0]}")
@@ -78,6 +79,20 @@ class Images(Dataset):
 def mixed(*parts: int) -> int:
     """A seed of 64 bits made of several numbers; near ones give unrelated seeds."""
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big")
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """While this lasts, what is random on the CPU follows from the seed; what comes after goes on undisturbed.
+
+    `torch.manual_seed` does more: it seeds GPUs too, and where there is none it notes each call for the day there is.
+    """
+    before = torch.get_rng_state()
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before)
 
 
 def name_of(dataset: Dataset, index: int) -> str:
@@ -169,7 +184,7 @@ class Steps:
 
 def training_loader(images: Images, steps: Steps, *, workers: int = 0, pin: bool = False) -> DataLoader:
     """The batches of `steps`, read by `workers` processes ahead of time (0: by this one)."""
-    return DataLoader(images, batch_sampler=steps, num_workers=workers, collate_fn=collate, pin_memory=pin)
+    return _loader(images, steps, workers, pin)
 
 
 def test_loader(
@@ -184,8 +199,19 @@ def test_loader(
     """Batches of a data set of (PIL image, label), each image once, in order; `indices` chooses some."""
     places = range(len(dataset)) if indices is None else indices
     batches = [list(places[i : i + batch]) for i in range(0, len(places), batch)]
-    images = Images(dataset, transform)
-    return DataLoader(images, batch_sampler=batches, num_workers=workers, collate_fn=collate, pin_memory=pin)
+    return _loader(Images(dataset, transform), batches, workers, pin)
 
 
 test_loader.__test__ = False  # pytest would take it for a test
+
+
+def _loader(images: Images, batches: Iterable, workers: int, pin: bool) -> DataLoader:
+    return DataLoader(
+        images, batch_sampler=batches, num_workers=workers, collate_fn=collate, pin_memory=pin,
+        worker_init_fn=_leave_interruptions,
+    )  # fmt: skip
+
+
+def _leave_interruptions(_: int) -> None:
+    """Control-C reaches all processes of a terminal; the one that trains stops those that read."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

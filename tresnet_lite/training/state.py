@@ -66,6 +66,7 @@ class TrainingState:
         if self.ema:
             self.ema.module.load_state_dict(state["model"])
         for name in ("optimizer", "schedule", "scaler"):
-            getattr(self, name).load_state_dict(training[name])
+            if training[name]:  # no loss scale comes from a CPU
+                getattr(self, name).load_state_dict(training[name])
         for name in ("step", "seconds", "sums", "history"):
             setattr(self, name, training[name])

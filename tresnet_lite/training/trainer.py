@@ -14,7 +14,7 @@ from tresnet_lite.layers import synchronise_norms
 from tresnet_lite.training import processes
 from tresnet_lite.training.data import Data
 from tresnet_lite.training.optimisation import half_type, make_loss
-from tresnet_lite.training.reading import Batch, Images, Steps, Unreadable, mixed, training_loader
+from tresnet_lite.training.reading import Batch, Images, Steps, Unreadable, mixed, seeded, training_loader
 from tresnet_lite.training.recipe import Recipe
 from tresnet_lite.training.scores import Scores, evaluate
 from tresnet_lite.training.state import TrainingState
@@ -70,8 +70,11 @@ class Trainer:
     def step(self, parts: list[Batch]) -> Tensor:
         """Train on a batch: forward and backward of each part, then a step. (2,): mean loss, part of right answers."""
         state = self.state
-        torch.manual_seed(mixed(self.seed, state.step, processes.rank()))  # for dropout
-        found = torch.stack([self._gradients(part, last=part is parts[-1]) for part in parts]).mean(0)
+        seed = mixed(self.seed, state.step, processes.rank())
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        with seeded(seed):  # for dropout
+            found = torch.stack([self._gradients(part, last=part is parts[-1]) for part in parts]).mean(0)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.optimizer.zero_grad()
