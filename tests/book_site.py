@@ -21,9 +21,10 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 OURS = {"build", ".git", ".cache", ".hypothesis", ".pytest_cache", ".ruff_cache"}  # not the book's sources
 
 
-def build_once(folder: Path) -> Path:
-    """The HTML of the book of committed notebooks, built in `folder` by the first process that asks."""
-    checkout = folder / "book-checkout"
+def build_once(factory: pytest.TempPathFactory) -> Path:
+    """The HTML of the book of committed notebooks, built by the first of the tests' processes that asks."""
+    folder = factory.getbasetemp()
+    checkout = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "book-checkout"
     html = checkout / "build" / "_build" / "html"
     with FileLock(f"{checkout}.lock"):
         if not html.exists():

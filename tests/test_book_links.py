@@ -34,7 +34,7 @@ class Links(HTMLParser):
 
 @pytest.fixture(scope="module")
 def html(tmp_path_factory) -> Path:
-    return build_once(tmp_path_factory.getbasetemp().parent)
+    return build_once(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -1,23 +1,23 @@
-// What is too wide for the page scrolls in a box of its own, which the keyboard can reach when there is something to
-// scroll to: tables are laid in such a box, formulas have one.
+// What is too wide for the page scrolls in a box of its own: tables are laid in one, formulas are one. While there is
+// something to scroll to, the box has a name and the keyboard reaches it.
 document.addEventListener("DOMContentLoaded", () => {
-  const boxes = [...document.querySelectorAll(".bd-article table")].map((table, number) => {
+  const boxes = new Map();
+  document.querySelectorAll(".bd-article table").forEach((table, number) => {
     const box = document.createElement("div");
     box.className = table.querySelectorAll("thead th").length > 2 ? "table-box wide" : "table-box";
-    box.setAttribute("aria-label", `Table ${number + 1} of this page`);
     table.replaceWith(box);
     box.append(table);
-    return box;
+    boxes.set(box, `Table ${number + 1} of this page`);
   });
   document.querySelectorAll(".bd-article div.math").forEach((formula, number) => {
-    formula.setAttribute("aria-label", `Formula ${number + 1} of this page`);
-    boxes.push(formula);
+    boxes.set(formula, `Formula ${number + 1} of this page`);
   });
   const reach = () =>
-    boxes.forEach((box) => {
+    boxes.forEach((name, box) => {
       const scrolls = box.scrollWidth > box.clientWidth;
-      scrolls ? box.setAttribute("tabindex", "0") : box.removeAttribute("tabindex");
-      box.setAttribute("role", scrolls ? "region" : "presentation");
+      for (const [key, value] of [["tabindex", "0"], ["role", "region"], ["aria-label", name]]) {
+        scrolls ? box.setAttribute(key, value) : box.removeAttribute(key);
+      }
     });
   new ResizeObserver(reach).observe(document.body);
   window.addEventListener("load", reach);
