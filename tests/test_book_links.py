@@ -92,7 +92,11 @@ def test_line_numbers_lead_to_tests(html, read):
 def test_every_chapter_has_its_buttons(html, read, chapter):
     source = f"notebooks/{chapter.stem}.ipynb"
     links = read(html / "notebooks" / f"{chapter.stem}.html").links
-    there = [urlsplit(link).netloc + urlsplit(link).path.split("/blob/")[0] for link in links if in_repository(link) == source]
+    there = [
+        urlsplit(link).netloc + urlsplit(link).path.split("/blob/")[0]
+        for link in links
+        if in_repository(link) == source
+    ]
     repository = urlsplit(address()).path
     for button in (f"colab.research.google.com/github{repository}", f"mybinder.org/v2/gh{repository}/{BRANCH}"):
         assert button in there, button

@@ -51,7 +51,14 @@ def test_what_is_allowed_is_there():
 
 @pytest.mark.parametrize(
     "sentence",
-    ["It runs 730 img/s.", "2,930 images a second", "a step of 1.4 ms", "it keeps 47.5 MiB", "1.78× faster", "5 % slower"],
+    [
+        "It runs 730 img/s.",
+        "2,930 images a second",
+        "a step of 1.4 ms",
+        "it keeps 47.5 MiB",
+        "1.78× faster",
+        "5 % slower",
+    ],
 )
 def test_a_typed_measurement_is_found(tmp_path, sentence):
     page = tmp_path / "page.md"
@@ -59,7 +66,9 @@ def test_a_typed_measurement_is_found(tmp_path, sentence):
     assert len(typed(page)) == 1
 
 
-@pytest.mark.parametrize("sentence", ["at 224 pixels", "90 % of the largest batch", "a 3×3 convolution", "[memory](x.py)"])
+@pytest.mark.parametrize(
+    "sentence", ["at 224 pixels", "90 % of the largest batch", "a 3×3 convolution", "[memory](x.py)"]
+)
 def test_a_setting_is_no_measurement(tmp_path, sentence):
     page = tmp_path / "page.md"
     page.write_text(sentence)
