@@ -5,6 +5,7 @@ import multiprocessing
 from dataclasses import asdict, replace
 from itertools import pairwise, product
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from skimage import color, data
+from torchvision.transforms.functional import to_tensor
 
 from tresnet_lite import ablation_ladder
 from tresnet_lite.ablation import RESNET50
@@ -27,6 +29,7 @@ from tresnet_lite.chapters.accuracy_ablation import Training
 from tresnet_lite.claims import load_claims
 from tresnet_lite.paper import paper_table
 from tresnet_lite.profiles import resolve
+from tresnet_lite.training import data as training_data
 from tresnet_lite.training.digits import Digits
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,6 +115,16 @@ def test_what_cannot_be_had_is_told_with_its_reason(monkeypatch):
     assert lines.loc["CIFAR-10", "status"].startswith("not attempted: cifar10 is not in here")
     assert lines.loc["digits", "weight"] == pytest.approx(100 / 450)
     assert lines.loc["photographs", "frequent"] == pytest.approx(100 / 16)
+
+
+def test_cifar_is_what_torchvision_holds(monkeypatch):
+    """Its bytes, row by row of (H, W, 3), as PyTorch's own conversion of a PIL image gives them."""
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+    part = SimpleNamespace(data=pixels, targets=[3, 1, 4, 1, 5])
+    monkeypatch.setattr(training_data, "load_data", lambda name: SimpleNamespace(train=part, test=part))
+    found = small_images.cifar10()
+    assert torch.equal(found.images, torch.stack([to_tensor(image) for image in pixels]))
+    assert found.held_out_labels.tolist() == part.targets
 
 
 # Training and records.

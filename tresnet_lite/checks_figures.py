@@ -31,10 +31,10 @@ def judge_curve(lines: pd.DataFrame, label: str) -> Verdict:
     below = [f"{_name(row)} ({row.above:+.2f})" for row in ours[ours["above"] < 0].itertuples()]
     missing = _missing(lines)
     if below:
-        without = f"; without {', '.join(missing)}" if missing else ""
+        without = f"; without {_told(missing, lines)}" if missing else ""
         return Verdict(DIFFERS, f"below the curve, in points of top-1: {', '.join(below)}{without}", **asked)
     if ours["above"].isna().any() or _gap_in_curve(lines):
-        return Verdict(NOT_ATTEMPTED, f"no records of {', '.join(missing) or 'slower EfficientNets'}", label=label)
+        return Verdict(NOT_ATTEMPTED, f"no records of {_told(missing, lines) or 'slower EfficientNets'}", label=label)
     if (heights(lines, cautious=True)["above"] <= 0).any():
         return Verdict(NOT_ATTEMPTED, "too noisy to tell: a TResNet and the curve lie within their quartiles", **asked)
     return Verdict(REPRODUCED, "every one above the curve, by more than the quartiles", **asked)
@@ -89,6 +89,10 @@ def _name(row: object) -> str:
 
 def _missing(lines: pd.DataFrame) -> list[str]:
     return [_name(row) for row in lines[lines["speed"].isna()].itertuples()]
+
+
+def _told(missing: list[str], lines: pd.DataFrame) -> str:
+    return ", ".join(missing) if len(missing) <= 4 else f"{len(missing)} of the figure's {len(lines)} networks"
 
 
 def _gap_in_curve(lines: pd.DataFrame) -> bool:
