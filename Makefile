@@ -61,9 +61,8 @@ readme: $(READY) ## render the README's results from the records
 book: $(READY) ## build the book from what has been executed, executing nothing
 	@$(RUN) -m tresnet_lite.reproduce --book-only $(if $(PROFILE),--profile $(PROFILE))
 
-serve: ## show the built book on http://localhost:8000 (PORT=… for another)
-	@test -f build/_build/html/index.html || { echo "There is no book yet: run make reproduce first." >&2; exit 1; }
-	@$(PYTHON) -m http.server --bind 127.0.0.1 --directory build/_build/html $(PORT)
+serve: $(READY) ## show the book on http://localhost:8000 (PORT=…), and build it again when a source changes
+	@$(RUN) -m tresnet_lite.book.serve --port $(PORT) $(if $(PROFILE),--profile $(PROFILE))
 
 lint: $(READY) ## check the style of the code
 	@$(RUN) -m ruff check .

@@ -5,6 +5,7 @@ import multiprocessing
 from dataclasses import asdict, replace
 from itertools import pairwise, product
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from skimage import color, data
+from torchvision.transforms.functional import to_tensor
 
 from tresnet_lite import ablation_ladder
 from tresnet_lite.ablation import RESNET50
@@ -27,21 +29,12 @@ from tresnet_lite.chapters.accuracy_ablation import Training
 from tresnet_lite.claims import load_claims
 from tresnet_lite.paper import paper_table
 from tresnet_lite.profiles import resolve
+from tresnet_lite.training import data as training_data
 from tresnet_lite.training.digits import Digits
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNGS = list(ablation_ladder())
 SMOKE = resolve("smoke")
-
-
-@pytest.fixture
-def file(tmp_path, monkeypatch):
-    """The run's file of records, and no committed ones."""
-    path = tmp_path / "records.jsonl"
-    monkeypatch.setenv("TRESNET_LITE_RECORDS", str(path))
-    monkeypatch.setattr(small_runs, "DATA", tmp_path)
-    (tmp_path / "measured").mkdir()
-    return path
 
 
 @pytest.fixture
@@ -124,6 +117,16 @@ def test_what_cannot_be_had_is_told_with_its_reason(monkeypatch):
     assert lines.loc["photographs", "frequent"] == pytest.approx(100 / 16)
 
 
+def test_cifar_is_what_torchvision_holds(monkeypatch):
+    """Its bytes, row by row of (H, W, 3), as PyTorch's own conversion of a PIL image gives them."""
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+    part = SimpleNamespace(data=pixels, targets=[3, 1, 4, 1, 5])
+    monkeypatch.setattr(training_data, "load_data", lambda name: SimpleNamespace(train=part, test=part))
+    found = small_images.cifar10()
+    assert torch.equal(found.images, torch.stack([to_tensor(image) for image in pixels]))
+    assert found.held_out_labels.tolist() == part.targets
+
+
 # Training and records.
 
 
@@ -133,7 +136,7 @@ def test_settings_that_cannot_be(wrong):
         ablation.trainings(SMOKE, **wrong)
 
 
-def test_a_network_trained_is_not_trained_again(file, tiny, monkeypatch, capsys):
+def test_a_network_trained_is_not_trained_again(record_file, tiny, monkeypatch, capsys):
     first = ablation.measure(tiny, SMOKE).records
     assert [(r.model, r.case[-6:]) for r in first] == [(rung, f"seed {s}") for s in (0, 1) for rung in RUNGS]
     assert all(0 < r.value.median <= 100 and r.value.median * 16 % 100 == 0 for r in first)  # of 16 images
@@ -141,7 +144,7 @@ def test_a_network_trained_is_not_trained_again(file, tiny, monkeypatch, capsys)
     with monkeypatch.context() as patch:
         patch.setattr(ablation, "train", lambda *_, **__: pytest.fail("trained again"))
         assert list(ablation.measure(tiny, SMOKE).records) == first
-    assert load(file) == first
+    assert load(record_file) == first
 
 
 def test_the_same_seed_gives_the_same_accuracy(tiny):
@@ -149,15 +152,15 @@ def test_the_same_seed_gives_the_same_accuracy(tiny):
     assert ablation._train(*task).value == ablation._train(*task).value
 
 
-def test_other_settings_and_other_devices_are_trained_anew(file, tiny):
+def test_other_settings_and_other_devices_are_trained_anew(record_file, tiny):
     done = ablation.measure(tiny, SMOKE).records
     points = {r.point for r in done}
     for other in ({"epochs": 2}, {"lr": 0.1}, {"batch": 8}, {"images": 16}):
         how = replace(tiny["digits"], **other)
         assert not points & {ablation.point(*task) for task in ablation._tasks({"digits": how})}
     elsewhere = [replace(r, provenance=PROVENANCE) for r in done]
-    file.unlink()
-    append(file, *elsewhere)
+    record_file.unlink()
+    append(record_file, *elsewhere)
     assert len(ablation.measure(tiny, SMOKE).records) == 2 * len(done)
 
 
@@ -169,7 +172,7 @@ def test_another_network_under_the_same_name_is_trained_anew(monkeypatch):
     assert before.rpartition("(")[2] != after.rpartition("(")[2]
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(file, tiny, monkeypatch, capsys):
+def test_an_interrupted_run_goes_on_where_it_stopped(record_file, tiny, monkeypatch, capsys):
     """What was trained before the interruption is kept, a half-written line is not, and nothing is done twice."""
     real, calls = ablation.train, []
 
@@ -182,20 +185,20 @@ def test_an_interrupted_run_goes_on_where_it_stopped(file, tiny, monkeypatch, ca
     monkeypatch.setattr(ablation, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ablation.measure(tiny, SMOKE)
-    assert len(load(file)) == 3
-    with file.open("a") as handle:
+    assert len(load(record_file)) == 3
+    with record_file.open("a") as handle:
         handle.write('{"half')
     assert len(ablation.measure(tiny, SMOKE).records) == 12
     assert len(calls) == 4 + 9
     assert "12 networks, 3 of them trained before" in capsys.readouterr().out
 
 
-def test_no_time_left_trains_nothing_and_says_so(file, tiny, capsys):
+def test_no_time_left_trains_nothing_and_says_so(record_file, tiny, capsys):
     assert ablation.measure(tiny, SMOKE, minutes=0).records == []
     assert "12 networks left for another time" in capsys.readouterr().out
 
 
-def test_a_diverged_network_is_a_failure_and_is_tried_again(file, tiny, monkeypatch):
+def test_a_diverged_network_is_a_failure_and_is_tried_again(record_file, tiny, monkeypatch):
     def diverge(network, *_, **__):
         torch.nn.init.constant_(network.head.fc.weight, math.nan)
 
@@ -205,7 +208,7 @@ def test_a_diverged_network_is_a_failure_and_is_tried_again(file, tiny, monkeypa
     assert measured.records == [] and [f.error for f in measured.failures] == ["diverged"] * 6
     monkeypatch.undo()
     monkeypatch.setattr(ablation, "_images", lambda name, device: pytest.fail("was tried again"))
-    monkeypatch.setenv("TRESNET_LITE_RECORDS", str(file))
+    monkeypatch.setenv("TRESNET_LITE_RECORDS", str(record_file))
     with pytest.raises(pytest.fail.Exception, match="was tried again"):
         ablation.measure(one, SMOKE)
 

@@ -93,6 +93,21 @@ def test_a_killed_evaluation_goes_on(folder, tmp_path):
     assert again.network.images == 0
 
 
+def test_the_speed_is_that_of_one_batch_and_device(folder, tmp_path):
+    images = photographs(folder, CLASSES)
+    with pytest.raises(KeyboardInterrupt):
+        predict(reader(stop_after=6), images, tmp_path, batch=2)
+    found = predict(reader(), images, tmp_path, batch=4)
+    assert sorted({size for _, size, _ in found.speeds}) == [2, 4]
+    made = to_records(reader(), images.name, found, score(found), batch=4, dtype="float32")
+    assert made[-1].metric == "throughput" and made[-1].value.repeats == len(found.speeds_of(4)) == 3
+    found.speeds = [("another device", size, speed) for _, size, speed in found.speeds]
+    assert [r.metric for r in to_records(reader(), images.name, found, score(found), batch=4, dtype="float32")] == [
+        "top1",
+        "top5",
+    ]
+
+
 def test_other_weights_or_images_start_afresh(folder, tmp_path):
     images, of = photographs(folder, CLASSES), reader()
     here = predictions.place(of, images, tmp_path, "float32")

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from tresnet_lite.claims import load_claims
-from tresnet_lite.pages import claims_page
+from tresnet_lite.pages import claims_tables
 
 ROW = {"section": "§2.1", "kind": "speed", "sentence": "It is | fast.", "why": "because", "paper": "> 1×", "ours": "2×"}
 
@@ -17,12 +17,12 @@ def table_rows(page):
 
 
 def test_every_claim_stands_on_the_page():
-    page = claims_page()
-    assert all(page.count(f"`{claim.id}`") == 1 for claim in load_claims())
+    page = claims_tables()
+    assert all(page.count(f'id="{claim.id}"') == 1 for claim in load_claims())
 
 
 def test_a_column_for_each_device():
-    page = claims_page(
+    page = claims_tables(
         ledger(
             {"id": "a", "verdict": "reproduced", "label": "measured (NVIDIA V100, 2026-01-02, 01234567)"},
             {"id": "a", "verdict": "differs", "label": "measured (AMD EPYC, 2 threads, 2026-01-02, 01234567+)"},
@@ -31,7 +31,7 @@ def test_a_column_for_each_device():
     )
     head, _, a, b = table_rows(page)
     assert head == ["claim", "paper", "by counting, or why not", "AMD EPYC, 2 threads", "NVIDIA V100"]
-    assert a[0] == "It is / fast. `a`"
+    assert a[0] == 'It is / fast. <span id="a"><code>a</code></span>'
     assert a[2] == "" and a[3].startswith("✘ **differs** 2×") and a[4].startswith("✔ **reproduced** 2×")
     assert "01234567+" in a[3]
     assert b[2] == "– **not attempted**: because"

@@ -25,7 +25,9 @@ from tresnet_lite.training import (
     load_trained,
     make_recipe,
     read_log,
+    state,
     train,
+    trainer,
 )
 from tresnet_lite.training.engine import duration
 from tresnet_lite.training.log import forget_after
@@ -132,6 +134,18 @@ def test_dropout_and_bfloat16_are_resumed_too(tmp_path, monkeypatch):
     result = run(tmp_path, model=Tiny(dropout=0.5), recipe=recipe)
     assert same(result.model.state_dict(), uninterrupted.model.state_dict())
     assert not same(result.model.state_dict(), run(model=Tiny(dropout=0.4), recipe=recipe).model.state_dict())
+
+
+def test_the_loss_scale_of_float16_is_resumed_too(tmp_path, monkeypatch):
+    """As on a GPU, with CPU's own float16: too slow and too narrow to train in, but the same code."""
+    for module in (state, trainer):
+        monkeypatch.setattr(module, "half_type", lambda recipe, device: torch.float16)
+    uninterrupted = run(tmp_path / "a")
+    interrupt(monkeypatch, tmp_path / "b", 5)
+    result = run(tmp_path / "b")
+    assert same(result.model.state_dict(), uninterrupted.model.state_dict())
+    scales = [last(tmp_path / name)["training"]["scaler"] for name in "ab"]
+    assert scales[0] == scales[1] and scales[0]["_growth_tracker"] + scales[0]["scale"] > 0
 
 
 KILLED = """
@@ -273,9 +287,10 @@ def test_a_network_for_other_images_is_refused():
         train(tresnet(), replace(data(), channels=3), RECIPE, tell=None)
 
 
-def test_tensorboard_gets_the_numbers_of_the_log(tmp_path):
+def test_tensorboard_gets_the_numbers_of_the_log(tmp_path, monkeypatch):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    interrupt(monkeypatch, tmp_path, 4, model=Tiny(), tensorboard=True)  # an epoch is over
     result = run(tmp_path, model=Tiny(), tensorboard=True)
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     found = [(event.step, event.value) for event in board.Scalars("epoch/top1")]

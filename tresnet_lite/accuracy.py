@@ -102,8 +102,8 @@ def beside_paper(records: Iterable[Record], table: int) -> pd.DataFrame:
             paper = printed["top1"] if protocol == protocol_of(size) else None
             row = {"network": printed["model"], "resolution": size, "protocol": protocol, "paper": paper}
             found = _records(records, _ours(printed["model"]), size, protocol)
-            missing = "not attempted: " + _why_not(_ours(printed["model"]), table)
-            rows += [row | _numbers(of_device) for of_device in found.values()] or [row | {"source": missing}]
+            missing = {"source": "not attempted: " + _why_not(_ours(printed["model"]))}
+            rows += [row | _numbers(of_device) for of_device in found.values()] or [row | missing]
     columns = ["network", "resolution", "protocol", "paper", "top1", "low", "high", "top5", "source"]
     return pd.DataFrame(rows).reindex(columns=columns)
 
@@ -125,11 +125,11 @@ def _numbers(found: dict[str, Record]) -> dict[str, object]:
     return numbers | ({"top5": found["top5"].value.median} if "top5" in found else {})
 
 
-def _why_not(model: str, table: int) -> str:
-    """What stands in the way of a measured accuracy."""
+def _why_not(model: str, table: int | None = None) -> str:
+    """What stands in the way of a measured accuracy, and the command that makes the records of a table."""
     if model == "resnet50":
         return "the authors' ResNet50 is not published"
-    return f"no records; {COMMAND.format(table=table)} makes them"
+    return "no records" + (f"; {COMMAND.format(table=table)} makes them" if table else "")
 
 
 def published_accuracy(

@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 
 from tresnet_lite.accuracy import SQUASHED, Accuracy, printed_top1
-from tresnet_lite.bench import RecordError, append, load
+from tresnet_lite.bench import Record, RecordError, append, load
 from tresnet_lite.evaluation import photographs, predict, published_name, real_labels, score, subject, to_records
 from tresnet_lite.evaluation.predictions import PredictionError, Predictions
 from tresnet_lite.evaluation.subjects import PROTOCOLS, PUBLISHED, Subject
@@ -101,17 +101,16 @@ def evaluate(of: Subject, options: argparse.Namespace, device: torch.device) -> 
     out = options.records or Path(os.environ.get(RECORDS) or own)
     known = load(out) if out.exists() else []
     append(out, *[record for record in made if record not in known])  # said again, not measured again
-    print("\n".join(summary(of, made[0].case, found, top1, top5)), f"\nrecords: {out}", sep="", flush=True)
+    print("\n".join(summary(of, made, found, top1, top5)), f"\nrecords: {out}", sep="", flush=True)
 
 
-def summary(of: Subject, case: str, found: Predictions, top1: Accuracy, top5: Accuracy) -> list[str]:
+def summary(of: Subject, made: list[Record], found: Predictions, top1: Accuracy, top5: Accuracy) -> list[str]:
     """What an evaluation ends with."""
+    case = made[0].case
     lines = [f"  top-1 {top1}, top-5 {top5}; in brackets the 95 % interval of so many images"]
     if (printed := printed_top1(of.name, of.size, case)) is not None:
         lines.append(f"  the paper prints {printed:.1f} %")
-    if found.speeds:
-        speeds = sorted(found.speeds)
-        lines.append(f"  {speeds[len(speeds) // 2]:,.0f} images a second with reading, in each process")
+    lines += [f"  {r.value.median:,.0f} images a second with reading" for r in made if r.metric == "throughput"]
     if found.unreadable:
         lines.append(f"  {len(found.unreadable)} images could not be read and are not counted")
     return lines

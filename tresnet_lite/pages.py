@@ -63,7 +63,7 @@ def _place(section: str) -> tuple[bool, str]:
 def _section_table(rows: pd.DataFrame) -> str:
     columns = [COUNTED, *sorted(set(rows["column"]) - {COUNTED})]
     lines = [["claim", "paper", *columns], ["---"] * (2 + len(columns))]
-    for name, verdicts in rows.groupby("id", sort=False):
+    for _, verdicts in rows.groupby("id", sort=False):
         first = verdicts.iloc[0]
         cells = {v.column: _verdict(v) for v in verdicts.itertuples()}
         lines.append([_claim(first), first.paper or "–", *(cells.get(c, "") for c in columns)])

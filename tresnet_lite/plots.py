@@ -98,8 +98,8 @@ def inline_svg(figure: Figure, description: str, code: str) -> Html:
     drawn = drawn.replace(INK, "currentColor")
     opening = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {viewbox} role="img" '
-        f'aria-label="{html.escape(description)}" data-code="{code}" style="display:block;width:min(100%,27rem);height:auto;'
-        'margin:auto;stroke-linejoin:round;stroke-linecap:butt">'
+        f'aria-label="{html.escape(description)}" data-code="{code}" style="display:block;'
+        'width:min(100%,27rem);height:auto;margin:auto;stroke-linejoin:round;stroke-linecap:butt">'
     )
     return Html(opening + drawn, description)
 

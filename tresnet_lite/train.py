@@ -19,6 +19,7 @@ import os
 import re
 import sys
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def work(options: argparse.Namespace) -> int:
 def run(options: argparse.Namespace, device: torch.device) -> int:
     """Build what the options name, train it, and say what came of it."""
     first = processes.rank() == 0
-    say = print if first else (lambda line: None)
+    say = partial(print, flush=True) if first else (lambda line: None)  # a log shows each epoch at once
     recipe = make_recipe(options.recipe or FITTING.get(options.data, "imagenet"), **chosen(options, Recipe))
     data = load_once(options.data, options.root)
     torch.manual_seed(options.seed)

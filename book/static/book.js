@@ -1,19 +1,24 @@
-// Lay each table in a box that scrolls by itself, and that the keyboard can reach when there is something to scroll to.
+// What is too wide for the page scrolls in a box of its own: tables are laid in one, formulas are one. While there is
+// something to scroll to, the box has a name and the keyboard reaches it.
 document.addEventListener("DOMContentLoaded", () => {
-  const boxes = [...document.querySelectorAll(".bd-article table")].map((table, number) => {
+  const boxes = new Map();
+  document.querySelectorAll(".bd-article table").forEach((table, number) => {
     const box = document.createElement("div");
     box.className = table.querySelectorAll("thead th").length > 2 ? "table-box wide" : "table-box";
-    box.setAttribute("aria-label", `Table ${number + 1} of this page`);
     table.replaceWith(box);
     box.append(table);
-    return box;
+    boxes.set(box, `Table ${number + 1} of this page`);
+  });
+  document.querySelectorAll(".bd-article div.math").forEach((formula, number) => {
+    boxes.set(formula, `Formula ${number + 1} of this page`);
   });
   const reach = () =>
-    boxes.forEach((box) => {
+    boxes.forEach((name, box) => {
       const scrolls = box.scrollWidth > box.clientWidth;
-      box.toggleAttribute("tabindex", false);
-      if (scrolls) box.setAttribute("tabindex", "0");
-      box.setAttribute("role", scrolls ? "region" : "presentation");
+      for (const [key, value] of [["tabindex", "0"], ["role", "region"], ["aria-label", name]]) {
+        scrolls ? box.setAttribute(key, value) : box.removeAttribute(key);
+      }
     });
   new ResizeObserver(reach).observe(document.body);
+  window.addEventListener("load", reach);
 });

@@ -33,9 +33,9 @@ def number_figures(notebook: nbformat.NotebookNode, chapter: int, root: Path = R
 
 
 def figure(svg: str, number: str, root: Path = ROOT) -> str:
-    """A drawing with its caption, the first sentence of its description, without blank lines (Markdown would end there).
+    """A drawing with its caption, the first sentence of its description. The anchor of figure "1.2" is `fig-1-2`.
 
-    The anchor of figure "1.2" is `fig-1-2`.
+    It has no blank lines: Markdown would end there.
     """
     anchor = f"fig-{number.replace('.', '-')}"
     described = re.search(r'aria-label="([^"]*)"', svg)[1]

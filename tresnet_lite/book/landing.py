@@ -116,7 +116,9 @@ def _kept() -> Number:
     ours, theirs = (sum(kept_per_image(name, "bfloat16", **options).values()) for name, options in _KEPT)
     of, to = (paper_value(3, "max_batch", model=name) for name in ("TResNet-M", "ResNet50"))
     what = "Memory that ResNet50 keeps for training, TResNet-M = 1"
-    return Number(what, f"{theirs / ours:.2f}", COUNTED, f"paper {of / to:.2f}, from its largest batches", chapter(3).page)
+    return Number(
+        what, f"{theirs / ours:.2f}", COUNTED, f"paper {of / to:.2f}, from its largest batches", chapter(3).page
+    )
 
 
 _KEPT = ((MODEL, {"norm": "iabn", "memory": "paper"}), (BASE, {"norm": "bn", "memory": "paper"}))

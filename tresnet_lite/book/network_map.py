@@ -70,7 +70,8 @@ def time_records(records: Iterable[Record]) -> dict[tuple[str, str], Record]:
     runs: dict[tuple, dict[tuple[str, str], Record]] = {}
     for r in records:
         stage = r.case.rpartition(": ")[2]
-        if (r.suite, r.model, r.metric) == ("micro", MODEL, "time") and r.conditions.resolution == SIDE and stage in names:
+        what = (r.suite, r.model, r.metric, r.conditions.resolution)
+        if what == ("micro", MODEL, "time", SIDE) and stage in names:
             runs.setdefault((r.provenance.device, r.conditions), {})[r.phase, stage] = r
     whole = [run for run in runs.values() if {s for _, s in run} == set(names)]
     return min(whole, key=lambda run: best_first(next(iter(run.values()))), default={})
@@ -98,8 +99,9 @@ def network_map(records: Iterable[Record] | None = None) -> str:
     )
     code = source_link("tresnet_lite/book/network_map.py")
     caption = (
-        '<a href="#fig-0-2">Figure 0.2</a>. TResNet-M, read off the model: each part with the shape it gives, its parameters '
-        f'and its multiply-accumulates. {_timed(records)} <a href="{code}" aria-label="The code that drew Figure 0.2">Code</a>'
+        '<a href="#fig-0-2">Figure 0.2</a>. TResNet-M, read off the model: each part with the shape it gives, its '
+        f"parameters and its multiply-accumulates. {_timed(records)} "
+        f'<a href="{code}" aria-label="The code that drew Figure 0.2">Code</a>'
     )
     return f'<figure class="drawing" id="fig-0-2">\n{svg}\n<figcaption>{caption}</figcaption>\n</figure>'
 
@@ -107,7 +109,8 @@ def network_map(records: Iterable[Record] | None = None) -> str:
 def _timed(records: Iterable[Record]) -> str:
     found = time_records(records)
     if not found:
-        return "Shares of the time: not attempted, for want of records; <code>python -m tresnet_lite.bench run micro</code>."
+        command = "<code>python -m tresnet_lite.bench run micro</code>"
+        return f"Shares of the time: not attempted, for want of records at {SIDE} px; {command} makes them."
     first = next(iter(found.values()))
     return f"The bars are shares of the time, each part timed alone: {html.escape(report.label(first))}."
 
@@ -124,7 +127,8 @@ def _part(part: Part, top: float) -> str:
         f'<text class="small" x="14" y="{top + 38}">{html.escape(part.sizes)}</text>'
     )
     box = f'<rect class="part" x="4" y="{top}" width="{WIDTH - 8}" height="{HIGH}" rx="6"/>'
-    return f'{arrow}\n<a href="{first.page}" aria-label="{title}">{box}{texts}</a>\n{_buttons(part, top)}{_bars(part, top)}'
+    link = f'<a href="{first.page}" aria-label="{title}">{box}{texts}</a>'
+    return f"{arrow}\n{link}\n{_buttons(part, top)}{_bars(part, top)}"
 
 
 def _buttons(part: Part, top: float) -> str:

@@ -92,8 +92,8 @@ def provenance(notebook: nbformat.NotebookNode, name: str, root: Path) -> str:
         profile = ran["parameters"].get("profile", "smoke")
         alone = f"papermill --cwd notebooks notebooks/{name} build/{name} -p profile {profile}"
         told = (
-            f"It took {ran['duration']:.0f} seconds. Again: <code>make reproduce PROFILE={profile}</code>, or this page "
-            f"alone, with the environment's programs: <code>{alone}</code>."
+            f"It took {ran['duration']:.0f} seconds. Again: <code>make reproduce PROFILE={profile}</code>, or "
+            f"this page alone, with the environment's programs: <code>{alone}</code>."
         )
     else:
         told = "Shown as committed, so without figures and measurements: <code>make reproduce</code> makes them."

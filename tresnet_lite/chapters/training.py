@@ -61,14 +61,14 @@ STATED = {
 # Columns for `notebook.table`.
 FIELDS = {"field|field": "", "here|value": "", "the paper|stated": ""}
 DECAYS = {
-    "steps|steps": ",d",
+    "steps|steps": ",.0f",
     "decoupled|decoupled": ".4f",
     "L2, no momentum|plain": ".4f",
     "L2, momentum 0.9|l2": ".4f",
 }
 GROUPS = {"parameters|what": "", "tensors|tensors": ",d", "numbers|numbers": ",d", "weight decay|decay": "g"}
 TARGETS = {
-    "classes|classes": ",d",
+    "classes|classes": ",.0f",
     "target of the true class|true": ".4f",
     "of each other|other": ".2g",
     "logits apart|gap": ".2f",
@@ -78,8 +78,8 @@ LOSSES = {
     "recipe|name": "",
     "top-1, %|mean": ".2f",
     "95 % interval|interval": "",
-    "against the full recipe, points|change": "+.2f",
-    "95 % interval of that|changes": "",
+    "change, points|change": "+.2f",
+    "its 95 % interval|changes": "",
     "p, corrected|corrected": ".3f",
     "accuracy is|word": "",
     "seeds|seeds": "d",
@@ -99,6 +99,12 @@ class Plan:
     seeds: int
     images: int | None = None
     minutes: float | None = None
+
+    def __str__(self) -> str:
+        images = f"{self.images} digits" if self.images else "all digits"
+        end = f", for {self.minutes:g} minutes at most" if self.minutes else ""
+        seeds, epochs = (f"{n} {what}{'s' * (n > 1)}" for n, what in ((self.seeds, "seed"), (self.epochs, "epoch")))
+        return f"{seeds}, {epochs} of {images}{end}"
 
 
 PLANS = {
@@ -204,7 +210,7 @@ def shipped_photographs() -> dict[str, Image.Image]:
     return {name: Image.fromarray(load_sample_image(f"{name}.jpg")) for name in ("china", "flower")}
 
 
-def augmented(photograph: Image.Image, size: int = 96, *, seed: int = 0) -> list[tuple[str, Tensor]]:
+def augmented(photograph: Image.Image, size: int = 96, *, seed: int = 7) -> list[tuple[str, Tensor]]:
     """A photograph as it is, after each augmentation alone, and twice after all of them: names and (H, W, 3) images."""
     none = {"autoaugment": "off", "cutout": 0.0, "crop_area": 1.0, "flip": False}
     ways = {

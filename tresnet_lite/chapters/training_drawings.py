@@ -64,6 +64,6 @@ def ingredients(table: pd.DataFrame) -> tuple[Figure, str]:
     axes.set(yticks=lines.index, yticklabels=lines["name"], ylim=(max(len(lines), 1) - 0.5, -0.5))
     axes.tick_params(left=False, axis="y", labelsize=SMALL)
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel("points of top-1, full recipe = 0", fontsize=SMALL + 1)
+    axes.set_xlabel("points of top-1")
     told = "; ".join(f"{row.name} {row.change:+.2f} ({row.changes})" for row in lines.itertuples())
     return figure, f"What taking an ingredient out changes, in points. {told or 'Nothing was measured'}."

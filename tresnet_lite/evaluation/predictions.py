@@ -44,14 +44,15 @@ class Predictions:
         top: the likeliest classes, at most five, the likeliest first.
         labels: by the data set.
         unreadable: why an image gave nothing.
-        speeds: images a second of each batch, with reading; of full batches that did not have to wait for the start.
+        speeds: device, batch, and images a second with reading, of each full batch that one process alone predicted and
+            that did not have to wait for the start.
         provenance: of the last session that predicted anything.
     """
 
     top: dict[int, list[int]] = field(default_factory=dict)
     labels: dict[int, int] = field(default_factory=dict)
     unreadable: dict[int, str] = field(default_factory=dict)
-    speeds: list[float] = field(default_factory=list)
+    speeds: list[tuple[str, int, float]] = field(default_factory=list)
     provenance: Provenance | None = None
 
     def __contains__(self, index: int) -> bool:
@@ -68,7 +69,11 @@ class Predictions:
         self.labels.update(zip(line["indices"], line["labels"], strict=True))
         self.unreadable.update({int(index): text for index, text in line["unreadable"].items()})
         if line["speed"]:
-            self.speeds.append(line["speed"])
+            self.speeds.append(tuple(line["speed"]))
+
+    def speeds_of(self, batch: int) -> list[float]:
+        """Those of the last session's device at this batch."""
+        return [speed for device, size, speed in self.speeds if (device, size) == (self.provenance.device, batch)]
 
 
 @torch.no_grad()
@@ -126,7 +131,8 @@ def _predict(
     network = of.network.to(device).eval()
     cuda = device.type == "cuda"
     loader = test_loader(images.dataset, of.transform, batch=batch, workers=workers, indices=mine, pin=cuda)
-    append(file, {"provenance": dataclasses.asdict(collect(device))})
+    provenance = collect(device)
+    append(file, {"provenance": dataclasses.asdict(provenance)})
     quiet = None if processes.rank() == 0 else True  # None: shown in a terminal, not in a log
     bar = tqdm(total=len(mine), unit="img", desc=of.name, disable=quiet)
     started = time.monotonic()
@@ -135,10 +141,10 @@ def _predict(
         top = _likeliest(network, loaded.images.to(device, non_blocking=True), dtype) if len(loaded.labels) else []
         now, indices = time.monotonic(), loaded.indices.tolist()
         lost = [index for index in wanted if index not in set(indices)]
-        full = number > 0 and len(indices) == batch  # the first one waits for the reading processes
+        full = number > 0 and len(indices) == batch and processes.count() == 1  # the first waits for its readers
         line = {"indices": indices, "top": top, "labels": loaded.labels.tolist()}
         line |= {"unreadable": dict(zip(lost, loaded.unreadable, strict=True))}
-        append(file, line | {"speed": len(indices) / (now - started) if full else None})
+        append(file, line | {"speed": [provenance.device, batch, batch / (now - started)] if full else None})
         started = now
         noted.note(loaded.unreadable)
         bar.update(len(wanted))

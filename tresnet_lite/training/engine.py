@@ -46,7 +46,7 @@ class Result:
         raw_top1: of the last weights without the average.
         best_top1, best_epoch: the best epoch's, chosen by the test images, so it flatters.
         images: how many test images there were.
-        seconds: of training and evaluation, over all the sessions of the run.
+        seconds: of training and evaluation, over all the starts of the run.
         history: a dict for each epoch: epoch, step, loss, train_top1, top1, top5, test_loss, images, lr,
             images_per_second, seconds; raw_top1 in the last.
         model: the network that was evaluated, in evaluation mode.
@@ -140,7 +140,7 @@ class Run:
         self.pending: list[Tensor] = []  # loss and accuracy of steps, not read yet: reading makes a GPU wait
         self.saved = self.looked = self.epoch_start = time.monotonic()
         self.begun = self.saved - self.state.seconds
-        self.epoch_steps = 0  # of the running epoch, in this session
+        self.epoch_steps = 0  # of the running epoch, since this start
         trainer.unreadable.tell = log.say
 
     def finish(self) -> Result:

@@ -86,7 +86,7 @@ def _board(folder: Path, step: int, say: Callable[[str], None]) -> Any:
     except ImportError:
         say(f"TensorBoard is not installed (pip install tensorboard): {LOG} is written alone")
         return None
-    return SummaryWriter(str(folder), purge_step=step)
+    return SummaryWriter(str(folder), purge_step=step + 1)  # what a killed run wrote after its last checkpoint
 
 
 def forget_after(path: Path, step: int) -> None:

@@ -1,0 +1,179 @@
+"""What is rendered into the book's pages, and what becomes of a notebook on its way there."""
+
+import dataclasses
+import re
+import threading
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import nbformat
+import pytest
+from helpers import PROVENANCE
+
+from tresnet_lite import plots
+from tresnet_lite.bench import Conditions, Record, Spread
+from tresnet_lite.book import landing, network_map, serve, staging
+from tresnet_lite.book.chapters import chapter, chapters, judging, source_link
+from tresnet_lite.book.figures import number_figures
+from tresnet_lite.claims import load_claims
+from tresnet_lite.pages import PARTS
+from tresnet_lite.paper import paper_value
+
+ROOT = Path(__file__).resolve().parent.parent
+GPU = dataclasses.replace(PROVENANCE, cuda="12.8")
+CPU = dataclasses.replace(PROVENANCE, device="Imaginary CPU, 2 threads", date="2026-02-03T04:05:06+00:00")
+
+
+def record(model, median, *, provenance=GPU, phase="training", metric="throughput", side=224, **where):
+    where = {"suite": "table3", "case": "networks"} | where
+    spread = Spread(median, 0.99 * median, 1.01 * median, repeats=5)
+    return Record(**where, model=model, phase=phase, metric=metric, value=spread, conditions=Conditions(8, side),
+                  provenance=provenance)  # fmt: skip
+
+
+def both(faster, **settings):
+    return [record("tresnet_m", faster, **settings), record("resnet50", 100, **settings)]
+
+
+def test_the_landing_page_shows_the_best_device():
+    """A GPU before a CPU, though the CPU's records are younger; an image of another size counts for nothing."""
+    records = [*both(50, provenance=CPU), *both(93), *both(20, side=64)]
+    shown = landing.landing_numbers(records)
+    training = re.search(r"training speed.*?</div>", shown)[0]
+    assert ">0.93<" in training and "measured (Imaginary GPU, 2026-01-02, abcdef12)" in training
+    assert ">–<" in re.search(r"inference speed.*?</div>", shown)[0]
+    ratios = landing.speeds(records).query("phase == 'training'")["ratio"].tolist()
+    assert ratios == pytest.approx([0.93, 0.50])
+
+
+def test_the_landing_page_without_records_quotes_and_counts():
+    shown = landing.landing_numbers([])
+    assert shown.count("<dt>") == 5 and shown.count(landing.NOTHING.replace("'", "&#x27;")) == 2
+    printed = paper_value(3, "inference_img_s", model="TResNet-M") / paper_value(3, "inference_img_s", model="ResNet50")
+    assert f"paper {printed:.2f}" in shown
+    figure = landing.landing_figure([])
+    assert "not measured" in figure and "nan" not in figure
+    assert "\n\n" not in figure  # Markdown would end the figure there
+
+
+def stage_records(times, provenance=GPU):
+    where = {"suite": "micro", "metric": "time", "provenance": provenance}
+    return [record("tresnet_m", seconds, case=f"stages: {stage}", **where) for stage, seconds in times.items()]
+
+
+def test_the_map_is_read_off_the_model_and_leads_to_chapters():
+    drawn = network_map.network_map([])
+    svg = ElementTree.fromstring(re.search(r"<svg.*?</svg>", drawn, re.DOTALL)[0])
+    links = [element for element in svg.iter() if element.tag.endswith("}a")]
+    pages = {link.get("href") for link in links}
+    assert {chapter(number).page for number in (1, 2, 3, 4, 5, 6)} <= pages
+    assert all(link.get("aria-label") for link in links)
+    names = [part.name for part in network_map.parts([])]
+    assert names == ["stem", "stage 1", "stage 2", "stage 3", "stage 4", "head"]
+    blurred = [p.name for p in network_map.parts([]) if ("blur", 2) in p.subjects]
+    assert blurred == ["stage 2", "stage 3", "stage 4"]  # the stages that halve the resolution
+    assert "not attempted" in drawn
+
+
+def test_the_map_shows_the_time_of_each_stage():
+    times = {"stem": 1, "layer1": 2, "layer2": 3, "layer3": 3, "layer4": 0.5, "head": 0.5}
+    slow = dict.fromkeys(times, 7.0)
+    records = [*stage_records(slow, CPU), *stage_records(times), *stage_records({"stem": 5}, CPU)]
+    shares = network_map.time_shares(records)
+    assert shares["training"] == pytest.approx({stage: seconds / 10 for stage, seconds in times.items()})
+    drawn = network_map.network_map(records)
+    assert "training 30%" in drawn and "Imaginary GPU" in drawn and "not attempted" not in drawn
+    assert network_map.time_shares(stage_records({"stem": 1})) == {}  # a stage alone is no share
+
+
+def test_every_claim_has_the_chapter_that_judges_it():
+    found = {claim.id: judging(claim.id) for claim in load_claims()}
+    lost = sorted({name.partition("-")[0] for name, where in found.items() if where is None})
+    judged = [c.stem for c in chapters() if c.claims]
+    assert len(judged) >= 10 and lost in ([], ["parameters"], ["macs"], ["macs", "parameters"]), lost
+
+
+def test_an_unknown_part_is_refused():
+    with pytest.raises(ValueError, match="no part clams to render: there are claims"):
+        staging.render("<!-- render clams -->", PARTS)
+    assert staging.render("a\n<!-- render x -->\nb", {"x": lambda: "X\n"}) == "a\nX\nb"
+
+
+def test_pages_link_into_the_repository():
+    assert staging.link("[a](repo:README.md)", ROOT) == f"[a]({source_link('README.md')})"
+    assert "/tree/main/tests" in staging.link("[a](repo:tests)", ROOT)
+    here = staging.link("`test_book_pages.py::test_pages_link_into_the_repository`", ROOT)
+    line = int(re.search(r"#L(\d+)\)$", here)[1])
+    assert Path(__file__).read_text().splitlines()[line - 1].startswith("def test_pages_link")
+    with pytest.raises(FileNotFoundError, match="nowhere.py: linked to"):
+        staging.link("[a](repo:nowhere.py)", ROOT)
+    with pytest.raises(FileNotFoundError, match="has no such test"):
+        staging.link("`test_book_pages.py::test_" + "nothing`", ROOT)
+
+
+@pytest.fixture
+def notebook():
+    """A notebook as papermill leaves it, with two drawings."""
+    import torch
+
+    drawing = plots.pictures([("grey", torch.rand(2, 2))], columns=1, description="Grey <pixels>. More of it.")
+    v4 = nbformat.v4
+    code = v4.new_code_cell("from tresnet_lite import plots, profiles\nfrom tresnet_lite.bench import count_macs\n")
+    for _ in range(2):
+        code.outputs.append(v4.new_output("display_data", data={"text/html": drawing.html, "text/plain": drawing.text}))
+    injected = v4.new_code_cell('profile = "cpu"', metadata={"tags": ["injected-parameters"]})
+    ran = {"papermill": {"duration": 12.4, "parameters": {"profile": "cpu"}}}
+    return v4.new_notebook(cells=[v4.new_markdown_cell("# Title"), injected, code], metadata=ran)
+
+
+def test_drawings_become_numbered_figures(notebook):
+    assert number_figures(notebook, 7) == 2
+    first, second = (output.data["text/html"] for output in notebook.cells[-1].outputs)
+    assert 'id="fig-7-1"' in first and 'id="fig-7-2"' in second
+    assert ">Figure 7.1</a>. Grey &lt;pixels&gt;." in first and "More of it" not in first.partition("<figcaption>")[2]
+    line = int(re.search(r"/blob/main/tresnet_lite/plots\.py#L(\d+)", first)[1])
+    assert "def pictures" in "".join((ROOT / "tresnet_lite/plots.py").read_text().splitlines()[line - 1 : line + 2])
+
+
+def test_a_staged_notebook_tells_time_command_and_sources(notebook, tmp_path):
+    source, target = tmp_path / "done.ipynb", tmp_path / "stage" / "07_x.ipynb"
+    nbformat.write(notebook, source)
+    staging.stage_notebook(source, target, ROOT)
+    staged = nbformat.read(target, as_version=4)
+    told = staged.cells[-1].source
+    assert "It took 12 seconds" in told and "make reproduce PROFILE=cpu" in told
+    assert "papermill --cwd notebooks notebooks/07_x.ipynb build/07_x.ipynb -p profile cpu" in told
+    assert "tresnet_lite/plots.py" in told and "tresnet_lite/profiles.py" in told
+    assert "remove-input" in staged.cells[1].metadata.tags
+    before = target.stat().st_mtime_ns
+    staging.stage_notebook(source, target, ROOT)
+    assert target.stat().st_mtime_ns == before  # equal, so left alone
+    assert sorted(path.name for path in target.parent.iterdir()) == ["07_x.ipynb"]
+
+
+def test_a_notebook_that_was_not_executed_says_so(notebook):
+    notebook.metadata.pop("papermill")
+    assert "Shown as committed" in staging.provenance(notebook, "07_x.ipynb", ROOT)
+
+
+def test_serving_builds_again_when_a_source_changes(tmp_path):
+    (tmp_path / "book").mkdir()
+    for name in ("_config.yml", "_toc.yml", "book/page.md"):
+        (tmp_path / name).write_text("before")
+    builds, stop = [], threading.Event()
+
+    def build():
+        builds.append((tmp_path / "book/page.md").read_text())
+        if len(builds) == 1:
+            (tmp_path / "book/page.md").write_text("after")
+        else:
+            threading.Timer(0.1, stop.set).start()  # some more looks, at unchanged sources
+
+    serve.watch(tmp_path, build, stop=stop, every=0.005)
+    assert builds == ["before", "after"]
+
+
+def test_serving_elsewhere_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        serve.main(["--root", str(tmp_path)])
+    assert "holds no _toc.yml" in capsys.readouterr().err
