@@ -62,6 +62,10 @@ def test_provenance_of_this_process():
 def test_the_command_line_names_no_folder(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/home/someone/bin/measure", "--quick"])
     assert collect("cpu").command == "measure --quick"
+    monkeypatch.setattr("sys.argv", ["/home/me/measure", "--out", "/home/me/records.jsonl"])
+    assert collect("cpu").command == "measure --out records.jsonl"
+    monkeypatch.setattr("sys.argv", ["/env/ipykernel_launcher.py", "-f", "/tmp/kernel.json"])
+    assert collect("cpu").command == "in a notebook"
 
 
 def test_what_the_device_does_not_tell_is_none():

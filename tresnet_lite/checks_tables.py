@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
+
+import torch
 
 from tresnet_lite import tables
 from tresnet_lite.bench import Record
@@ -92,6 +95,27 @@ def table_1_macs(records: list[Record], *, but: Sequence[str] = ()) -> list[Verd
     why = ", ".join(f"{name} {row.macs:.2f} G, printed {row.paper_macs:g}" for name, row in off.iterrows())
     told = f"{len(counted) - len(off)} of {len(counted)}"
     return [Verdict(DIFFERS if len(off) else REPRODUCED, why or "all agree", f"{len(counted)}", told, COUNTED)]
+
+
+def multi_path_keeps(records: list[Record], *, networks: Sequence[str], than: str, side: int = 224) -> list[Verdict]:
+    """Do these networks of Table 1 keep more for backward, an image in half precision, than the network `than`?"""
+    kept = {name: _kept(tables.MODELS[name], side) for name in (than, *networks)}
+    ratios = {name: kept[name] / kept[than] for name in networks}
+    why = f"kept for backward an image, bfloat16, {side} px; {than} = 1"
+    told = ", ".join(f"{name} {ratio:.2f}×" for name, ratio in ratios.items())
+    return [Verdict(REPRODUCED if min(ratios.values()) > 1 else DIFFERS, why, "> 1×", told, COUNTED)]
+
+
+@cache
+def _kept(model: str, side: int) -> float:
+    """Bytes that one image more makes a network of Table 1 keep for backward, all in half precision."""
+    from tresnet_lite.bench.memory import bytes_per_image
+    from tresnet_lite.bench.networks import build
+
+    with torch.device("meta"):
+        network = build(model).bfloat16().train()
+    images = {"device": "meta", "dtype": torch.bfloat16}
+    return sum(bytes_per_image(network, lambda n: torch.empty(n, 3, side, side, **images)).values())
 
 
 def _runs(records: list[Record], table: int, phase: str) -> list[tuple[str, pd.DataFrame]]:

@@ -7,6 +7,7 @@ where counting is enough. No verdict is typed anywhere.
 
 from __future__ import annotations
 
+import importlib
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -539,18 +540,22 @@ CHECKS: dict[str, Callable[..., list[Verdict]]] = {
 }
 
 
-def _of_tables(name: str) -> Callable[..., list[Verdict]]:
-    """A check of `checks_tables`, which needs this module and is imported when it is called."""
+def _elsewhere(module: str, name: str) -> Callable[..., list[Verdict]]:
+    """A check of another module, which needs this one and is imported when it is called."""
 
     def check(records: list[Record], **arguments: object) -> list[Verdict]:
-        from tresnet_lite import checks_tables
-
-        return getattr(checks_tables, name)(records, **arguments)
+        return getattr(importlib.import_module(f"tresnet_lite.{module}"), name)(records, **arguments)
 
     return check
 
 
-CHECKS |= {name: _of_tables(name) for name in ("outpaces", "directions", "trains_within", "table_1_macs")}
+ELSEWHERE = {
+    "checks_tables": ("outpaces", "directions", "trains_within", "table_1_macs", "multi_path_keeps"),
+    "accuracy": ("published_accuracy", "published_gain"),
+    "checks_figures": ("above_curve", "overtakes"),
+    "checks_printed": ("awaits", "printed_ratios", "printed_wins", "printed_steps", "printed_batches"),
+}
+CHECKS |= {name: _elsewhere(module, name) for module, names in ELSEWHERE.items() for name in names}
 
 
 def label(record: Record) -> str:

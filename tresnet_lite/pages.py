@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tresnet_lite.book.chapters import judging, source_link
+from tresnet_lite.book.explorer import explorer
 from tresnet_lite.book.landing import landing_figure, landing_numbers
 from tresnet_lite.book.network_map import network_map
 from tresnet_lite.claims import DIFFERS, NOT_ATTEMPTED, REPRODUCED
@@ -84,6 +85,7 @@ def _verdict(row: object) -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "claims": claims_tables,
+    "explorer": explorer,
     "landing_figure": landing_figure,
     "landing_numbers": landing_numbers,
     "network_map": network_map,

@@ -201,6 +201,7 @@ def execute_all(project: Project, profile: str) -> list[Failure]:
 
 def stage(project: Project, profile: str) -> None:
     """Lay out the book's sources; a notebook that was never executed is shown as it is committed."""
+    from tresnet_lite.book.explorer import assets
     from tresnet_lite.book.staging import stage_notebook, stage_page
 
     os.environ[RECORDS] = str(records_file(project, profile))  # the pages tell of this profile's run too
@@ -209,6 +210,7 @@ def stage(project: Project, profile: str) -> None:
     for notebook in project.notebooks():
         executed = project.executed(notebook, profile)
         staged[notebook.relative_to(project.root)] = executed if executed.exists() else notebook
+    staged |= assets(project.build)
     for relative, source in staged.items():
         target = project.stage / relative
         place = {".ipynb": stage_notebook, ".md": stage_page}.get(relative.suffix)

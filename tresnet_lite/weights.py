@@ -39,7 +39,7 @@ def load_weights(model: TResNet, source: str | Path | Mapping[str, Any]) -> TRes
         ValueError: what was found is no checkpoint, or does not fit: the error lists the differing keys and shapes,
             and the model stays as it was.
     """
-    state = to_timm_layout(source if isinstance(source, Mapping) else _read(source))
+    state = to_timm_layout(source if isinstance(source, Mapping) else read_checkpoint(source))
     state = _with_batch_counters(state, model.state_dict())
     _refuse_misfits(state, model.state_dict())
     model.load_state_dict(state, strict=True)
@@ -52,7 +52,7 @@ def to_timm_layout(checkpoint: Mapping[str, Any]) -> StateDict:
     The authors' weights were trained under Inplace-ABN's |w| + 1e-5 and get exactly that; the others are BatchNorm's
     already.
     """
-    state = _unwrap(checkpoint)
+    state = unwrap(checkpoint)
     if any(re.search(r"conv\d\.0\.(0\.)?weight$", key) for key in state):
         return {
             new: _published_norm_weight(value) if new.endswith("bn.weight") else value
@@ -68,7 +68,8 @@ def _published_norm_weight(weight: torch.Tensor) -> torch.Tensor:
     return weight.abs() + PUBLISHED_EPS
 
 
-def _unwrap(checkpoint: Mapping[str, Any]) -> StateDict:
+def unwrap(checkpoint: Mapping[str, Any]) -> StateDict:
+    """The state dict in a checkpoint's wrapper, without DistributedDataParallel's prefix; ValueError for none."""
     for wrapper in WRAPPERS:
         if isinstance(checkpoint.get(wrapper), Mapping):
             checkpoint = checkpoint[wrapper]
@@ -127,7 +128,8 @@ def _refuse_misfits(state: StateDict, expected: StateDict) -> None:
         raise ValueError("the checkpoint does not fit the model:\n  " + "\n  ".join(lines))
 
 
-def _read(source: str | Path) -> Mapping[str, Any]:
+def read_checkpoint(source: str | Path) -> Mapping[str, Any]:
+    """What a path, URL or hub name holds, as it was saved; raises what :func:`load_weights` does."""
     name = str(source)
     if re.match(r"https?://", name):
         return _online(name, lambda: torch.hub.load_state_dict_from_url(name, map_location="cpu", weights_only=True))

@@ -186,8 +186,11 @@ def _version(package: str) -> str | None:
 
 
 def _command() -> str:
-    """The command line without the folder that the program lies in, which says nothing to others."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """The command line without the folders in it; of a notebook's kernel, whose file is gone when it ends, its kind."""
+    program, *arguments = sys.argv
+    if Path(program).name == "ipykernel_launcher.py":
+        return "in a notebook"
+    return without_folders(" ".join([Path(program).name, *arguments]))
 
 
 def without_folders(text: str) -> str:

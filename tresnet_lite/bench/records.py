@@ -27,12 +27,14 @@ UNITS = {  # metric → unit
     "saved_memory": "B",
     "largest_batch": "img",
     "top1": "%",
+    "top5": "%",
     "bandwidth": "B/s",
     "arithmetic": "FLOP/s",
     "shift_change": "1",  # of features, when the image moves; 1 is as far as another photograph
     "shift_ratio": "1",
 }
 TIMED = ("throughput", "time", "bandwidth", "arithmetic")
+SHARES = ("top1", "top5")  # which may be 0
 PHASES = ("inference", "training")
 
 
@@ -105,7 +107,7 @@ class Record:
             raise ValueError(f"phase is {self.phase!r}: one of {', '.join(PHASES)}")
         if self.metric not in UNITS:
             raise ValueError(f"metric is {self.metric!r}: one of {', '.join(UNITS)}")
-        _check_spread(self.value)
+        _check_spread(self.value, may_be_zero=self.metric in SHARES)
         if self.metric in TIMED and self.value.repeats < MIN_REPEATS:
             raise ValueError(f"a {self.metric} needs at least {MIN_REPEATS} repeats, not {self.value.repeats}")
 
@@ -290,11 +292,12 @@ def _check_count(field: str, value: object) -> None:
         raise ValueError(f"{field} is {value!r}: it must be a whole number, 1 or more")
 
 
-def _check_spread(value: Spread) -> None:
+def _check_spread(value: Spread, *, may_be_zero: bool) -> None:
     numbers = (value.q1, value.median, value.q3)
     if not all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in numbers):
         raise ValueError(f"median and quartiles must be finite numbers, not {numbers}")
-    if not 0 < value.q1 <= value.median <= value.q3:
+    positive = value.q1 > 0 or (may_be_zero and value.q1 == 0)
+    if not (positive and value.q1 <= value.median <= value.q3):
         raise ValueError(f"quartiles {numbers} are not in order, or not positive")
     if not isinstance(value.repeats, int) or value.repeats < 1:
         raise ValueError(f"repeats is {value.repeats!r}: it must be a whole number, 1 or more")

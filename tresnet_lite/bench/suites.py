@@ -162,7 +162,8 @@ def _networks(profile: Profile) -> list[Point]:
         add(("table5", *figures), model, 224, 0)
         add(("table5", *figures), model, 448, 3)
     for model, resolution in EFFICIENTNETS.items():
-        add(figures, model, resolution, 4)
+        # The two largest take a CPU longer than all others of the figures, and few TResNets are as slow as they are.
+        add(figures, model, resolution, {"efficientnet_b6": 5, "efficientnet_b7": 6}.get(model, 4))
     return [
         _point(profile, suites, "networks", model, resolution=resolution, batch=None, largest=True, priority=priority)
         for (model, resolution), (suites, priority) in found.items()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import quantiles
 from typing import TYPE_CHECKING
 
@@ -20,11 +20,13 @@ from tresnet_lite.bench.compare import norm_backend
 from tresnet_lite.layers import SqueezeExcite
 from tresnet_lite.model import TResNet, variant
 from tresnet_lite.profiles import Profile
+from tresnet_lite.training.digits import SIDE, Digits
+from tresnet_lite.training.digits import digits as digits  # for the chapter
 
 if TYPE_CHECKING:
     import pandas as pd
 
-BATCH, SIDE = 64, 32
+BATCH = 64
 NETWORKS = {"smoke": 1, "cpu": 3, "gpu": 5}  # trained from different seeds
 Gates = dict[str, Tensor]  # layer → (N, C)
 
@@ -55,29 +57,6 @@ ACCURACIES = {
 }
 
 
-@dataclass(frozen=True)
-class Digits:
-    """Images (N, 1, 32, 32) in [0, 1] and labels (N,), three of four to train on and the fourth held out."""
-
-    images: Tensor
-    labels: Tensor
-    held_out_images: Tensor
-    held_out_labels: Tensor
-
-
-def digits(device: str | torch.device = "cpu") -> Digits:
-    """scikit-learn's handwritten digits, shuffled once and for all. They come with the package."""
-    from sklearn.datasets import load_digits
-
-    scans = load_digits()
-    order = torch.randperm(len(scans.target), generator=torch.Generator().manual_seed(0))
-    small = torch.from_numpy(scans.images).float()[order, None] / 16  # (N, 1, 8, 8)
-    images = F.interpolate(small, size=SIDE, mode="bilinear").to(device)
-    labels = torch.from_numpy(scans.target)[order].to(device)
-    split = len(labels) * 3 // 4
-    return Digits(images[:split], labels[:split], images[split:], labels[split:])
-
-
 def small_network(seed: int, **options: object) -> TResNet:
     """TResNet with an eighth of M's width and five blocks, SE in its first three stages with the printed reduction.
 
@@ -89,16 +68,18 @@ def small_network(seed: int, **options: object) -> TResNet:
     return TResNet(replace(config, **options), num_classes=10, in_chans=1)
 
 
-def train(network: TResNet, data: Digits, *, seed: int, epochs: int = 6) -> TResNet:
+def train(
+    network: TResNet, data: Digits, *, seed: int, epochs: int = 6, batch: int = BATCH, lr: float = 0.2
+) -> TResNet:
     """Train with SGD, momentum and a one-cycle learning rate (§3.1), and return the network in evaluation mode."""
     network.to(data.images.device).train()
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.2, momentum=0.9, weight_decay=1e-4)
-    batches = len(data.labels) // BATCH
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.2, total_steps=epochs * batches)
+    optimizer = torch.optim.SGD(network.parameters(), lr=lr, momentum=0.9, weight_decay=1e-4)
+    batches = len(data.labels) // batch
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=lr, total_steps=epochs * batches)
     generator = torch.Generator().manual_seed(seed)
     for _ in range(epochs):
         order = torch.randperm(len(data.labels), generator=generator).to(data.labels.device)
-        for chosen in order[: batches * BATCH].split(BATCH):
+        for chosen in order[: batches * batch].split(batch):
             optimizer.zero_grad()
             F.cross_entropy(network(data.images[chosen]), data.labels[chosen]).backward()
             optimizer.step()

@@ -1,0 +1,384 @@
+"""The accuracy ablation: its small ladder, its images, what is recorded and reused, and its statistics."""
+
+import math
+import multiprocessing
+from dataclasses import asdict, replace
+from itertools import pairwise, product
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from helpers import PROVENANCE
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from skimage import color, data
+from torchvision.transforms.functional import to_tensor
+
+from tresnet_lite import ablation_ladder
+from tresnet_lite.ablation import RESNET50
+from tresnet_lite.bench import Conditions, Record, Spread, append, load
+from tresnet_lite.chapters import accuracy_ablation as ablation
+from tresnet_lite.chapters import accuracy_drawings as drawings
+from tresnet_lite.chapters import accuracy_statistics as statistics
+from tresnet_lite.chapters import small_images, small_runs
+from tresnet_lite.chapters.accuracy_ablation import Training
+from tresnet_lite.claims import load_claims
+from tresnet_lite.paper import paper_table
+from tresnet_lite.profiles import resolve
+from tresnet_lite.training import data as training_data
+from tresnet_lite.training.digits import Digits
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNGS = list(ablation_ladder())
+SMOKE = resolve("smoke")
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A set of a few random images of two classes, in place of the digits."""
+    noise = torch.rand(48, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(48) % 2
+    found = Digits(noise[:32], labels[:32], noise[32:], labels[32:])
+    monkeypatch.setattr(ablation, "_images", lambda name, device: found)
+    return {"digits": Training(seeds=2, epochs=1, batch=16)}
+
+
+# The ladder.
+
+
+def test_the_small_ladders_rungs_differ_as_the_papers_do():
+    """The same fields in the same order, to the same values but for the depths, which only shrink."""
+    ladders = [list(map(asdict, ladder.values())) for ladder in (ablation.small_ladder(), ablation_ladder())]
+    for pairs in zip(*map(pairwise, ladders), strict=True):
+        small, full = ({k: b[k] for k in b if a[k] != b[k]} for a, b in pairs)
+        assert small.keys() == full.keys()
+        assert small | {"depths": 0} == full | {"depths": 0}
+    for small, full in zip(ablation.small_ladder().values(), ablation_ladder().values(), strict=True):
+        assert full.width == 8 * small.width
+        assert all(1 <= s <= f for s, f in zip(small.depths, full.depths, strict=True))
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_every_rung_gives_finite_gradients_on_small_images(rung):
+    images = Digits(torch.rand(4, 3, 32, 32), torch.tensor([0, 1, 2, 6]), torch.empty(0), torch.empty(0))
+    network = ablation.new_network(rung, images, seed=0)
+    output = network(images.images)
+    assert output.shape == (4, 7)
+    output.square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in network.parameters())
+
+
+# The images.
+
+
+def test_pieces_are_of_their_photograph_and_of_one_half():
+    """Every piece is found in its own half of its own photograph, pixel by pixel."""
+    images, photographs = small_images.photograph_pieces(), list(small_images.photographs().values())
+    halves = [picture.split(128, dim=1) for picture in photographs]
+    known = [(images.images[i, 0], halves[images.labels[i]][0]) for i in range(0, len(images.labels), 197)]
+    held = [(images.held_out_images[i, 0], halves[images.held_out_labels[i]][1]) for i in range(3, 512, 73)]
+    for piece, half in known + held:
+        places = half.unfold(0, 32, 1).unfold(1, 32, 1)
+        assert (places == piece).all(-1).all(-1).any()
+    assert images.held_out_labels.bincount().tolist() == [32] * 16
+    assert images.labels.bincount().tolist() == [small_images.PIECES] * 16
+    covered = images.held_out_images[:32].flatten().sort().values
+    assert torch.equal(covered, halves[0][1].flatten().sort().values)  # the whole half, no pixel twice
+
+
+def test_photographs_are_grey_as_scikit_image_makes_them():
+    """Both weigh the colours as ITU-R 601 or 709 do, which differ by less than a tenth of the range here."""
+    ours = small_images.photographs()["astronaut"]
+    theirs = color.rgb2gray(data.astronaut()).reshape(256, 2, 256, 2).mean((1, 3))
+    assert np.corrcoef(ours.numpy().ravel(), theirs.ravel())[0, 1] > 0.98
+    assert ours.min() >= 0 and ours.max() <= 1
+
+
+def test_the_first_pieces_show_every_photograph():
+    assert set(small_images.photograph_pieces().labels[:256].tolist()) == set(range(16))
+
+
+def test_what_cannot_be_had_is_told_with_its_reason(monkeypatch):
+    def offline(device):
+        raise ConnectionError("cifar10 is not in here and cannot be fetched")
+
+    monkeypatch.setitem(small_images.SETS, "CIFAR-10", offline)
+    ablation._images.cache_clear()
+    found, missing = ablation.find_images(ablation.TRAININGS["gpu"], SMOKE)
+    assert list(found) == ["digits", "photographs"] and "cannot be fetched" in missing["CIFAR-10"]
+    assert "smoke" in ablation.find_images(ablation.TRAININGS["smoke"], SMOKE)[1]["CIFAR-10"]
+    lines = small_images.described(found, missing).set_index("data")
+    assert lines.loc["CIFAR-10", "status"].startswith("not attempted: cifar10 is not in here")
+    assert lines.loc["digits", "weight"] == pytest.approx(100 / 450)
+    assert lines.loc["photographs", "frequent"] == pytest.approx(100 / 16)
+
+
+def test_cifar_is_what_torchvision_holds(monkeypatch):
+    """Its bytes, row by row of (H, W, 3), as PyTorch's own conversion of a PIL image gives them."""
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+    part = SimpleNamespace(data=pixels, targets=[3, 1, 4, 1, 5])
+    monkeypatch.setattr(training_data, "load_data", lambda name: SimpleNamespace(train=part, test=part))
+    found = small_images.cifar10()
+    assert torch.equal(found.images, torch.stack([to_tensor(image) for image in pixels]))
+    assert found.held_out_labels.tolist() == part.targets
+
+
+# Training and records.
+
+
+@pytest.mark.parametrize("wrong", [{"seeds": 0}, {"epochs": 0}, {"epochs": 1.5}, {"seeds": True}])
+def test_settings_that_cannot_be(wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} is .* 1 or more"):
+        ablation.trainings(SMOKE, **wrong)
+
+
+def test_a_network_trained_is_not_trained_again(record_file, tiny, monkeypatch, capsys):
+    first = ablation.measure(tiny, SMOKE).records
+    assert [(r.model, r.case[-6:]) for r in first] == [(rung, f"seed {s}") for s in (0, 1) for rung in RUNGS]
+    assert all(0 < r.value.median <= 100 and r.value.median * 16 % 100 == 0 for r in first)  # of 16 images
+    assert "12 networks, 0 of them trained before" in capsys.readouterr().out
+    with monkeypatch.context() as patch:
+        patch.setattr(ablation, "train", lambda *_, **__: pytest.fail("trained again"))
+        assert list(ablation.measure(tiny, SMOKE).records) == first
+    assert load(record_file) == first
+
+
+def test_the_same_seed_gives_the_same_accuracy(tiny):
+    task = ("digits", RUNGS[-1], 1, tiny["digits"], SMOKE)
+    assert ablation._train(*task).value == ablation._train(*task).value
+
+
+def test_other_settings_and_other_devices_are_trained_anew(record_file, tiny):
+    done = ablation.measure(tiny, SMOKE).records
+    points = {r.point for r in done}
+    for other in ({"epochs": 2}, {"lr": 0.1}, {"batch": 8}, {"images": 16}):
+        how = replace(tiny["digits"], **other)
+        assert not points & {ablation.point(*task) for task in ablation._tasks({"digits": how})}
+    elsewhere = [replace(r, provenance=PROVENANCE) for r in done]
+    record_file.unlink()
+    append(record_file, *elsewhere)
+    assert len(ablation.measure(tiny, SMOKE).records) == 2 * len(done)
+
+
+def test_another_network_under_the_same_name_is_trained_anew(monkeypatch):
+    task = ("digits", RUNGS[0], 0, Training(1, 1))
+    before = ablation.point(*task)
+    monkeypatch.setattr(ablation, "WIDTH", 16)
+    after = ablation.point(*task)
+    assert before.rpartition("(")[2] != after.rpartition("(")[2]
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(record_file, tiny, monkeypatch, capsys):
+    """What was trained before the interruption is kept, a half-written line is not, and nothing is done twice."""
+    real, calls = ablation.train, []
+
+    def interrupted(*args, **options):
+        calls.append(options["seed"])
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return real(*args, **options)
+
+    monkeypatch.setattr(ablation, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ablation.measure(tiny, SMOKE)
+    assert len(load(record_file)) == 3
+    with record_file.open("a") as handle:
+        handle.write('{"half')
+    assert len(ablation.measure(tiny, SMOKE).records) == 12
+    assert len(calls) == 4 + 9
+    assert "12 networks, 3 of them trained before" in capsys.readouterr().out
+
+
+def test_no_time_left_trains_nothing_and_says_so(record_file, tiny, capsys):
+    assert ablation.measure(tiny, SMOKE, minutes=0).records == []
+    assert "12 networks left for another time" in capsys.readouterr().out
+
+
+def test_a_diverged_network_is_a_failure_and_is_tried_again(record_file, tiny, monkeypatch):
+    def diverge(network, *_, **__):
+        torch.nn.init.constant_(network.head.fc.weight, math.nan)
+
+    monkeypatch.setattr(ablation, "train", diverge)
+    one = {"digits": replace(tiny["digits"], seeds=1)}
+    measured = ablation.measure(one, SMOKE)
+    assert measured.records == [] and [f.error for f in measured.failures] == ["diverged"] * 6
+    monkeypatch.undo()
+    monkeypatch.setattr(ablation, "_images", lambda name, device: pytest.fail("was tried again"))
+    monkeypatch.setenv("TRESNET_LITE_RECORDS", str(record_file))
+    with pytest.raises(pytest.fail.Exception, match="was tried again"):
+        ablation.measure(one, SMOKE)
+
+
+def test_processes_give_every_outcome_once():
+    """Two processes, which load the images themselves; each outcome as one process gives it."""
+    how = Training(seeds=1, epochs=1, images=64)
+    tasks = ablation._tasks({"digits": how})[:2]
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    ablation._images.cache_clear()
+    try:
+        alone, together = (list(small_runs.outcomes(ablation._train, tasks, SMOKE, n, math.inf)) for n in (1, 2))
+    finally:
+        torch.set_num_threads(before)
+    assert {r.point: r.value for r in alone} == {r.point: r.value for r in together}
+    assert len(together) == 2 and not multiprocessing.active_children()
+
+
+# Statistics.
+
+
+def planted(values: dict[str, list[float]], **changes) -> list[Record]:
+    """Records of a run whose rungs have these accuracies, seed by seed."""
+    how = Training(seeds=9, epochs=1)
+    return [
+        replace(
+            Record(
+                "ablation", how.case("digits", seed), rung, "training", "top1", Spread(v, v, v, 1), Conditions(64, 32),
+                PROVENANCE,
+            ),
+            **changes,
+        )
+        for rung, found in values.items()
+        for seed, v in enumerate(found)
+    ]  # fmt: skip
+
+
+A, B = RUNGS[:2]
+
+
+def test_results_are_a_line_for_each_network_and_the_later_record_counts():
+    later = replace(PROVENANCE, date="2026-02-01T00:00:00+00:00")
+    other = replace(PROVENANCE, device="Another GPU")
+    records = planted({A: [50.0, 60.0]}) + planted({A: [55.0]}, provenance=later)
+    frame = statistics.results(records + planted({A: [10.0]}, provenance=other))
+    assert sorted(frame["top1"]) == [10.0, 55.0, 60.0]
+    assert frame["run"].nunique() == 2 and set(frame["data"]) == {"digits"}
+    assert statistics.results([]).empty
+    assert any("2026-02-01" in run for run in frame["run"])
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.floats(1, 99), st.floats(1, 99)), min_size=2, max_size=9))
+def test_gains_are_scipys_paired_t_test(pairs):
+    """scipy's `ttest_rel` of the two columns, p and interval."""
+    first, second = map(list, zip(*pairs, strict=True))
+    row = statistics.gains(statistics.results(planted({A: first, B: second}))).iloc[0]
+    differences = np.subtract(second, first)
+    assert row["gain"] == pytest.approx(differences.mean(), abs=1e-9)
+    if np.ptp(differences) < 1e-6:
+        return  # a t of nearly 0/0 is rounding
+    theirs = stats.ttest_rel(second, first)
+    bounds = theirs.confidence_interval(0.95)
+    assert row["p"] == pytest.approx(theirs.pvalue, rel=1e-6, abs=1e-12)
+    assert (row["low"], row["high"]) == pytest.approx((bounds.low, bounds.high), rel=1e-6, abs=1e-6)
+
+
+def test_rungs_are_paired_by_seed_not_by_order():
+    """A seed that one of them lacks is left out, whatever the order of the records."""
+    records = planted({A: [10.0, 50.0, 90.0], B: [11.0, 52.0, 93.0]})
+    del records[1]  # the second seed of A
+    row = statistics.gains(statistics.results(records[::-1])).iloc[0]
+    assert (row["gain"], row["seeds"]) == (2.0, 2)
+
+
+def test_an_interval_by_hand():
+    """Of 1, 2, 3: mean 2, standard error 1/√3, t of two degrees of freedom at 97.5 % from a printed table, 4.303."""
+    low, high = statistics.interval([1.0, 2.0, 3.0])
+    assert (high - low) / 2 == pytest.approx(4.303 / math.sqrt(3), abs=3e-4)  # half a unit of 4.303's last digit
+    assert all(map(math.isnan, statistics.interval([1.0]) + statistics.interval([1.0, 1.0])))
+
+
+@settings(deadline=None)
+@given(ps=st.lists(st.floats(0, 1), min_size=1, max_size=8), level=st.floats(0.001, 0.999))
+def test_holm_rejects_as_his_procedure_does(ps, level):
+    """Step down from the smallest p while p ≤ level / (tests left); away from the level, where rounding decides."""
+    corrected = statistics.holm(ps)
+    if any(abs(p - level) < 1e-9 for p in corrected):
+        return
+    rejected = set()
+    for left, i in zip(range(len(ps), 0, -1), sorted(range(len(ps)), key=lambda i: ps[i]), strict=True):
+        if ps[i] * left > level:
+            break
+        rejected.add(i)
+    assert {i for i, p in enumerate(corrected) if p < level} == rejected
+
+
+def test_holm_leaves_out_tests_that_were_not_made():
+    found = statistics.holm([0.01, math.nan, 0.04, 0.03])
+    assert math.isnan(found[1])
+    assert [found[i] for i in (0, 2, 3)] == pytest.approx([0.03, 0.06, 0.06])
+
+
+@pytest.mark.parametrize(
+    ("gain", "corrected", "word"),
+    [(1, 0.049, "higher"), (-1, 0.049, "lower"), (1, 0.05, "not told apart"), (1, math.nan, "cannot be tested")],
+)
+def test_words(gain, corrected, word):
+    assert statistics.word(gain, corrected) == word
+
+
+def test_noise_alone_is_rarely_called_a_gain():
+    """With all rungs drawn alike, at most one set in twenty may hold a false gain: of 200 sets, 10, and 3 σ more."""
+    generator = np.random.default_rng(0)
+    ps = stats.ttest_1samp(generator.normal(size=(200, 9, 6)), 0, axis=-1).pvalue
+    false = sum(min(statistics.holm(found)) < 0.05 for found in ps)
+    assert false <= 10 + 3 * math.sqrt(200 * 0.05 * 0.95)
+    assert sum(min(found) < 0.05 for found in ps) > 30  # uncorrected, 37 % of them
+
+
+def test_each_rung_is_compared_with_the_one_before_and_with_resnet50_once():
+    pairs = statistics.comparisons(RUNGS)
+    assert pairs[:5] == list(pairwise(RUNGS))
+    assert {(RESNET50, rung) for rung in RUNGS[1:]} <= set(pairs)
+    assert len(pairs) == len(set(pairs)) == 9
+    assert statistics.comparisons(RUNGS[1:3]) == [tuple(RUNGS[1:3])]  # without ResNet50 the steps alone
+
+
+def test_the_papers_column_is_table_4s():
+    run = statistics.results(planted({rung: [50.0, 51.0 + i] for i, rung in enumerate(RUNGS)}))
+    printed = paper_table(4).set_index("refinement")["top1"]
+    assert statistics.levels(run).set_index("rung")["paper"].to_dict() == printed.to_dict()
+    table = statistics.gains(run).set_index(["base", "rung"])
+    for base, rung in product(RUNGS, RUNGS):
+        if (base, rung) in table.index:
+            assert table.loc[(base, rung), "paper"] == pytest.approx(printed[rung] - printed[base])
+    assert statistics.levels(run)["mean"].tolist() == pytest.approx([50.5 + i / 2 for i in range(6)])
+
+
+def test_one_seed_gives_means_and_no_more():
+    run = statistics.results(planted({rung: [50.0 + i] for i, rung in enumerate(RUNGS)}))
+    assert statistics.levels(run)["interval"].tolist() == ["–"] * 6
+    assert set(statistics.gains(run)["word"]) == {"cannot be tested"}
+    assert "+1.00 (–)" in drawings.gains(statistics.gains(run)).text
+
+
+def test_drawings_tell_their_numbers():
+    run = statistics.results(planted({rung: [50.0, 51.0 + i, 50.5] for i, rung in enumerate(RUNGS)}))
+    table = statistics.gains(run)
+    drawn = drawings.gains(table)
+    for row in table.itertuples():
+        assert f"{row.gain:+.2f} ({row.interval}), paper {row.paper:+.1f}" in drawn.text
+    for row in statistics.levels(run).itertuples():
+        assert f"{row.rung} {row.mean:.2f} % over 3" in drawings.networks(run).text
+    shown = drawings.examples(small_images.photograph_pieces(), [*small_images.SKIMAGE, *small_images.SKLEARN])
+    assert shown.html.count("<image") == 16
+
+
+# The chapter.
+
+
+def test_no_claim_is_judged_by_small_images():
+    run = planted({rung: [50.0 + 10 * i, 51.0 + 10 * i, 52.0 + 10 * i] for i, rung in enumerate(RUNGS)})
+    claims = [c for c in load_claims() if c.check["name"] == "awaits_training"]
+    assert claims and all(v.word == "not attempted" for claim in claims for v in claim.verdicts(run))
+
+
+def test_the_chapters_setup_is_the_stems():
+    names = ("01_stem", "17_accuracy_ablation")
+    stem, chapter = (nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4) for name in names)
+    ours, theirs = (next(c.source for c in book.cells if c.id == "setup") for book in (chapter, stem))
+    assert ours == theirs

@@ -1,0 +1,193 @@
+"""Figures 4 and 5, the points behind the explorer, and the claims about them; planted records are of no real device."""
+
+import math
+
+import pytest
+from test_tables import one, speed
+
+from tresnet_lite import checks_figures, landscape
+from tresnet_lite.bench.suites import EFFICIENTNETS, GIB
+from tresnet_lite.chapters import figures as chapter
+from tresnet_lite.chapters import then_and_now
+from tresnet_lite.figures import figure
+from tresnet_lite.paper import paper_table, paper_value
+from tresnet_lite.profiles import PROFILES
+from tresnet_lite.tables import MODELS
+
+TRESNETS = {("tresnet_m", 224): 8.0, ("tresnet_l", 224): 4.0, ("tresnet_xl", 224): 3.0}
+TRESNETS |= {("tresnet_m", 448): 2.0, ("tresnet_l", 448): 1.0, ("tresnet_xl", 448): 0.8}
+THEIRS = dict(zip(EFFICIENTNETS.items(), (9.0, 6.0, 4.0, 2.5, 1.2, 0.6, 0.4, 0.2), strict=True))
+
+
+def run(changes=(), *, suite="figure4", phase="inference", **options):
+    """Records of one run in which every TResNet lies above the curve, except for the changes (None: not measured)."""
+    speeds = TRESNETS | THEIRS | dict(changes)
+    return [
+        speed(suite, model, phase, 100 * value, resolution=side, **options)
+        for (model, side), value in speeds.items()
+        if value is not None
+    ]
+
+
+def judged(records, number=4):
+    (verdict,) = checks_figures.above_curve(records, number=number)
+    return verdict
+
+
+@pytest.mark.parametrize("number", [4, 5])
+def test_without_records_the_figure_says_what_is_quoted(number):
+    lines = figure(number, [])
+    assert set(lines["source"]) == {"not attempted"} and lines["above"].isna().all()
+    assert len(lines) == 14 and lines["top1"].notna().all()
+    phase = {4: "inference", 5: "training"}[number]
+    ours = one(lines, network="TResNet-L", resolution=224)
+    assert ours.paper == paper_value(3, f"{phase}_img_s", model="TResNet-L")
+    assert ours.top1 == paper_value(5, "top1", model="TResNet-L", resolution=224)
+    assert one(lines, network="EfficientNet-B1").paper == paper_value(1, f"{phase}_img_s", model="EfficientNetB1")
+    b7 = one(lines, network="EfficientNet-B7").paper
+    assert b7 == paper_table(6)["inference_img_s"].min() if number == 4 else math.isnan(b7)
+
+
+def test_another_figure_is_refused():
+    with pytest.raises(ValueError, match="no Figure 3 of speeds: there are figure4, figure5"):
+        figure(3, [])
+
+
+def test_a_run_above_the_curve_reproduces():
+    lines = figure(4, run())
+    assert (lines[lines["network"].str.startswith("TResNet")]["above"] > 0).all()
+    assert one(lines, network="EfficientNet-B1").ratio == pytest.approx(6 / 8)
+    verdict = judged(run())
+    assert verdict.word == "reproduced" and verdict.ours.startswith("6 of 6")
+    assert judged(run(suite="figure5", phase="training"), number=5).word == "reproduced"
+
+
+def test_one_tresnet_below_is_enough_to_differ_and_is_named():
+    verdict = judged(run({("tresnet_xl", 224): 2.0}))
+    assert verdict.word == "differs" and "TResNet-XL at 224 px (-" in verdict.why and "TResNet-M" not in verdict.why
+    without = judged(run({("tresnet_xl", 224): 2.0, ("efficientnet_b7", 600): None}))
+    assert without.word == "differs" and "without EfficientNet-B7 at 600 px" in without.why
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({("tresnet_l", 448): None}, "no records of TResNet-L at 448 px"),
+        ({("efficientnet_b3", 300): None}, "no records of EfficientNet-B3 at 300 px"),
+        (dict.fromkeys(list(EFFICIENTNETS.items())[4:]), "no records of EfficientNet-B4"),
+        (dict.fromkeys(list(EFFICIENTNETS.items())[3:]), "no records of 5 of the figure's 14 networks"),
+    ],
+)
+def test_what_is_missing_forbids_a_verdict_in_favour(change, reason):
+    verdict = judged(run(change))
+    assert verdict.word == "not attempted" and reason in verdict.why
+
+
+def test_the_largest_efficientnets_may_be_missing_where_nothing_is_as_slow():
+    assert judged(run({("efficientnet_b6", 528): None, ("efficientnet_b7", 600): None})).word == "reproduced"
+
+
+def test_quartiles_that_reach_the_curve_forbid_a_verdict():
+    assert judged(run(spread=0.4)).word == "not attempted"
+
+
+def test_an_overtaking_must_leave_the_quartiles_behind():
+    ask = {"of": {"network": "TResNet-XL", "resolution": 448}}
+    ask |= {"than": {"network": "EfficientNet-B5", "resolution": 456}}
+    for value, spread, word in ((0.8, 0.0, "reproduced"), (0.61, 0.1, "differs"), (0.5, 0.0, "differs")):
+        (verdict,) = checks_figures.overtakes(run({("tresnet_xl", 448): value}, spread=spread), number=4, **ask)
+        assert verdict.word == word
+    (absent,) = checks_figures.overtakes(run({("efficientnet_b5", 456): None}), number=4, **ask)
+    assert absent.word == "not attempted" and "EfficientNet-B5 at 456 px" in absent.why
+    (nothing,) = checks_figures.overtakes([], number=4, **ask)
+    assert nothing.word == "not attempted" and "inference" in nothing.why
+
+
+def test_a_printed_ratio_is_held_to_its_tolerance():
+    from tresnet_lite.claims import load_claims
+
+    claim = next(c for c in load_claims() if c.id == "figures-b7-inference")
+    printed = paper_value(6, "inference_img_s", dataset="CIFAR-100", model="TResNet-XL") / 70
+    for off, word in ((0.05, "reproduced"), (0.2, "differs")):
+        records = run({("tresnet_xl", 224): 0.2 * printed * (1 + off)})
+        assert claim.verdicts(records)[0].word == word
+
+
+def test_small_images_judge_nothing():
+    small = [speed("figure4", "tresnet_m", "inference", 9.0, resolution=64)]
+    assert judged(small).word == "not attempted"
+
+
+# The landscape
+
+
+def test_quoted_points_keep_the_papers_ratios():
+    points = landscape.landscape([])
+    assert set(points["kind"]) == {"quoted"} and points["top1"].notna().all() and points["q1"].isna().all()
+    v100 = points[points["device"] == "Tesla V100"]
+    printed = paper_table(3).set_index("model")
+    for row in v100[v100["network"].isin(printed.index)].itertuples():
+        column = printed[f"{row.phase}_img_s"]
+        assert row.speed == column[row.network]
+        assert row.ratio == pytest.approx(column[row.network] / column["ResNet50"])
+    assert not points.duplicated([*landscape.WAY, "network", "resolution"]).any()
+
+
+def test_records_join_once_and_only_whole_networks_of_a_known_accuracy():
+    records = [
+        speed("table1", "resnet50", "inference", 100.0),
+        speed("table3", "resnet50", "inference", 100.0),  # the same point, filed twice
+        speed("table3", "tresnet_m", "inference", 90.0, batch=8),
+        speed("axes", "tresnet_m", "inference", 110.0, case="ways of running", batch=32),  # a larger batch counts
+        speed("axes", "tresnet_m", "inference", 95.0, case="norms"),
+        speed("axes", "tresnet_m", "inference", 55.0, case="ways of running", compile="default"),
+        speed("table3", "tresnet_l", "inference", 50.0, memory_budget=GIB),
+        speed("figure4", "tresnet_l", "inference", 50.0, resolution=64),
+        speed("table4", "+ AA", "inference", 50.0, case="ladder"),
+    ]
+    points = landscape.landscape(records).query("kind == 'measured'")
+    found = points.set_index(["network", "compile"])
+    assert len(points) == 3
+    assert found.loc[("TResNet-M", "eager")].ratio == pytest.approx(1.1)
+    assert math.isnan(found.loc[("TResNet-M", "compiled")].ratio)  # ResNet50 was not compiled
+    assert found.loc[("ResNet50", "eager")].source == "measured (Imaginary GPU, 2026-01-02, abcdef12)"
+
+
+# The chapters
+
+
+def test_the_drawings_say_what_they_show():
+    drawn = chapter.curve(figure(4, run()).iloc[:14])
+    assert "XL 448 0.10, 84.3 %" in drawn.text and "On the front: " in drawn.text
+    assert "nothing was measured" in chapter.curve(figure(5, [])).text
+    assert chapter.how_above().html.startswith("<svg")
+
+
+def test_the_time_limit_is_the_readers_or_the_profiles():
+    assert chapter.time_limit(PROFILES["cpu"], None) == 2.5
+    assert chapter.time_limit(PROFILES["cpu"], 9) == 9 and chapter.time_limit(PROFILES["gpu"], None) is None
+
+
+def test_then_and_now_has_a_line_for_each_way_that_ran_both_networks():
+    records = [speed("table3", m, "training", v) for m, v in (("resnet50", 100.0), ("tresnet_m", 80.0))]
+    records += [speed("table3", "resnet50", "training", 70.0, dtype="bfloat16")]
+    table = then_and_now.ratios(landscape.landscape(records), "training")
+    assert table["kind"].iloc[0] == "quoted (the paper)"
+    last = table.iloc[-1]
+    assert last.m == 0.8 and last.kind.startswith("measured (Imaginary GPU") and math.isnan(last.l)
+    assert (table["kind"].str.startswith("measured")).sum() == 1
+    assert f"{last['where']}, {last.ran}: 0.80" in then_and_now.since(table).text
+
+
+def test_curves_are_judged_where_all_efficientnets_were_run():
+    points = landscape.landscape(run())
+    table = then_and_now.curves(points, "inference")
+    assert not table["where"].str.startswith("Tesla V100").any()
+    ours = table[table["kind"].str.startswith("measured")].iloc[0]
+    assert ours.told == "6 of 6" and ours.lowest > 0 and ours.b5 == pytest.approx(0.8 / 0.6)
+    fewer = landscape.landscape(run({("efficientnet_b7", 600): None}))
+    assert not then_and_now.curves(fewer, "inference")["kind"].str.startswith("measured").any()
+
+
+def test_the_names_are_the_suites():
+    assert set(MODELS.values()) | set(EFFICIENTNETS) == set(landscape.NAMES)

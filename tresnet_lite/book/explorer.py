@@ -1,0 +1,119 @@
+"""The explorer: an interactive chart of the book, accuracy against speed over all that is known here.
+
+The part holds its data and works without a network: plotly's script is the installed package's, copied beside the
+page's own (`book/static/explorer.js`). Without scripts a drawing and a file of the numbers are left.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+from tresnet_lite import report
+from tresnet_lite.book.staging import write_if_changed
+from tresnet_lite.landscape import landscape
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tresnet_lite.notebook import Html
+
+CHOICES = {  # what can be chosen, in this order; the data's columns
+    "place": "Device and source",
+    "phase": "Phase",
+    "memory_format": "Memory layout",
+    "dtype": "Precision",
+    "compile": "Compiler",
+}
+SCALES = {"speed": "Images a second", "ratio": "ResNet50 = 1"}
+FIRST = ("RTX 4090, torch 2.4.0 (quoted, timm)", "inference")  # what the page and its drawing show at first
+
+PART = Template(
+    """\
+```{raw} html
+<div id="explorer">
+<form class="explorer-choices" aria-label="What the chart shows">$choices</form>
+<div id="explorer-chart" role="img" aria-label="Accuracy against speed; the table below holds the same points"></div>
+<p id="explorer-told" role="status"></p>
+<div id="explorer-static">$drawing
+<p><small>$stated</small></p></div>
+<div id="explorer-points" role="region" tabindex="0" aria-label="Table of the chart's points"></div>
+</div>
+<script type="application/json" id="explorer-data">$data</script>
+<script defer src="../_static/plotly.min.js"></script>
+<script defer src="../_static/explorer.js"></script>
+```
+"""
+)
+
+
+def assets(folder: Path) -> dict[Path, Path]:
+    """Files that the page needs beside the book's own: place in the stage → where it lies; made ones go to `folder`."""
+    import plotly
+
+    write_if_changed(speeds_file(), folder / "speeds.csv")
+    script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    static = Path("book/static")
+    return {static / "plotly.min.js": script, static / "speeds.csv": folder / "speeds.csv"}
+
+
+def places(points: pd.DataFrame) -> pd.DataFrame:
+    """The points with `place`: device, version of torch and kind of source in one."""
+
+    def place(row: object) -> str:
+        source = f"quoted, {row.source.partition(',')[0]}" if row.kind == "quoted" else "measured"
+        return f"{row.device}{f', torch {row.torch}' if row.torch else ''} ({source})"
+
+    return points.assign(place=[place(row) for row in points.itertuples()])
+
+
+def explorer(points: pd.DataFrame | None = None) -> str:
+    """The chart with its choices, its data and its drawing, in MyST Markdown.
+
+    Args:
+        points: as `landscape` gives them; None takes all records that there are.
+    """
+    points = places(landscape(report.records()) if points is None else points)
+    parts = {"choices": _choices(points), "drawing": _drawing(points).html, "data": _json(points)}
+    return PART.substitute(parts, stated=", ".join(FIRST))
+
+
+def speeds_file(points: pd.DataFrame | None = None) -> str:
+    """All points as CSV."""
+    points = places(landscape(report.records()) if points is None else points)
+    return points.drop(columns="place").to_csv(index=False, lineterminator="\n")
+
+
+def _drawing(points: pd.DataFrame) -> Html:
+    """What stands for the chart where no script runs."""
+    from tresnet_lite.chapters.figures import landscape_drawing
+
+    place, phase = FIRST
+    shown = points[(points["place"] == place) & (points["phase"] == phase) & (points["compile"] == "eager")]
+    return landscape_drawing(shown[shown["memory_format"] == "channels_first"])
+
+
+def _choices(points: pd.DataFrame) -> str:
+    """A labelled `<select>` for each choice; the script offers what goes together with the choices before it."""
+    import html
+
+    def select(name: str, told: str, options: dict[str, str]) -> str:
+        made = "".join(f'<option value="{html.escape(v)}">{html.escape(t)}</option>' for v, t in options.items())
+        return f'<label for="explorer-{name}">{told}<select id="explorer-{name}" name="{name}">{made}</select></label>'
+
+    made = []
+    for column, told in CHOICES.items():
+        values = list(dict.fromkeys(points[column]))
+        made.append(select(column, told, {value: value.replace("_", " ") for value in values}))
+    return "".join(made) + select("scale", "Speed as", SCALES)
+
+
+def _json(points: pd.DataFrame) -> str:
+    """The points as JSON that can stand in a page; missing numbers are null."""
+    columns = [*CHOICES, *SCALES, "network", "family", "resolution", "q1", "q3", "batch", "top1", "top1_source"]
+    columns += ["kind", "source"]
+    rows = json.loads(points[columns].to_json(orient="values", double_precision=6))
+    text = json.dumps({"columns": columns, "rows": rows, "first": FIRST}, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")

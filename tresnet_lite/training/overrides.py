@@ -1,0 +1,83 @@
+"""Fields of a frozen dataclass set from a command line: text becomes the field's type, a wrong name its nearest one."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from difflib import get_close_matches
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+Settings = TypeVar("Settings")
+WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+WANTED = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+
+
+def with_overrides(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
+    """A copy of a dataclass instance with some fields replaced; texts are converted to the field's type.
+
+    Raises:
+        ValueError: no such field (the message names the nearest), or a value that the field does not take.
+    """
+    kinds = get_type_hints(type(settings))
+    known = [field.name for field in fields(settings)]
+    changed = {}
+    for name, value in overrides.items():
+        if name not in known:
+            raise ValueError(f"{type(settings).__name__} has no field {name!r}; {nearest(name, known)}")
+        changed[name] = convert(name, kinds[name], value)
+    return replace(settings, **changed)
+
+
+def check_types(settings: Any) -> None:
+    """Refuse an instance with a value of another type than its field's, a text for a number included: ValueError."""
+    for name, kind in get_type_hints(type(settings)).items():
+        value = getattr(settings, name)
+        if isinstance(value, str) and kind in (int, float, bool):
+            raise ValueError(f"{name} is {WANTED[kind]}, not the text {value!r}")
+        convert(name, kind, value)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """ "did you mean …?", or all that is known where nothing is near."""
+    known = list(known)
+    close = get_close_matches(word, known, n=3, cutoff=0.4)
+    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+
+
+def convert(name: str, kind: Any, value: Any) -> Any:
+    """`value`, perhaps a text from a command line, as the type that a field is annotated with.
+
+    Raises:
+        ValueError: it is none of that type.
+    """
+    if get_origin(kind) in (Union, types.UnionType):
+        return _convert_optional(name, kind, value)
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ValueError(f"{name} is one of {', '.join(map(str, get_args(kind)))}, not {value!r}")
+        return value
+    if get_origin(kind) is tuple:
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple):
+            raise ValueError(f"{name} is several values, such as 1,1,2,1; not {value!r}")
+        return tuple(convert(name, get_args(kind)[0], part) for part in parts)
+    return _convert_plain(name, kind, value)
+
+
+def _convert_optional(name: str, kind: Any, value: Any) -> Any:
+    if value is None or (isinstance(value, str) and value.lower() == "none"):
+        return None
+    (inner,) = (part for part in get_args(kind) if part is not type(None))
+    return convert(name, inner, value)
+
+
+def _convert_plain(name: str, kind: type, value: Any) -> Any:
+    try:
+        if isinstance(value, str):
+            return WORDS[value.strip().lower()] if kind is bool else kind(value.strip())
+        if type(value) is kind or (kind is float and type(value) is int):
+            return kind(value)
+    except (ValueError, KeyError):
+        pass
+    raise ValueError(f"{name} is {WANTED[kind]}, not {value!r}")
