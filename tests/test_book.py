@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from book_site import Watched, build_once, chromium, served
 
-MAIN = ("book/intro.html", "book/map.html", "book/claims.html", "notebooks/01_stem.html")
+MAIN = ("book/intro.html", "book/map.html", "book/claims.html", "book/explorer.html", "notebooks/01_stem.html")
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 FITS = f"document.documentElement.scrollWidth <= {PHONE['width']}"
 LANDING = 1_500_000  # bytes, before images

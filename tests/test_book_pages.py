@@ -99,8 +99,10 @@ def test_the_map_shows_the_time_of_each_stage():
 def test_every_claim_has_the_chapter_that_judges_it():
     found = {claim.id: judging(claim.id) for claim in load_claims()}
     lost = sorted({name.partition("-")[0] for name, where in found.items() if where is None})
-    judged = [c.stem for c in chapters() if c.claims]
-    assert len(judged) >= 10 and lost in ([], ["parameters"], ["macs"], ["macs", "parameters"]), lost
+    assert set(lost) <= {"macs", "text", "transfer"}, lost  # no chapter is about these: the claims page judges them
+    ids = [claim.id for claim in load_claims()]
+    for prefix in (prefix for found in chapters() for prefix in found.claims):
+        assert any(name.startswith(prefix) for name in ids), prefix
 
 
 def test_an_unknown_part_is_refused():

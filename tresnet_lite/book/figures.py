@@ -40,6 +40,7 @@ def figure(svg: str, number: str, root: Path = ROOT) -> str:
     anchor = f"fig-{number.replace('.', '-')}"
     described = re.search(r'aria-label="([^"]*)"', svg)[1]
     caption = re.split(r"(?<=[.;]) ", html.unescape(described), maxsplit=1)[0].rstrip(";.")
+    caption = caption[:1].upper() + caption[1:]
     drawn = re.search(r' data-code="([^"#]+)(?:#L(\d+))?"', svg)
     code = ""
     if drawn and (root / drawn[1]).exists():
