@@ -201,6 +201,21 @@ def test_in_float32_the_norms_track_each_other_step_by_step():
     assert bn == pytest.approx(iabn, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("step_seconds", "planned"),
+    [(1 / 64, (4, 100)), (1 / 8, (2, 60)), (8.0, (2, 20))],  # 30 s are 15 s for each norm
+)
+def test_a_slow_device_gets_fewer_seeds_then_fewer_steps(monkeypatch, step_seconds, planned):
+    clock = {"now": 0.0}
+
+    def pretend(norm, seed, *, steps, device):
+        clock["now"] += steps * step_seconds
+
+    monkeypatch.setattr(inplace_abn, "digit_losses", pretend)
+    monkeypatch.setattr(inplace_abn.time, "monotonic", lambda: clock["now"])
+    assert inplace_abn.affordable(30, seeds=4, steps=100) == planned
+
+
 def test_track_compares_the_gap_with_the_spread():
     rows = [
         {"norm": norm, "seed": seed, "step": step, "loss": level + seed}

@@ -9,6 +9,7 @@ In the records, suite "memory":
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -445,6 +446,21 @@ def digit_runs(seeds: int, steps: int, device: str = "cpu") -> pd.DataFrame:
         for step, loss in enumerate(digit_losses(norm, seed, steps=steps, device=device), 1)
     ]
     return pd.DataFrame(runs)
+
+
+def affordable(seconds: float, seeds: int, steps: int, device: str = "cpu") -> tuple[int, int]:
+    """Seeds and steps for `digit_runs` that take about so many seconds: at most these, at least 2 seeds of 20 steps.
+
+    A CPU without instructions for bfloat16 takes ten times as long as one that has them.
+    """
+    tried = 4
+    digit_losses("iabn", 0, steps=2, device=device)  # the first steps choose kernels
+    start = time.monotonic()
+    digit_losses("iabn", 0, steps=tried, device=device)
+    all_steps = seconds / 2 * tried / (time.monotonic() - start)  # for each of the two norms
+    if seeds * steps > all_steps:
+        seeds = 2
+    return seeds, max(20, min(steps, int(all_steps / seeds)))
 
 
 def track(runs: pd.DataFrame, last: int = 10) -> tuple[float, float]:
