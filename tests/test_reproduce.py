@@ -116,6 +116,17 @@ def test_a_failing_notebook_does_not_stop_the_rest(project, capsys):
     assert stale == ["02_fails.ipynb", "03_dies.ipynb"]
 
 
+def test_an_interruption_is_told_in_a_line(project, capsys, monkeypatch):
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    (project.root / "_toc.yml").touch()
+    monkeypatch.setattr("papermill.execute_notebook", interrupt)
+    assert reproduce.main(["--profile", "smoke", "--root", str(project.root)]) == 130
+    assert "interrupted: what was executed" in capsys.readouterr().err
+    assert [notebook.name for notebook, _ in reproduce.stale_notebooks(project, "smoke")] == ["01_one.ipynb"]
+
+
 def test_an_output_cut_off_in_writing_is_not_fresh(project):
     output = project.executed(project.notebooks()[0], "smoke")
     output.parent.mkdir(parents=True)

@@ -277,7 +277,11 @@ def main(arguments: list[str] | None = None) -> int:
     for name, level in QUIET.items():
         os.environ.setdefault(name, level)
 
-    failures = [] if options.book_only else execute_all(project, profile)
+    try:
+        failures = [] if options.book_only else execute_all(project, profile)
+    except KeyboardInterrupt:
+        print("interrupted: what was executed and measured is kept, the same command goes on", file=sys.stderr)
+        return 130
     stage(project, profile)
     built = build_book(project)
     if not options.book_only:
