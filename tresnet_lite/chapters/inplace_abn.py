@@ -10,8 +10,7 @@ In the records, suite "memory":
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -41,6 +40,7 @@ from tresnet_lite.bench.memory import (
 )
 from tresnet_lite.bench.steps import DTYPES
 from tresnet_lite.chapters.gates import BATCH, digits
+from tresnet_lite.chapters.small_runs import one_thread
 from tresnet_lite.layers import InPlaceABN
 from tresnet_lite.layers.residual_tail import residual_tail
 from tresnet_lite.model import TResNet, create_model
@@ -422,7 +422,7 @@ def digit_losses(norm: str, seed: int, *, steps: int, device: str = "cpu", dtype
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=steps)
     generator = torch.Generator().manual_seed(seed)
     found = []
-    with _one_thread():
+    with one_thread():  # a network this narrow gains nothing from more, and on a busy machine they wait for each other
         for _ in range(steps):
             chosen = torch.randint(len(data.labels), (BATCH,), generator=generator).to(device)
             with torch.autocast(torch.device(device).type, DTYPES[dtype], enabled=dtype != "float32"):
@@ -472,14 +472,3 @@ def track(runs: pd.DataFrame, last: int = 10) -> tuple[float, float]:
     ends = tail.unstack("seed")  # (norm, seed)
     apart = (ends.loc["Inplace-ABN"] - ends.loc["BatchNorm"]).mean()
     return abs(float(apart)), float((ends.var(axis=1).mean()) ** 0.5)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """A network this narrow gains nothing from threads, and on a busy machine they wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
