@@ -11,7 +11,6 @@ from tresnet_lite.chapters import figures as chapter
 from tresnet_lite.chapters import then_and_now
 from tresnet_lite.figures import figure
 from tresnet_lite.paper import paper_table, paper_value
-from tresnet_lite.profiles import PROFILES
 from tresnet_lite.tables import MODELS
 
 TRESNETS = {("tresnet_m", 224): 8.0, ("tresnet_l", 224): 4.0, ("tresnet_xl", 224): 3.0}
@@ -161,11 +160,6 @@ def test_the_drawings_say_what_they_show():
     assert "XL 448 0.10, 84.3 %" in drawn.text and "On the front: " in drawn.text
     assert "nothing was measured" in chapter.curve(figure(5, [])).text
     assert chapter.how_above().html.startswith("<svg")
-
-
-def test_the_time_limit_is_the_readers_or_the_profiles():
-    assert chapter.time_limit(PROFILES["cpu"], None) == 2.5
-    assert chapter.time_limit(PROFILES["cpu"], 9) == 9 and chapter.time_limit(PROFILES["gpu"], None) is None
 
 
 def test_then_and_now_has_a_line_for_each_way_that_ran_both_networks():

@@ -215,6 +215,18 @@ def test_a_chapter_takes_what_was_measured_before(tmp_path, monkeypatch, capsys)
     assert f"{len(points)} points, {len(points)} of them measured before" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name, given, allowed", [("cpu", None, 2.4), ("cpu", 9, 9), ("gpu", None, None)])
+def test_a_chapter_measures_as_long_as_its_reader_says_or_the_profile_allows(
+    name, given, allowed, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TRESNET_LITE_RECORDS", str(tmp_path / "records.jsonl"))
+    limits = []
+    monkeypatch.setattr(campaigns.campaign, "find_slots", lambda _: [])
+    monkeypatch.setattr(campaigns.campaign, "run", lambda *_, minutes, **__: limits.append(minutes) or [])
+    campaigns.measure(profiles.PROFILES[name], "table4", minutes=given)
+    assert limits == [allowed]
+
+
 def test_another_campaign_on_the_same_file_is_told_not_raised(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TRESNET_LITE_RECORDS", str(tmp_path / "smoke.jsonl"))
     with campaigns.campaign.locked(tmp_path / "smoke.jsonl"):

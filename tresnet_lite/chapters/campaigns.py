@@ -15,6 +15,8 @@ from tresnet_lite.paper import DATA
 from tresnet_lite.profiles import Profile
 from tresnet_lite.report import RECORDS
 
+MINUTES = {"smoke": 0.4, "cpu": 2.4}  # that a chapter measures for, where its reader does not say; a GPU measures all
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -29,9 +31,11 @@ def measure(profile: Profile, *names: str, minutes: float | None = None) -> Meas
 
     Args:
         names: suites (`bench.suites.SUITES`).
-        minutes: stop then, with the most valuable points measured; the next time goes on from there.
+        minutes: stop then, with the most valuable points measured; the next time goes on from there. None: what
+            the profile allows (`MINUTES`).
     """
     out = records_file(profile)
+    minutes = MINUTES.get(profile.name) if minutes is None else minutes
     points = suites.select(suites.points(profile), list(names))
     try:
         _run(points, out, profile, minutes)
@@ -58,7 +62,7 @@ def _run(points: list[Point], out: Path, profile: Profile, minutes: float | None
         print(f"{len(points)} points, {known} of them measured before", flush=True)
         left = campaign.run(points, out, slots, minutes=minutes, tell=_tell)
     if left:
-        print(f"{len(left)} points left for another time")
+        print(f"{len(left)} points left for another time: a larger `minutes` takes them too")
 
 
 def _tell(outcome: Outcome, queue: Queue) -> None:

@@ -11,7 +11,6 @@ from matplotlib.ticker import NullLocator, StrMethodFormatter
 from tresnet_lite.curves import FAMILIES, above, family, front
 from tresnet_lite.paper import paper_table
 from tresnet_lite.plots import BLUE, GREEN, INK, ORANGE, SMALL, VERMILLION, WIDTH, drawing
-from tresnet_lite.profiles import Profile
 from tresnet_lite.tables import SPEED
 
 if TYPE_CHECKING:
@@ -29,12 +28,6 @@ SPEEDS = {
 }
 LOOKS = dict(zip(FAMILIES, ((BLUE, "o"), (GREEN, "s"), (ORANGE, "^")), strict=True))
 OTHERS = [name for name in paper_table(1)["model"] if family(name) == FAMILIES[2] and name != "ResNet50"]
-MINUTES = {"smoke": 0.4, "cpu": 2.5}  # that chapters with more points than the tables measure for, where not told
-
-
-def time_limit(profile: Profile, minutes: float | None) -> float | None:
-    """How long to measure: what the reader says, or what the profile allows; on a GPU that is as long as it takes."""
-    return MINUTES.get(profile.name) if minutes is None else minutes
 
 
 @drawing
