@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 import torch
 
@@ -135,6 +136,36 @@ def test_an_output_cut_off_in_writing_is_not_fresh(project):
     assert not list(reproduce.stale_notebooks(project, "smoke"))
     output.with_suffix(".json").write_text('{"key": "')
     assert list(reproduce.stale_notebooks(project, "smoke"))
+
+
+def test_the_claims_are_judged_again_after_a_change_alone(project, monkeypatch, capsys):
+    monkeypatch.setenv(reproduce.RECORDS, "")  # restored afterwards
+    judged = []
+    row = {"id": "a", "section": "§1", "verdict": "reproduced", "why": "so", "paper": "", "ours": "", "label": ""}
+    monkeypatch.setattr(reproduce, "claims", lambda: judged.append(1) or pd.DataFrame([row]))
+
+    def told() -> str:
+        reproduce.print_claims(project, "smoke")
+        return capsys.readouterr().out
+
+    first = told()
+    assert "1 claims, 1 verdicts: reproduced 1" in first
+    assert told() == first and len(judged) == 1
+    records = reproduce.records_file(project, "smoke")
+    records.parent.mkdir(parents=True)
+    records.write_text("")
+    assert told() == first and len(judged) == 2
+    (project.root / "tresnet_lite" / "part.py").write_text("a = 2\n")
+    assert told() == first and len(judged) == 3
+
+
+def test_claims_that_cannot_be_judged_are_told_with_the_reason(project, monkeypatch, capsys):
+    monkeypatch.setenv(reproduce.RECORDS, "")
+    records = reproduce.records_file(project, "smoke")
+    records.parent.mkdir(parents=True)
+    records.write_text("{")
+    reproduce.print_claims(project, "smoke")
+    assert "claims: not judged (" in (told := capsys.readouterr().err) and "a half-written line" in told
 
 
 def test_the_profile_follows_the_device(monkeypatch):

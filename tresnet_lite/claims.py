@@ -11,6 +11,7 @@ import importlib
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -89,14 +90,17 @@ def ledger(records: Iterable[Record]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    records = list(records)
-    rows = [
+    return pd.DataFrame(list(_rows(tuple(records))))
+
+
+@lru_cache(maxsize=4)  # several pages of the book ask for the same ledger, and counting takes seconds
+def _rows(records: tuple[Record, ...]) -> tuple[dict[str, str], ...]:
+    return tuple(
         {"id": claim.id, "section": claim.section, "kind": claim.kind, "sentence": claim.sentence}
         | {"verdict": v.word, "why": v.why, "paper": v.paper, "ours": v.ours, "label": v.label}
         for claim in load_claims()
-        for v in claim.verdicts(records)
-    ]
-    return pd.DataFrame(rows)
+        for v in claim.verdicts(list(records))
+    )
 
 
 def _judge(good: bool) -> Literal["reproduced", "differs"]:

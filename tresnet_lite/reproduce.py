@@ -26,9 +26,10 @@ from pathlib import Path
 
 import torch
 
+from tresnet_lite.bench import RecordError
 from tresnet_lite.freshness import content_digest, copy_if_changed, read_json, source_files, write_json
 from tresnet_lite.profiles import PROFILES
-from tresnet_lite.report import RECORDS
+from tresnet_lite.report import RECORDS, claims, ledger_lines
 
 # The profiler writes what it misses on a CPU (a GPU, the origin of older memory) past every notebook to the terminal.
 QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR", "KINETO_LOG_LEVEL": "5"}
@@ -220,17 +221,27 @@ def stage(project: Project, profile: str) -> None:
             path.unlink()
 
 
-def build_book(project: Project) -> bool:
-    """Build the staged book, warnings being errors, unless nothing changed. True when it stands."""
-    version = importlib.metadata.version("jupyter-book")
+def book_key(project: Project, profile: str) -> str:
+    """Digest of all that the book is made from: its pages link to lines of the tests, too."""
+    files = source_files(project.root, "book", "data", "notebooks", "tests", "tresnet_lite")
+    executed = (project.executed(notebook, profile) for notebook in project.notebooks())
+    made = [*executed, records_file(project, profile)]
+    files += [project.root / "_config.yml", project.root / "_toc.yml", *filter(Path.exists, made)]
+    versions = (importlib.metadata.version(name) for name in ("jupyter-book", "matplotlib", "pandas"))
+    return content_digest(project.root, files, torch.__version__, *versions)
+
+
+def build_book(project: Project, profile: str) -> bool:
+    """Build the book, warnings being errors, unless nothing changed. True when it stands."""
     stamp = project.build / "book.json"
-    key = content_digest(project.stage, source_files(project.stage, "."), version)
+    key = book_key(project, profile)
     if project.index.exists() and read_json(stamp).get("key") == key:
         print("book: unchanged")
         return True
 
     print("book: building", flush=True)
     stamp.unlink(missing_ok=True)
+    stage(project, profile)
     # A whole build: Sphinx would keep the old side bar on unchanged pages, and the pages that are gone. It is made
     # beside the old book, which can be read until then, and stays when the new one fails.
     beside = project.build / "next"
@@ -251,15 +262,21 @@ def build_book(project: Project) -> bool:
     return False
 
 
-def print_claims() -> None:
-    """The verdict on each of the paper's claims, from the records that there are now."""
-    command = [sys.executable, "-m", "tresnet_lite.report", "claims"]
-    result = subprocess.run(command, capture_output=True, text=True)
-    if result.returncode == 0:
-        print(f"claims:\n{result.stdout.rstrip()}")
-    else:
-        reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
-        print(f"claims: not judged ({reason})", file=sys.stderr)
+def print_claims(project: Project, profile: str) -> None:
+    """The verdict on each claim, from the records that there are now; judged again only where something changed."""
+    records = records_file(project, profile)
+    files = source_files(project.root, "tresnet_lite", "data") + [records] * records.exists()
+    stamp, key = project.build / "claims.json", content_digest(project.root, files, torch.__version__)
+    kept = read_json(stamp)
+    if kept.get("key") != key:
+        os.environ[RECORDS] = str(records)
+        try:
+            kept = {"key": key, "lines": ledger_lines(claims())}
+        except (RecordError, FileNotFoundError) as error:
+            print(f"claims: not judged ({error})", file=sys.stderr)
+            return
+        write_json(stamp, kept)
+    print("claims:", *kept["lines"], sep="\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -282,10 +299,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted: what was executed and measured is kept, the same command goes on", file=sys.stderr)
         return 130
-    stage(project, profile)
-    built = build_book(project)
+    built = build_book(project, profile)
     if not options.book_only:
-        print_claims()
+        print_claims(project, profile)
     for failure in failures:
         print(f"FAILED {failure}", file=sys.stderr)
     if project.index.exists():
