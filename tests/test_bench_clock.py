@@ -61,14 +61,28 @@ def test_work_on_another_device_than_the_one_measured_is_refused():
         measure(work, clock=clock)
 
 
+@pytest.mark.parametrize("held_up", [1, 2], ids=["the first block", "the second"])
+def test_a_block_held_up_past_the_time_limit_is_not_taken_for_its_length(held_up):
+    """Work of 0.1 ms, one call of which takes half a second: the blocks are of the length asked for all the same."""
+    machine, calls = Machine(), []
+
+    def work() -> None:
+        calls.append(1)
+        machine.queue(0.5 if len(calls) == 1 + held_up else 1e-4)
+
+    timing = measure(work, clock=machine.clock(), min_block=0.01, max_seconds=0.01)
+    assert timing.calls >= 10 and statistics.median(timing.blocks) >= 0.01
+
+
 def test_blocks_that_become_too_short_are_refused():
     machine, calls = Machine(launch=0.0), []
 
     def soon_cached() -> None:
         calls.append(None)
-        machine.queue(4e-3 if len(calls) < 20 else 1e-6)
+        machine.queue(4e-3 if len(calls) < 20 else 1e-5 if len(calls) < 5500 else 1e-9)
 
-    # Four calls fill a block while it warms up; then the answer is cached and a block holds next to nothing.
+    # Four calls fill a block while it warms up, then thousands in a second warm-up; then the answer is cached and a
+    # block holds next to nothing.
     with pytest.raises(TimingError, match="too short"):
         measure(soon_cached, clock=machine.clock(), max_seconds=0.1)
 

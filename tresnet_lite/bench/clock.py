@@ -7,7 +7,6 @@ machine (heat, clocks, neighbours) falls on all of them alike.
 
 from __future__ import annotations
 
-import itertools
 import random
 import statistics
 import time
@@ -131,6 +130,7 @@ class _Run:
     steady: bool = False
     blocks: list[float] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
+    warmed_again: bool = False
 
     def warm_up(self, min_block: float, max_seconds: float) -> None:
         """Grow the block until it lasts `min_block`, then go on until the pace is steady or time is up.
@@ -159,10 +159,16 @@ class _Run:
         if self.calls > 10**7:
             raise TimingError("ten million calls do not fill a block: is there any work in the function?")
 
-    def repeat(self) -> None:
+    def repeat(self, min_block: float, max_seconds: float) -> None:
+        """Time one block. Where it shows that the warm-up was held up until its end, warm up again, and once only."""
         seconds, late = self.clock.block(self.fn, self.calls)
         self.blocks.append(seconds)
         self.late.append(late)
+        if seconds < SHORTEST_BLOCK and not self.warmed_again:
+            self.warmed_again, self.steady = True, False
+            self.blocks.clear()
+            self.late.clear()
+            self.warm_up(min_block, max_seconds)
 
     def timing(self) -> Timing:
         timing = Timing(tuple(self.blocks), self.calls, self.steady)
@@ -210,11 +216,11 @@ def measure_many(
         run.warm_up(min_block, max_seconds)
     order, shuffle = list(runs.values()), random.Random(seed).shuffle
     deadline = clock.now() + max_seconds * len(order)
-    for done in itertools.count(1):
+    while True:
         shuffle(order)
         for run in order:
-            run.repeat()
-        timed_out = clock.now() > deadline
+            run.repeat(min_block, max_seconds)
+        timed_out, done = clock.now() > deadline, min(len(run.blocks) for run in order)
         if done >= min_repeats and (timed_out or all(run.timing().noise <= noise for run in order)):
             break
     return {name: run.timing() for name, run in runs.items()}
