@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tresnet_lite import create_model
-from tresnet_lite.bench.memory import bytes_per_image, kept_for_backward, peak_memory
+from tresnet_lite.bench.memory import bytes_per_image, kept_for_backward, peak_memory, training_peak
 
 MIB = 2**20
 
@@ -75,3 +75,14 @@ def test_peak_memory_of_known_allocations():
         return second, third
 
     assert peak_memory(step) == 6_000_000
+
+
+def test_a_training_peak_is_the_same_whenever_it_is_taken():
+    """Of a layer whose weights dwarf all else: the gradients are the peak, and neither a first step's leftovers nor
+    what an earlier profile saw allocated count against them."""
+    layer = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 1000, bias=False))
+    images = torch.rand(2, 3, 32, 32)
+    first, second = (training_peak(layer, images) for _ in range(2))
+    weights = layer[1].weight.nbytes
+    assert first == second
+    assert weights <= first <= 1.01 * weights  # besides the gradients, 2000 outputs a few times over

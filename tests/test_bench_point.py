@@ -57,6 +57,13 @@ def test_what_is_counted_is_what_a_real_training_step_keeps():
     assert base == 4 * (2 * floats[0] + floats[1])
 
 
+def test_the_peak_counts_weights_momentum_and_gradients_once_each():
+    p = point(largest=True, memory_budget=2**30, phases=())
+    (peak,) = [r for r in run(p) if (r.suite, r.metric) == ("table3", "peak_memory")]
+    weights = sum(p.nbytes for p in create_model("tresnet_m").parameters())
+    assert 3 * weights <= peak.value.median <= 3.1 * weights  # two images of 32 px are nothing beside them
+
+
 class Card:
     """A GPU of `size` bytes in place of the machine's: training holds `base` and `per_image` of them."""
 

@@ -18,7 +18,7 @@ from torch import nn
 from tresnet_lite import TResNet, ablation_ladder, create_model
 from tresnet_lite.bench import Conditions, Record, Spread, collect, count_parameters
 from tresnet_lite.bench.anatomy import block_steps
-from tresnet_lite.bench.compare import compare
+from tresnet_lite.bench.compare import compare, training_peaks
 from tresnet_lite.chapters import gates
 from tresnet_lite.chapters import squeeze_excite as se
 from tresnet_lite.chapters import squeeze_excite_drawings as drawings
@@ -194,7 +194,7 @@ def test_compare_takes_other_inputs_than_images():
 def test_a_training_peak_holds_at_least_the_gradients():
     network = gates.small_network(0)
     small = TResNet(network.config, num_classes=10)
-    (found,) = se.training_peaks({"none": small}, QUICK)
+    (found,) = training_peaks({"none": small}, QUICK, suite="se", case="stages")
     gradients = 4 * count_parameters(small)
     assert (found.metric, found.phase) == ("peak_memory", "training")
     assert found.value.median >= gradients

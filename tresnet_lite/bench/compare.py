@@ -1,4 +1,4 @@
-"""Time several models against each other under a profile, and keep each result as a record."""
+"""Time several models against each other under a profile, or take their peaks of memory; each result a record."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 
-from tresnet_lite.bench.clock import measure_many
+from tresnet_lite.bench.clock import Spread, measure_many
+from tresnet_lite.bench.memory import training_peak
 from tresnet_lite.bench.provenance import collect
 from tresnet_lite.bench.records import Conditions, Record
 from tresnet_lite.bench.steps import inference_step, synthetic_images, training_step
@@ -61,6 +62,18 @@ def compare(
         return Record(suite, case, name, phase, "throughput", speed, ran, provenance)
 
     return [record(name) for name in models]
+
+
+def training_peaks(models: Mapping[str, nn.Module], profile: Profile, *, suite: str, case: str) -> list[Record]:
+    """The peak memory of one training step of each model, by itself (see `training_peak`); arguments as `compare`'s."""
+    images = synthetic_images(profile.batch, profile.image_size, device=profile.device)
+    provenance, records = collect(profile.device), []
+    for name, model in models.items():
+        peak = float(training_peak(model.to(profile.device), images, profile.dtype))
+        ran = Conditions(profile.batch, profile.image_size, profile.dtype, norm=norm_backend(model))
+        value = Spread(peak, peak, peak, 1)
+        records.append(Record(suite, case, name, "training", "peak_memory", value, ran, provenance))
+    return records
 
 
 def norm_backend(model: nn.Module) -> str:

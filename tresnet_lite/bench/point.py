@@ -21,7 +21,7 @@ from torch import nn
 from tresnet_lite.bench.batch_search import Largest, largest_batch, ran_out_of_memory, runs_in_memory
 from tresnet_lite.bench.clock import Spread, measure, measure_many
 from tresnet_lite.bench.compare import norm_backend
-from tresnet_lite.bench.memory import bytes_per_image, peak_memory
+from tresnet_lite.bench.memory import bytes_per_image, training_peak
 from tresnet_lite.bench.networks import build
 from tresnet_lite.bench.provenance import Provenance, collect, without_folders
 from tresnet_lite.bench.records import Conditions, Failure, Record
@@ -218,15 +218,14 @@ def _train(bench: Bench, network: nn.Module, batch: int, steps: int) -> None:
 
 
 def _peak(bench: Bench, network: nn.Module, batch: int) -> int:
-    """The most bytes held during a warm training step: weights, gradients, momentum, images and activations."""
+    """The most bytes held during a warm training step: weights, momentum, images, activations and gradients."""
     images = bench.images(batch)
-    step = training_step(network, images, dtype=bench.point.dtype)
-    step()
+    above = training_peak(network, images, bench.point.dtype)
     if bench.device.type == "cuda":
-        return torch.cuda.memory_allocated(bench.device) + peak_memory(step, bench.device)
+        return torch.cuda.max_memory_allocated(bench.device)  # since that step began
     weights = sum(p.nbytes for p in network.parameters())
     buffers = sum(b.nbytes for b in network.buffers())
-    return 3 * weights + buffers + images.nbytes + peak_memory(step)
+    return 2 * weights + buffers + images.nbytes + above
 
 
 def _index_limit(bench: Bench, network: nn.Module) -> int:

@@ -13,14 +13,11 @@ import torch
 from torch import nn
 
 from tresnet_lite import notebook, stems
-from tresnet_lite.bench import Conditions, Record, Spread, collect, count_macs
-from tresnet_lite.bench.compare import norm_backend
-from tresnet_lite.bench.memory import bytes_per_image, peak_memory
-from tresnet_lite.bench.steps import synthetic_images, training_step
+from tresnet_lite.bench import Record, count_macs
+from tresnet_lite.bench.memory import bytes_per_image
 from tresnet_lite.layers import BlurPool2d
 from tresnet_lite.model import ConvNormAct, TResNet, variant
 from tresnet_lite.paper import paper_value
-from tresnet_lite.profiles import Profile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,22 +175,8 @@ def _paper_speed(scheme: str, phase: str) -> float:
     return float(paper_value(4, "inference_img_s", refinement=RUNGS[scheme]))
 
 
-def peaks(models: dict[str, nn.Module], profile: Profile) -> list[Record]:
-    """The most memory that a training step of each model holds at once, above what was there before it."""
-    images = synthetic_images(profile.batch, profile.image_size, device=profile.device)
-    records = []
-    for name, model in models.items():
-        step = training_step(model.to(profile.device), images, dtype=profile.dtype)
-        step()  # the optimiser makes its buffers in the first one
-        peak = float(peak_memory(step, profile.device))
-        ran = Conditions(profile.batch, profile.image_size, profile.dtype, norm=norm_backend(model))
-        value, where = Spread(peak, peak, peak, 1), collect(profile.device)
-        records.append(Record("antialias", "tresnet_m", name, "training", "peak_memory", value, ran, where))
-    return records
-
-
 def peak_table(records: Sequence[Record]) -> pd.DataFrame:
-    """Peaks of `peaks`, in MiB an image, and their ratio to the first. Columns: name, peak, ratio."""
+    """Peaks of `training_peaks`, in MiB an image, and their ratio to the first. Columns: name, peak, ratio."""
     import pandas as pd
 
     chosen = [r for r in records if (r.suite, r.metric) == ("antialias", "peak_memory")]

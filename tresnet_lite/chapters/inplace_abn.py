@@ -24,11 +24,8 @@ from tresnet_lite.ablation import ablation_ladder
 from tresnet_lite.bench import (
     Conditions,
     Record,
-    Spread,
     collect,
     measure_many,
-    synthetic_images,
-    training_step,
 )
 from tresnet_lite.bench.compare import norm_backend
 from tresnet_lite.bench.memory import (
@@ -36,7 +33,6 @@ from tresnet_lite.bench.memory import (
     kept_for_backward,
     kept_per_image,
     memory_settings,
-    peak_memory,
 )
 from tresnet_lite.bench.steps import DTYPES
 from tresnet_lite.chapters.gates import BATCH, digits
@@ -256,20 +252,6 @@ def settings_table() -> pd.DataFrame:
 
 
 # --- what it costs ----------------------------------------------------------------------------------------------------
-
-
-def peaks(networks: Mapping[str, nn.Module], profile: Profile) -> list[Record]:
-    """The most that a training step of each network holds at once: gradients, and activations on top of them."""
-    images = synthetic_images(profile.batch, profile.image_size, device=profile.device)
-    provenance, records = collect(profile.device), []
-    for name, network in networks.items():
-        step = training_step(network.to(profile.device), images, dtype=profile.dtype)
-        step()  # the optimiser's buffers are made once
-        peak = peak_memory(step, profile.device)
-        ran = Conditions(profile.batch, profile.image_size, profile.dtype, norm=norm_backend(network))
-        value = Spread(peak, peak, peak, 1)
-        records.append(Record(SUITE, "tresnet_m", name, "training", "peak_memory", value, ran, provenance))
-    return records
 
 
 def frontier(records: Sequence[Record]) -> pd.DataFrame:

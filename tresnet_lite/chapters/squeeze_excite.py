@@ -5,7 +5,7 @@ The names of networks and blocks are those of the records. What the gates do is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from tresnet_lite import notebook
 from tresnet_lite.ablation import ablation_ladder
-from tresnet_lite.bench import Conditions, Record, Spread, collect, count_parameters
-from tresnet_lite.bench.compare import compare, norm_backend
-from tresnet_lite.bench.memory import bytes_per_image, peak_memory
-from tresnet_lite.bench.steps import synthetic_images, training_step
+from tresnet_lite.bench import Record, count_parameters
+from tresnet_lite.bench.compare import compare
+from tresnet_lite.bench.memory import bytes_per_image
 from tresnet_lite.layers import SqueezeExcite
 from tresnet_lite.layers.residual_tail import residual_tail
 from tresnet_lite.model import Bottleneck, TResNet, TResNetConfig, variant
@@ -205,21 +204,6 @@ def compare_blocks(profile: Profile, phase: str) -> list[Record]:
         maps.requires_grad_()
     case = {"suite": "se", "case": "block", "phase": phase}
     return compare(blocks(), profile, **case, loss=lambda output: output.float().mean(), inputs=maps)
-
-
-def training_peaks(models: Mapping[str, TResNet], profile: Profile) -> list[Record]:
-    """The peak memory of one training step of each network, above what lay there before the step."""
-    provenance = collect(profile.device)
-    images = synthetic_images(profile.batch, profile.image_size, device=profile.device)
-    records = []
-    for name, model in models.items():
-        step = training_step(model.to(profile.device), images, dtype=profile.dtype)
-        step()  # the optimiser's own memory stays, and is not this step's
-        peak = float(peak_memory(step, profile.device))
-        ran = Conditions(profile.batch, profile.image_size, profile.dtype, norm=norm_backend(model))
-        value = Spread(peak, peak, peak, 1)
-        records.append(Record("se", "stages", name, "training", "peak_memory", value, ran, provenance))
-    return records
 
 
 def peaks(records: Sequence[Record]) -> pd.DataFrame:
