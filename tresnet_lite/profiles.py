@@ -44,7 +44,7 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("smoke", "cpu", 64, 2, "float32", repeats=3, min_block=0.02, max_seconds=0.4),
+        Profile("smoke", "cpu", 64, 2, "float32", repeats=3, min_block=0.01, max_seconds=0.2),
         Profile("cpu", "cpu", 224, 4, "float32", repeats=5, min_block=0.1, max_seconds=2.0),
         Profile("gpu", "cuda", 224, 128, "float16", repeats=20, min_block=0.1, max_seconds=5.0),
     )
