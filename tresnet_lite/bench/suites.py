@@ -179,11 +179,14 @@ def _memory(profile: Profile) -> list[Point]:
     """TResNet-M with the norms and memory settings that Table 3 leaves out; L and XL as the paper's largest batches."""
     settings = [("tresnet_m", "bn", "paper"), *((model, "iabn", "paper") for model in TRESNETS)]
     settings += [("tresnet_m", "iabn", "recompute"), ("tresnet_m", "iabn", "min")]
-    common = {"batch": None, "largest": True, "phases": ("training",), "priority": 5}
+    common = {"batch": None, "largest": True, "phases": ("training",)}
     return [
-        _point(profile, ("memory",), "settings", model, norm=norm, memory=memory, **common)
+        _point(
+            profile, ("memory",), "settings", model, norm=norm, memory=memory,
+            priority=5 if model == "tresnet_m" else 6, **common,
+        )
         for model, norm, memory in settings
-    ]
+    ]  # fmt: skip
 
 
 def _axes(profile: Profile) -> list[Point]:
