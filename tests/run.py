@@ -58,7 +58,7 @@ def main() -> int:
     package = source_files(ROOT, "tresnet_lite", "data")
     top = sorted(path for path in ROOT.iterdir() if path.is_file())
     sources = package + source_files(ROOT, "tests", "notebooks", "book", "binder", ".github", ".ci") + top
-    suite = [sys.executable, "-m", "pytest", "-n", str(WORKERS), "--dist", "worksteal", "tests"]
+    suite = [sys.executable, "-m", "pytest", "-n", str(WORKERS), "tests"]
     passed = [passes("tests", suite, content_digest(ROOT, sources), force, quiet=False)]
 
     def compare(notebook: Path) -> bool:
