@@ -1,6 +1,9 @@
 """Tables and verdicts follow from the records they are given; the planted records here are of no real device."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -157,12 +160,13 @@ def test_a_broken_record_stops_the_report_with_its_place(tmp_path, monkeypatch, 
     assert "own.jsonl:1: a half-written line" in capsys.readouterr().err
 
 
-def test_the_command_line_prints_a_line_for_each_claim(tmp_path, monkeypatch, capsys):
+def test_the_command_line_prints_a_line_for_each_claim(tmp_path):
     own = tmp_path / "own.jsonl"
     append(own, speed("conv7x7", 100), speed("space_to_depth", 104))
-    monkeypatch.setenv("TRESNET_LITE_RECORDS", str(own))
-    assert report.main(["claims"]) == 0
-    *lines, last = capsys.readouterr().out.splitlines()
+    command = [sys.executable, "-m", "tresnet_lite.report", "claims"]
+    environment = {**os.environ, "TRESNET_LITE_RECORDS": str(own), "PYTHONPATH": str(DATA.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    *lines, last = done.stdout.splitlines()
     assert {line.split("  ")[0].strip() for line in lines} <= {"reproduced", "differs", "not attempted"}
     assert all(any(claim.id in line for line in lines) for claim in load_claims())
     assert any("stem-speeds-inference-up" in li and "1.040×" in li and "Imaginary GPU" in li for li in lines)
