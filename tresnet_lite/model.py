@@ -376,6 +376,8 @@ def _stage(config: TResNetConfig, stage: int, in_channels: int) -> tuple[nn.Sequ
 
 def initialise(model: TResNet) -> None:
     """The published one: convolutions kaiming fan-out, classifier N(0, 0.01), each block starts as its shortcut."""
+    if next(model.parameters()).is_meta:
+        return  # there are no numbers to draw, and torch takes its time to find that out
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

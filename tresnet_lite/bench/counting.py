@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from tresnet_lite.bench.shapes import PlainShapes
 from tresnet_lite.layers import BlurPool2d, InPlaceABN, SpaceToDepth
 from tresnet_lite.model import ConvNormAct
 
@@ -29,7 +30,7 @@ def count_macs(model: nn.Module, input_size: tuple[int, ...] = (3, 224, 224)) ->
     # Operations are counted, not calls of layers, because a fused block uses a layer's weight without calling it.
     counter = FlopCounterMode(display=False)
     try:
-        with torch.no_grad(), counter:
+        with torch.no_grad(), counter, PlainShapes():
             model.eval()(torch.zeros(1, *input_size, device=weight.device, dtype=weight.dtype))
     finally:
         for module, was in training.items():

@@ -16,6 +16,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from tresnet_lite.bench.shapes import PlainShapes
 from tresnet_lite.bench.steps import DTYPES, training_step
 from tresnet_lite.model import create_model
 
@@ -71,7 +72,7 @@ def kept_for_backward(model: nn.Module, x: Tensor) -> list[Kept]:
                 alive.append(tensor.detach())
             return tensor
 
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        with PlainShapes(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             output = model(x)
     del output
     return list(kept.values())
