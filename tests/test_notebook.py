@@ -8,9 +8,10 @@ from torch import nn
 
 from tresnet_lite import notebook
 from tresnet_lite.bench import Timing, load
-from tresnet_lite.bench.compare import compare, norm_backend
+from tresnet_lite.bench.compare import compare, norm_backend, training_peaks
 from tresnet_lite.claims import load_claims
 from tresnet_lite.layers import InPlaceABN
+from tresnet_lite.model import TResNet, TResNetConfig
 from tresnet_lite.profiles import Profile
 
 QUICK = Profile("smoke", "cpu", 32, 2, "float32", repeats=3, min_block=0.02, max_seconds=0.2)
@@ -50,6 +51,15 @@ def test_compare_makes_a_record_of_each_model_and_phase(records):
     conditions = records[0].conditions
     assert (conditions.batch, conditions.resolution, conditions.dtype, conditions.norm) == (2, 32, "float32", "bn")
     assert [r.value.median for r in records] == [4, 2, 4, 2]  # 2 images in 0.5 s and in 1 s
+
+
+def test_a_record_tells_that_a_network_is_thin():
+    """TResNet-M's own width is 64, and TResNet-L's is more."""
+    networks = {str(w): TResNet(TResNetConfig(width=w, depths=(1, 1, 1, 1))) for w in (8, 64, 76)}
+    found = compare(networks, QUICK, suite="test", case="thin", phase="inference")
+    assert [r.conditions.width for r in found] == [8, None, None]
+    assert [r.conditions.width for r in training_peaks({"8": networks["8"]}, QUICK, suite="test", case="thin")] == [8]
+    assert "float32, networks of width 8" in notebook.source(found[:1], QUICK)
 
 
 def test_compare_takes_a_loss_where_there_are_no_classes():

@@ -70,6 +70,17 @@ def test_without_records_nothing_is_attempted_and_the_reason_is_given():
     assert found.ours == ""
 
 
+def test_a_thin_network_judges_no_claim():
+    def thin(record):
+        return dataclasses.replace(record, conditions=dataclasses.replace(record.conditions, width=8))
+
+    base, fast = speed("conv7x7", 100), speed("space_to_depth", 200)
+    found = verdict([thin(base), thin(fast)], "stem-speeds-inference-up")
+    assert found.word == "not attempted" and "measured at 224 px and width 8 only" in found.why
+    assert "no records" in verdict([base, thin(fast)], "stem-speeds-inference-up").why
+    assert verdict([thin(base), thin(fast), base, fast], "stem-speeds-inference-up").word == "reproduced"
+
+
 def test_each_device_has_its_verdict(monkeypatch):
     one = [claim for claim in load_claims() if claim.id == "stem-speeds-inference-up"]
     monkeypatch.setattr(claims_module, "load_claims", lambda: one)

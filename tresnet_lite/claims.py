@@ -76,7 +76,8 @@ def load_claims(path: Path = DATA / "paper" / "claims.yaml") -> list[Claim]:
     """
     import yaml
 
-    claims = [Claim(**entry) for entry in yaml.safe_load(path.read_text(encoding="utf-8"))]
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where yaml was built with it
+    claims = [Claim(**entry) for entry in yaml.load(path.read_text(encoding="utf-8"), loader)]
     ids = [claim.id for claim in claims]
     if len(set(ids)) < len(ids):
         raise ValueError(f"{path}: ids used twice: {sorted({i for i in ids if ids.count(i) > 1})}")
@@ -116,13 +117,14 @@ def _near(ours: float, paper: float, tolerance: float) -> tuple[bool, str]:
 def _pairs(
     records: list[Record], resolution: int, model: str, than: str, **where: str
 ) -> tuple[list[tuple[Record, Record]], list[Verdict]]:
-    """The pairs at the claim's resolution, and what to answer where there are none."""
+    """The pairs at the claim's resolution, of whole networks, and what to answer where there are none."""
     pairs = pair(records, model, than, **where)
-    good = [p for p in pairs if p[0].conditions.resolution == resolution]
+    good = [p for p in pairs if (p[0].conditions.resolution, p[0].conditions.width) == (resolution, None)]
     if good:
         return good, []
-    sizes = sorted({p[0].conditions.resolution for p in pairs})
-    found = f"measured at {', '.join(map(str, sizes))} px only" if sizes else "no records"
+    sizes = sorted({(p[0].conditions.resolution, p[0].conditions.width or 0) for p in pairs})
+    ways = [f"{side} px" + (f" and width {width}" if width else "") for side, width in sizes]
+    found = f"measured at {', '.join(ways)} only" if ways else "no records"
     return [], [Verdict(NOT_ATTEMPTED, f"{found}; needs {model} and {than}, {where['phase']} at {resolution} px")]
 
 

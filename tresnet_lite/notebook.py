@@ -65,7 +65,8 @@ def _cell(tag: str, text: str, side: str) -> str:
 def source(records: Sequence[Record], profile: Profile) -> str:
     """Where a run's numbers come from: device, date, commit, how it ran, and what to beware of."""
     c = records[0].conditions
-    ran = f"{c.resolution} px, batches of {c.batch}, {c.dtype}"
+    thin = f", networks of width {c.width}" if c.width else ""
+    ran = f"{c.resolution} px, batches of {c.batch}, {c.dtype}{thin}"
     return "; ".join(filter(None, (report.label(records[0]), ran, profile.caveat)))
 
 

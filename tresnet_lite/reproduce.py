@@ -143,6 +143,7 @@ def execute(notebook: Path, output: Path, profile: str, *, bar: bool = False) ->
             kernel_name="python3",
             cwd=str(notebook.parent),
             extra_arguments=["--IPKernelApp.log_level=ERROR"],  # TCP between two processes here is no news
+            request_save_on_cell_execute=False,  # it is saved at the end, whatever happens
             progress_bar={"leave": False, "position": 1, "desc": notebook.stem} if bar else False,
         )
     except PapermillExecutionError as error:

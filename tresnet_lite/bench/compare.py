@@ -13,6 +13,7 @@ from tresnet_lite.bench.provenance import collect
 from tresnet_lite.bench.records import Conditions, Record
 from tresnet_lite.bench.steps import inference_step, synthetic_images, training_step
 from tresnet_lite.layers import InPlaceABN
+from tresnet_lite.model import TResNet, TResNetConfig
 from tresnet_lite.profiles import Profile
 
 
@@ -57,9 +58,8 @@ def compare(
     provenance = collect(profile.device)
 
     def record(name: str) -> Record:
-        ran = Conditions(profile.batch, profile.image_size, profile.dtype, norm=norm_backend(models[name]))
         speed = timings[name].rate(profile.batch)
-        return Record(suite, case, name, phase, "throughput", speed, ran, provenance)
+        return Record(suite, case, name, phase, "throughput", speed, _conditions(models[name], profile), provenance)
 
     return [record(name) for name in models]
 
@@ -70,10 +70,15 @@ def training_peaks(models: Mapping[str, nn.Module], profile: Profile, *, suite: 
     provenance, records = collect(profile.device), []
     for name, model in models.items():
         peak = float(training_peak(model.to(profile.device), images, profile.dtype))
-        ran = Conditions(profile.batch, profile.image_size, profile.dtype, norm=norm_backend(model))
-        value = Spread(peak, peak, peak, 1)
+        value, ran = Spread(peak, peak, peak, 1), _conditions(model, profile)
         records.append(Record(suite, case, name, "training", "peak_memory", value, ran, provenance))
     return records
+
+
+def _conditions(model: nn.Module, profile: Profile) -> Conditions:
+    width = model.config.width if isinstance(model, TResNet) else TResNetConfig.width
+    thin = width if width < TResNetConfig.width else None
+    return Conditions(profile.batch, profile.image_size, profile.dtype, norm=norm_backend(model), width=thin)
 
 
 def norm_backend(model: nn.Module) -> str:

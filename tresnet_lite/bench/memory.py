@@ -78,24 +78,28 @@ def kept_for_backward(model: nn.Module, x: Tensor) -> list[Kept]:
     return list(kept.values())
 
 
-def bytes_per_image(
-    model: nn.Module, make_images: Callable[[int], Tensor], batches: tuple[int, int] = (2, 4)
-) -> dict[tuple[str, str], float]:
-    """Bytes kept for each further image, by (stage, kind of module): the slope between two batch sizes.
+def bytes_per_image(model: nn.Module, make_images: Callable[[int], Tensor]) -> dict[tuple[str, str], float]:
+    """Bytes kept for each further image, by (stage, kind of module): the slope between batches of 2 and 4.
 
-    The slope leaves out what is kept once, such as the half-precision copies of the weights under autocast.
+    The slope leaves out what is kept once, such as the half-precision copies of the weights under autocast. On the
+    meta device, where images cost nothing, a single batch of 2³⁰ tells both: what is kept once is the division's rest.
 
     Args:
         make_images: batch size → images.
     """
-    totals: list[dict[tuple[str, str], float]] = []
-    for batch in batches:
-        total: dict[tuple[str, str], float] = {}
-        for kept in kept_for_backward(model, make_images(batch)):
-            total[kept.stage, kept.kind] = total.get((kept.stage, kept.kind), 0.0) + kept.bytes
-        totals.append(total)
-    few, many = totals
-    return {key: (many[key] - few.get(key, 0.0)) / (batches[1] - batches[0]) for key in many}
+    pair = make_images(2)
+    if pair.is_meta:
+        many = _bytes_by_kind(model, make_images(2**30))
+        return {key: float(total // 2**30) for key, total in many.items()}
+    few, many = _bytes_by_kind(model, pair), _bytes_by_kind(model, make_images(4))
+    return {key: (total - few.get(key, 0)) / 2 for key, total in many.items()}
+
+
+def _bytes_by_kind(model: nn.Module, images: Tensor) -> dict[tuple[str, str], int]:
+    total: dict[tuple[str, str], int] = {}
+    for kept in kept_for_backward(model, images):
+        total[kept.stage, kept.kind] = total.get((kept.stage, kept.kind), 0) + kept.bytes
+    return total
 
 
 @cache

@@ -47,7 +47,8 @@ class Conditions:
     """What a measurement depends on besides the model and the device.
 
     `memory_budget` is in bytes: what training was allowed where that is less than the device has. On a CPU it
-    stands in for a GPU's memory, and a largest batch under it is counted (case "counted"), not tried.
+    stands in for a GPU's memory, and a largest batch under it is counted (case "counted"), not tried. `width` is in
+    channels of the first stage, where a TResNet was made thinner than TResNet-M: no claim is judged by it.
     """
 
     batch: int
@@ -58,14 +59,16 @@ class Conditions:
     norm: str = "bn"  # nn.BatchNorm2d, or the backend of InPlaceABN
     memory: str | None = None  # what training keeps (`TResNetConfig.memory`), where the network has the choice
     memory_budget: int | None = None
+    width: int | None = None
 
     def __post_init__(self) -> None:
         _check_count("batch", self.batch)
         _check_count("resolution", self.resolution)
         if self.memory is not None:
             _check_name("memory", self.memory)
-        if self.memory_budget is not None:
-            _check_count("memory_budget", self.memory_budget)
+        for name in ("memory_budget", "width"):
+            if getattr(self, name) is not None:
+                _check_count(name, getattr(self, name))
         for name in ("dtype", "memory_format", "compile", "norm"):
             _check_name(name, getattr(self, name))
         if self.memory_format not in ("channels_first", "channels_last"):
@@ -268,7 +271,7 @@ def pair(records: Iterable[Record], model: str, than: str, **where: str) -> list
     """Throughput records of two models that may be compared: a pair for each device and way of running.
 
     `where` narrows the records by suite, case or phase. Both models of a pair saw images of one size, in one
-    dtype, memory format, compile mode and memory budget. They may differ in norm and in batch, as the paper's
+    dtype, memory format, compile mode, memory budget and width. They may differ in norm and in batch, as the paper's
     do (90 % of each model's largest); of several batches the largest counts.
     """
     best: dict[tuple, Record] = {}
@@ -276,7 +279,8 @@ def pair(records: Iterable[Record], model: str, than: str, **where: str) -> list
         if r.metric != "throughput" or any(getattr(r, field) != value for field, value in where.items()):
             continue
         c = r.conditions
-        way = (r.provenance.device, r.phase, c.resolution, c.dtype, c.memory_format, c.compile, c.memory_budget)
+        way = (c.resolution, c.dtype, c.memory_format, c.compile, c.memory_budget, c.width)
+        way = (r.provenance.device, r.phase, *way)
         if (way, r.model) not in best or c.batch > best[way, r.model].conditions.batch:
             best[way, r.model] = r
     return [(r, best[way, than]) for (way, name), r in best.items() if name == model and (way, than) in best]

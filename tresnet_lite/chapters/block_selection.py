@@ -121,14 +121,13 @@ def rung(label: str = RUNGS[1]) -> TResNetConfig:
     return ablation_ladder()[label]
 
 
-def network(name: str) -> TResNet:
+def network(name: str, width: int = 64) -> TResNet:
     """The network with a mix of block types at the paper's depths, or that of the rung before: → (B, 1000)."""
-    if name == BEFORE:
-        return TResNet(rung(RUNGS[0]))
-    return TResNet(replace(rung(), blocks=tuple(name.split("-"))))
+    config = rung(RUNGS[0]) if name == BEFORE else replace(rung(), blocks=tuple(name.split("-")))
+    return TResNet(replace(config, width=width))
 
 
-def networks(names: Iterable[str]) -> dict[str, TResNet]:
+def networks(names: Iterable[str], width: int = 64) -> dict[str, TResNet]:
     """The named networks, to be timed: parts of one shape are one module in all of them.
 
     Sixteen separate ones would fill 2 GB. Time them one phase after the other, as a shared part is in training mode,
@@ -138,7 +137,7 @@ def networks(names: Iterable[str]) -> dict[str, TResNet]:
     built = {}
     for name in names:
         with torch.device("meta"):
-            net = built[name] = network(name)
+            net = built[name] = network(name, width)
         for parent, part in ((net.body, "conv1"), *((net.body, f"layer{i}") for i in STAGES), (net, "head")):
             module = parent.get_submodule(part)
             shape = (part, *((key, tensor.shape) for key, tensor in module.state_dict().items()))

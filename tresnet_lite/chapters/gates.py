@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 BATCH = 64
 NETWORKS = {"smoke": 1, "cpu": 3, "gpu": 5}  # trained from different seeds
+EPOCHS = {"smoke": 4, "cpu": 6, "gpu": 6}
 Gates = dict[str, Tensor]  # layer → (N, C)
 
 # What takes the place of the gates, from the gates of the training images and those of the images at hand.

@@ -180,10 +180,10 @@ def tails(plain: Layer, gammas: Sequence[float] = (1.0, 0.1, 0.01, 0.001, 0.0)) 
 # --- what is kept -----------------------------------------------------------------------------------------------------
 
 
-def memory_networks() -> dict[str, TResNet]:
-    """TResNet-M on BatchNorm, then with Inplace-ABN under each setting of `memory`."""
-    return {"batchnorm": create_model("tresnet_m", norm="bn", memory="paper")} | {
-        memory: create_model("tresnet_m", memory=memory) for memory in TARGETS
+def memory_networks(width: int = 64) -> dict[str, TResNet]:
+    """TResNet-M, of any width, on BatchNorm, then with Inplace-ABN under each setting of `memory`."""
+    return {"batchnorm": create_model("tresnet_m", norm="bn", memory="paper", width=width)} | {
+        memory: create_model("tresnet_m", memory=memory, width=width) for memory in TARGETS
     }
 
 
@@ -271,12 +271,12 @@ def frontier(records: Sequence[Record]) -> pd.DataFrame:
     )
 
 
-def activation_networks() -> dict[str, TResNet]:
+def activation_networks(width: int = 64) -> dict[str, TResNet]:
     """Table 4's step to Inplace-ABN, taken apart: BatchNorm with ReLU, with leaky ReLU, and Inplace-ABN."""
     rungs = ablation_ladder()
     before, after = rungs["+ Block-type selection"], rungs["+ Inplace-ABN"]
     configs = {"relu": before, "leaky_relu": replace(before, activation="leaky_relu"), "iabn": after}
-    return {name: TResNet(config) for name, config in configs.items()}
+    return {name: TResNet(replace(config, width=width)) for name, config in configs.items()}
 
 
 def inference_speeds(records: Sequence[Record]) -> pd.DataFrame:
@@ -390,7 +390,9 @@ def layer_errors(layer: nn.Module) -> dict[str, float]:
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
-def digit_losses(norm: str, seed: int, *, steps: int, device: str = "cpu", dtype: str = "bfloat16") -> list[float]:
+def digit_losses(
+    norm: str, seed: int, *, steps: int, batch: int = BATCH, device: str = "cpu", dtype: str = "bfloat16"
+) -> list[float]:
     """Losses of a narrow TResNet that learns scikit-learn's digits (32 px): SGD, one-cycle rate, autocast.
 
     The seed decides the first weights and the batches; they are the same for norm "bn" and "iabn". The last norm of
@@ -406,7 +408,7 @@ def digit_losses(norm: str, seed: int, *, steps: int, device: str = "cpu", dtype
     found = []
     with one_thread():  # a network this narrow gains nothing from more, and on a busy machine they wait for each other
         for _ in range(steps):
-            chosen = torch.randint(len(data.labels), (BATCH,), generator=generator).to(device)
+            chosen = torch.randint(len(data.labels), (batch,), generator=generator).to(device)
             with torch.autocast(torch.device(device).type, DTYPES[dtype], enabled=dtype != "float32"):
                 loss = F.cross_entropy(network(data.images[chosen]), data.labels[chosen])
             optimizer.zero_grad()
@@ -417,7 +419,7 @@ def digit_losses(norm: str, seed: int, *, steps: int, device: str = "cpu", dtype
     return found
 
 
-def digit_runs(seeds: int, steps: int, device: str = "cpu") -> pd.DataFrame:
+def digit_runs(seeds: int, steps: int, batch: int = BATCH, device: str = "cpu") -> pd.DataFrame:
     """`digit_losses` with either norm, in bfloat16. Columns: norm ("BatchNorm", "Inplace-ABN"), seed, step, loss."""
     import pandas as pd
 
@@ -425,7 +427,7 @@ def digit_runs(seeds: int, steps: int, device: str = "cpu") -> pd.DataFrame:
         {"norm": name, "seed": seed, "step": step, "loss": loss}
         for norm, name in (("bn", "BatchNorm"), ("iabn", "Inplace-ABN"))
         for seed in range(seeds)
-        for step, loss in enumerate(digit_losses(norm, seed, steps=steps, device=device), 1)
+        for step, loss in enumerate(digit_losses(norm, seed, steps=steps, batch=batch, device=device), 1)
     ]
     return pd.DataFrame(runs)
 

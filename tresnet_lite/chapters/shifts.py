@@ -167,7 +167,8 @@ def feature_changes(model: Callable[[Tensor], Tensor], shown: Tensor) -> Tensor:
 
     In units of the mean distance between two photographs: 0 is no change, 1 as much as another photograph.
     """
-    features = torch.stack([model(_last(crops)) for crops in shown.flatten(0, 1)])  # (64, B, F)
+    rows = [model(_last(row.flatten(0, 1))).unflatten(0, row.shape[:2]) for row in shown]  # few calls: most cost little
+    features = torch.cat(rows)  # (64, B, F)
     apart = torch.pdist(features[0]).mean()
     return ((features - features[0]).norm(dim=2) / apart).unflatten(0, shown.shape[:2])
 
