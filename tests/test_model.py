@@ -50,7 +50,8 @@ def test_exchangeable_with_timm(name, norm):
     ours.load_state_dict(timms.state_dict(), strict=True)
     back = timm.create_model(name)
     back.load_state_dict(ours.state_dict(), strict=True)
-    assert all(torch.equal(value, back.state_dict()[key]) for key, value in timms.state_dict().items())
+    theirs, again = timms.state_dict(), back.state_dict()
+    assert theirs.keys() == again.keys() and all(torch.equal(theirs[key], again[key]) for key in theirs)
     x = images(2, 3, 64, 96)
     with torch.no_grad():
         assert relative_error(ours(x), timms(x)) < 1e-5
