@@ -24,7 +24,7 @@ help: ## list these commands
 	@echo
 	@awk '!/^#/ {exit} NR > 2 {sub(/^# ?/, "  "); print}' $(firstword $(MAKEFILE_LIST))
 
-setup: $(READY) ## make the environment: a few minutes and nearly 8 GB, once
+setup: $(READY) ## make the environment: a few minutes and nearly 9 GB, once
 
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { \
