@@ -76,9 +76,9 @@ def training_peaks(models: Mapping[str, nn.Module], profile: Profile, *, suite: 
 
 
 def _conditions(model: nn.Module, profile: Profile) -> Conditions:
-    width = model.config.width if isinstance(model, TResNet) else TResNetConfig.width
-    thin = width if width < TResNetConfig.width else None
-    return Conditions(profile.batch, profile.image_size, profile.dtype, norm=norm_backend(model), width=thin)
+    thin = isinstance(model, TResNet) and model.config.width < TResNetConfig.width
+    width = model.config.width if thin else None
+    return Conditions(profile.batch, profile.image_size, profile.dtype, norm=norm_backend(model), width=width)
 
 
 def norm_backend(model: nn.Module) -> str:
