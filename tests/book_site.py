@@ -1,4 +1,6 @@
-"""The book, built once for all tests that look at it, and a browser without a network to look with."""
+"""The book, built once for all tests that look at it, and a browser without a network to look
+with.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,20 @@ from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-OURS = {"build", ".git", ".cache", ".hypothesis", ".pytest_cache", ".ruff_cache"}  # not the book's sources
+OURS = {
+    "build",
+    ".git",
+    ".cache",
+    ".hypothesis",
+    ".pytest_cache",
+    ".ruff_cache",
+}  # not the book's sources
 
 
 def build_once(factory: pytest.TempPathFactory) -> Path:
-    """The HTML of the book of committed notebooks, built by the first of the tests' processes that asks."""
+    """The HTML of the book of committed notebooks, built by the first of the tests' processes that
+    asks.
+    """
     folder = factory.getbasetemp()
     checkout = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "book-checkout"
     html = checkout / "build" / "_build" / "html"
@@ -32,10 +43,21 @@ def build_once(factory: pytest.TempPathFactory) -> Path:
             for entry in ROOT.iterdir():
                 if entry.name not in OURS and not entry.name.startswith(".venv"):
                     (checkout / entry.name).symlink_to(entry)
-            command = [sys.executable, "-m", "tresnet_lite.reproduce", "--root", str(checkout), "--book-only"]
+            command = [
+                sys.executable,
+                "-m",
+                "tresnet_lite.reproduce",
+                "--root",
+                str(checkout),
+                "--book-only",
+            ]
             environment = {**os.environ, "PYTHONPATH": str(ROOT)}
             result = subprocess.run(
-                [*command, "--profile", "smoke"], cwd=ROOT, env=environment, capture_output=True, text=True
+                [*command, "--profile", "smoke"],
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                text=True,
             )
             assert result.returncode == 0, result.stdout + result.stderr
     return html
@@ -49,7 +71,9 @@ def served(folder: Path) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=folder)
+    ) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -76,7 +100,10 @@ class Watched:
         self.base, self.faults, self.loaded = base, [], {}
         self.page = context.new_page()
         self.page.route("**/*", self._request)
-        self.page.on("console", lambda m: self.faults.append(f"console: {m.text}") if m.type == "error" else None)
+        self.page.on(
+            "console",
+            lambda m: self.faults.append(f"console: {m.text}") if m.type == "error" else None,
+        )
         self.page.on("pageerror", lambda error: self.faults.append(f"script: {error}"))
         self.page.on("response", self._response)
 
@@ -97,6 +124,8 @@ class Watched:
         self.page.goto(f"{self.base}/{name}", wait_until="load")
         self.page.wait_for_function("document.readyState === 'complete'")
         if self.page.locator("script[src*=mathjax]").count():
-            self.page.wait_for_function("window.MathJax && MathJax.startup && MathJax.startup.promise !== undefined")
+            self.page.wait_for_function(
+                "window.MathJax && MathJax.startup && MathJax.startup.promise !== undefined"
+            )
             self.page.evaluate("MathJax.startup.promise")
         return self.page

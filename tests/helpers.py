@@ -21,7 +21,8 @@ PROVENANCE = Provenance(
 
 
 def reseed(model: nn.Module, seed: int = 0) -> nn.Module:
-    """Random weights and statistics everywhere, so that no zero-initialised block hides a difference.
+    """Random weights and statistics everywhere, so that no zero-initialised block hides a
+    difference.
 
     Convolutions and the classifier get their fan-in scale; norm weights are of either sign.
     """
@@ -39,7 +40,9 @@ def reseed(model: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def images(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+    return torch.rand(
+        *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    ).to(dtype)
 
 
 def relative_error(value: torch.Tensor, reference: torch.Tensor) -> float:

@@ -16,7 +16,9 @@ def rendered(text: str) -> str:
     before, _, rest = text.partition(START)
     _, end, after = rest.partition(END)
     if not end:
-        raise ValueError(f"README.md needs the markers {START.strip()} and {END.strip()}, each on a line")
+        raise ValueError(
+            f"README.md needs the markers {START.strip()} and {END.strip()}, each on a line"
+        )
     return f"{before}{START}\n{report.readme()}\n\n{END}{after}"
 
 

@@ -1,7 +1,9 @@
-"""Renew the outputs that are committed with the notebooks and compared by `make test`: make references.
+"""Renew the outputs that are committed with the notebooks and compared by `make test`: make
+references.
 
-A notebook is executed as it stands, so the values of its parameters cell are the smoke profile. Kept are the
-outputs that nbval compares; pictures, and the outputs of cells tagged ``nbval-ignore-output``, are dropped.
+A notebook is executed as it stands, so the values of its parameters cell are the smoke profile.
+Kept are the outputs that nbval compares; pictures, and the outputs of cells tagged
+``nbval-ignore-output``, are dropped.
 """
 
 from __future__ import annotations
@@ -26,10 +28,14 @@ def compared(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def renew(path: Path) -> None:
-    """Execute the notebook at ``path`` and write it back, in one step, with the outputs to compare."""
+    """Execute the notebook at ``path`` and write it back, in one step, with the outputs to
+    compare.
+    """
     notebook = nbformat.read(path, as_version=4)
     settings = {"kernel_name": "python3", "extra_arguments": ["--IPKernelApp.log_level=ERROR"]}
-    NotebookClient(notebook, resources={"metadata": {"path": str(path.parent)}}, **settings).execute()
+    NotebookClient(
+        notebook, resources={"metadata": {"path": str(path.parent)}}, **settings
+    ).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times, which would change with every run
         if cell.cell_type == "code":
@@ -37,7 +43,11 @@ def renew(path: Path) -> None:
             cell.outputs = [] if ignored else [compared(output) for output in cell.outputs]
     notebook.metadata = nbformat.from_dict(
         {
-            "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+            "kernelspec": {
+                "display_name": "Python 3 (ipykernel)",
+                "language": "python",
+                "name": "python3",
+            },
             "language_info": {"name": "python"},
         }
     )

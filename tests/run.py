@@ -1,7 +1,8 @@
-"""What `make test` runs: the tests, then the notebooks against their committed outputs; only what changed.
+"""What `make test` runs: the tests, then the notebooks against their committed outputs; only what
+changed.
 
-A pass is remembered under build/tests, for each torch and Python, by the content it was made from, so an
-unchanged tree answers at once.
+A pass is remembered under build/tests, for each torch and Python, by the content it was made from,
+so an unchanged tree answers at once.
 """
 
 from __future__ import annotations
@@ -26,13 +27,25 @@ WORKERS = 2  # processes at once, each with one thread of torch
 
 
 def nbval_command(notebook: Path) -> list[str]:
-    """Strict comparison: every executed output counts, unless its cell is tagged ``nbval-ignore-output``."""
+    """Strict comparison: every executed output counts, unless its cell is tagged
+    ``nbval-ignore-output``.
+    """
     options = ["-q", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env"]
-    return [sys.executable, "-m", "pytest", *options, "--nbval-sanitize-with", str(SETTINGS), str(notebook)]
+    return [
+        sys.executable,
+        "-m",
+        "pytest",
+        *options,
+        "--nbval-sanitize-with",
+        str(SETTINGS),
+        str(notebook),
+    ]
 
 
 def passes(name: str, command: list[str], key: str, force: bool, *, quiet: bool) -> bool:
-    """Run ``command`` unless it has passed with this key. A quiet one shows its output only when it fails."""
+    """Run ``command`` unless it has passed with this key. A quiet one shows its output only when it
+    fails.
+    """
     stamp = PASSES / f"{name}.json"
     if not force and read_json(stamp).get("key") == key:
         print(f"{name}: nothing changed since the last passing run", flush=True)
@@ -57,7 +70,9 @@ def main() -> int:
 
     package = source_files(ROOT, "tresnet_lite", "data")
     top = sorted(path for path in ROOT.iterdir() if path.is_file())
-    sources = package + source_files(ROOT, "tests", "notebooks", "book", "binder", ".github", ".ci") + top
+    sources = (
+        package + source_files(ROOT, "tests", "notebooks", "book", "binder", ".github", ".ci") + top
+    )
     suite = [sys.executable, "-m", "pytest", "-n", str(WORKERS), "tests"]
     passed = [passes("tests", suite, content_digest(ROOT, sources), force, quiet=False)]
 

@@ -21,17 +21,32 @@ def test_the_ends():
 def test_each_rung_changes_what_its_label_says():
     rungs = [asdict(config) for config in LADDER.values()]
     changes = [
-        {key for key in after if after[key] != before[key]} for before, after in zip(rungs, rungs[1:], strict=False)
+        {key for key in after if after[key] != before[key]}
+        for before, after in zip(rungs, rungs[1:], strict=False)
     ]
-    assert changes == [{"stem"}, {"blocks", "depths"}, {"norm", "activation"}, {"se"}, {"antialias", "shortcut"}]
+    assert changes == [
+        {"stem"},
+        {"blocks", "depths"},
+        {"norm", "activation"},
+        {"se"},
+        {"antialias", "shortcut"},
+    ]
 
 
 def test_anti_aliasing_and_its_shortcut_add_no_parameters_and_shortcuts_no_macs():
     *_, before, after = LADDER.values()
     with torch.device("meta"):
-        without, strided, full = TResNet(before), TResNet(replace(after, shortcut="strided")), TResNet(after)
+        without, strided, full = (
+            TResNet(before),
+            TResNet(replace(after, shortcut="strided")),
+            TResNet(after),
+        )
     assert count_parameters(without) == count_parameters(full) == 31_389_032
-    assert count_macs(strided, (3, 224, 224)) == count_macs(full, (3, 224, 224)) > count_macs(without, (3, 224, 224))
+    assert (
+        count_macs(strided, (3, 224, 224))
+        == count_macs(full, (3, 224, 224))
+        > count_macs(without, (3, 224, 224))
+    )
 
 
 @pytest.mark.parametrize("label", LADDER)

@@ -32,7 +32,9 @@ def test_wilsons_interval(right, images):
     z, p, n = 1.959963984540054, right / images, images
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
-    assert Accuracy(right, images).interval() == pytest.approx((100 * (centre - half), 100 * (centre + half)), abs=1e-9)
+    assert Accuracy(right, images).interval() == pytest.approx(
+        (100 * (centre - half), 100 * (centre + half)), abs=1e-9
+    )
 
 
 def test_a_record_gives_back_what_was_counted():
@@ -45,7 +47,9 @@ def test_no_records_no_verdict():
     assert "evaluate --table 3" in found.why
 
 
-@pytest.mark.parametrize(("right", "word"), [(40_408, "reproduced"), (40_340, "reproduced"), (40_310, "differs")])
+@pytest.mark.parametrize(
+    ("right", "word"), [(40_408, "reproduced"), (40_340, "reproduced"), (40_310, "differs")]
+)
 def test_the_weights_are_judged_to_the_tolerance(right, word):
     found = verdict([record("tresnet_m.miil_in1k", 224, "crop", right)], "table3-m-weights")
     assert (found.word, found.ours) == (word, f"{right / 500:.2f} %")
@@ -60,7 +64,10 @@ def test_the_weights_are_judged_to_the_tolerance(right, word):
     ],
 )
 def test_other_records_judge_nothing(name, resolution, protocol):
-    assert verdict([record(name, resolution, protocol, 40_408)], "table3-m-weights").word == "not attempted"
+    assert (
+        verdict([record(name, resolution, protocol, 40_408)], "table3-m-weights").word
+        == "not attempted"
+    )
 
 
 def test_a_crop_at_448_is_not_what_the_paper_prints():
@@ -70,19 +77,25 @@ def test_a_crop_at_448_is_not_what_the_paper_prints():
     assert verdict(squashed, "table5-m-weights").word == "reproduced"
 
 
-@pytest.mark.parametrize(("large", "word"), [(41_600, "reproduced"), (40_600, "differs"), (40_000, "differs")])
+@pytest.mark.parametrize(
+    ("large", "word"), [(41_600, "reproduced"), (40_600, "differs"), (40_000, "differs")]
+)
 def test_a_gain_must_be_beyond_both_intervals(large, word):
     small = record("tresnet_m.miil_in1k", 224, "crop", 40_408)
     assert verdict([small], "table5-m-accuracy").word == "not attempted"
-    found = verdict([small, record("tresnet_m.miil_in1k_448", 448, "squash", large)], "table5-m-accuracy")
+    found = verdict(
+        [small, record("tresnet_m.miil_in1k_448", 448, "squash", large)], "table5-m-accuracy"
+    )
     assert (found.word, found.paper) == (word, "+2.4 points")
 
 
 def test_the_table_has_every_printed_line_and_the_trap():
     rows = beside_paper([record("tresnet_m.miil_in1k_448", 448, "crop", 40_855)], 5)
     assert list(zip(rows["resolution"], rows["protocol"], strict=True))[:3] == [
-        (224, "crop"), (448, "squash"), (448, "crop"),
-    ]  # fmt: skip
+        (224, "crop"),
+        (448, "squash"),
+        (448, "crop"),
+    ]
     assert len(rows) == 9
     trap = rows.iloc[2]
     assert (trap["top1"], trap["low"] < trap["top1"] < trap["high"]) == (pytest.approx(81.71), True)
@@ -95,4 +108,6 @@ def test_what_the_paper_prints_for_a_case():
     case = f"{accuracy.IMAGENET}, squash"
     assert printed_top1("tresnet_m.miil_in1k_448", 448, case) == 83.2
     assert printed_top1("tresnet_m.miil_in1k_448", 448, f"{accuracy.IMAGENET}, crop") is None
-    assert printed_top1("tresnet_m.miil_in1k", 224, f"{accuracy.IMAGENET}, crop, ReaL labels") is None
+    assert (
+        printed_top1("tresnet_m.miil_in1k", 224, f"{accuracy.IMAGENET}, crop, ReaL labels") is None
+    )

@@ -1,4 +1,6 @@
-"""The accuracy ablation: its small ladder, its images, what is recorded and reused, and its statistics."""
+"""The accuracy ablation: its small ladder, its images, what is recorded and reused, and its
+statistics.
+"""
 
 import math
 import multiprocessing
@@ -51,20 +53,29 @@ def tiny(monkeypatch):
 
 
 def test_the_small_ladders_rungs_differ_as_the_papers_do():
-    """The same fields in the same order, to the same values but for the depths, which only shrink."""
-    ladders = [list(map(asdict, ladder.values())) for ladder in (ablation.small_ladder(), ablation_ladder())]
+    """The same fields in the same order, to the same values but for the depths, which only
+    shrink.
+    """
+    ladders = [
+        list(map(asdict, ladder.values()))
+        for ladder in (ablation.small_ladder(), ablation_ladder())
+    ]
     for pairs in zip(*map(pairwise, ladders), strict=True):
         small, full = ({k: b[k] for k in b if a[k] != b[k]} for a, b in pairs)
         assert small.keys() == full.keys()
         assert small | {"depths": 0} == full | {"depths": 0}
-    for small, full in zip(ablation.small_ladder().values(), ablation_ladder().values(), strict=True):
+    for small, full in zip(
+        ablation.small_ladder().values(), ablation_ladder().values(), strict=True
+    ):
         assert full.width == 8 * small.width
         assert all(1 <= s <= f for s, f in zip(small.depths, full.depths, strict=True))
 
 
 @pytest.mark.parametrize("rung", RUNGS)
 def test_every_rung_gives_finite_gradients_on_small_images(rung):
-    images = Digits(torch.rand(4, 3, 32, 32), torch.tensor([0, 1, 2, 6]), torch.empty(0), torch.empty(0))
+    images = Digits(
+        torch.rand(4, 3, 32, 32), torch.tensor([0, 1, 2, 6]), torch.empty(0), torch.empty(0)
+    )
     network = ablation.new_network(rung, images, seed=0)
     output = network(images.images)
     assert output.shape == (4, 7)
@@ -77,21 +88,34 @@ def test_every_rung_gives_finite_gradients_on_small_images(rung):
 
 def test_pieces_are_of_their_photograph_and_of_one_half():
     """Every piece is found in its own half of its own photograph, pixel by pixel."""
-    images, photographs = small_images.photograph_pieces(), list(small_images.photographs().values())
+    images, photographs = (
+        small_images.photograph_pieces(),
+        list(small_images.photographs().values()),
+    )
     halves = [picture.split(128, dim=1) for picture in photographs]
-    known = [(images.images[i, 0], halves[images.labels[i]][0]) for i in range(0, len(images.labels), 197)]
-    held = [(images.held_out_images[i, 0], halves[images.held_out_labels[i]][1]) for i in range(3, 512, 73)]
+    known = [
+        (images.images[i, 0], halves[images.labels[i]][0])
+        for i in range(0, len(images.labels), 197)
+    ]
+    held = [
+        (images.held_out_images[i, 0], halves[images.held_out_labels[i]][1])
+        for i in range(3, 512, 73)
+    ]
     for piece, half in known + held:
         places = half.unfold(0, 32, 1).unfold(1, 32, 1)
         assert (places == piece).all(-1).all(-1).any()
     assert images.held_out_labels.bincount().tolist() == [32] * 16
     assert images.labels.bincount().tolist() == [small_images.PIECES] * 16
     covered = images.held_out_images[:32].flatten().sort().values
-    assert torch.equal(covered, halves[0][1].flatten().sort().values)  # the whole half, no pixel twice
+    assert torch.equal(
+        covered, halves[0][1].flatten().sort().values
+    )  # the whole half, no pixel twice
 
 
 def test_photographs_are_grey_as_scikit_image_makes_them():
-    """Both weigh the colours as ITU-R 601 or 709 do, which differ by less than a tenth of the range here."""
+    """Both weigh the colours as ITU-R 601 or 709 do, which differ by less than a tenth of the range
+    here.
+    """
     ours = small_images.photographs()["astronaut"]
     theirs = color.rgb2gray(data.astronaut()).reshape(256, 2, 256, 2).mean((1, 3))
     assert np.corrcoef(ours.numpy().ravel(), theirs.ravel())[0, 1] > 0.98
@@ -121,7 +145,9 @@ def test_cifar_is_what_torchvision_holds(monkeypatch):
     """Its bytes, row by row of (H, W, 3), as PyTorch's own conversion of a PIL image gives them."""
     pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
     part = SimpleNamespace(data=pixels, targets=[3, 1, 4, 1, 5])
-    monkeypatch.setattr(training_data, "load_data", lambda name: SimpleNamespace(train=part, test=part))
+    monkeypatch.setattr(
+        training_data, "load_data", lambda name: SimpleNamespace(train=part, test=part)
+    )
     found = small_images.cifar10()
     assert torch.equal(found.images, torch.stack([to_tensor(image) for image in pixels]))
     assert found.held_out_labels.tolist() == part.targets
@@ -138,8 +164,12 @@ def test_settings_that_cannot_be(wrong):
 
 def test_a_network_trained_is_not_trained_again(record_file, tiny, monkeypatch, capsys):
     first = ablation.measure(tiny, SMOKE).records
-    assert [(r.model, r.case[-6:]) for r in first] == [(rung, f"seed {s}") for s in (0, 1) for rung in RUNGS]
-    assert all(0 < r.value.median <= 100 and r.value.median * 16 % 100 == 0 for r in first)  # of 16 images
+    assert [(r.model, r.case[-6:]) for r in first] == [
+        (rung, f"seed {s}") for s in (0, 1) for rung in RUNGS
+    ]
+    assert all(
+        0 < r.value.median <= 100 and r.value.median * 16 % 100 == 0 for r in first
+    )  # of 16 images
     assert "12 networks, 0 of them trained before" in capsys.readouterr().out
     with monkeypatch.context() as patch:
         patch.setattr(ablation, "train", lambda *_, **__: pytest.fail("trained again"))
@@ -173,7 +203,9 @@ def test_another_network_under_the_same_name_is_trained_anew(monkeypatch):
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(record_file, tiny, monkeypatch, capsys):
-    """What was trained before the interruption is kept, a half-written line is not, and nothing is done twice."""
+    """What was trained before the interruption is kept, a half-written line is not, and nothing is
+    done twice.
+    """
     real, calls = ablation.train, []
 
     def interrupted(*args, **options):
@@ -221,7 +253,9 @@ def test_processes_give_every_outcome_once():
     torch.set_num_threads(1)
     ablation._images.cache_clear()
     try:
-        alone, together = (list(small_runs.outcomes(ablation._train, tasks, SMOKE, n, math.inf)) for n in (1, 2))
+        alone, together = (
+            list(small_runs.outcomes(ablation._train, tasks, SMOKE, n, math.inf)) for n in (1, 2)
+        )
     finally:
         torch.set_num_threads(before)
     assert {r.point: r.value for r in alone} == {r.point: r.value for r in together}
@@ -237,14 +271,20 @@ def planted(values: dict[str, list[float]], **changes) -> list[Record]:
     return [
         replace(
             Record(
-                "ablation", how.case("digits", seed), rung, "training", "top1", Spread(v, v, v, 1), Conditions(64, 32),
+                "ablation",
+                how.case("digits", seed),
+                rung,
+                "training",
+                "top1",
+                Spread(v, v, v, 1),
+                Conditions(64, 32),
                 PROVENANCE,
             ),
             **changes,
         )
         for rung, found in values.items()
         for seed, v in enumerate(found)
-    ]  # fmt: skip
+    ]
 
 
 A, B = RUNGS[:2]
@@ -286,21 +326,29 @@ def test_rungs_are_paired_by_seed_not_by_order():
 
 
 def test_an_interval_by_hand():
-    """Of 1, 2, 3: mean 2, standard error 1/√3, t of two degrees of freedom at 97.5 % from a printed table, 4.303."""
+    """Of 1, 2, 3: mean 2, standard error 1/√3, t of two degrees of freedom at 97.5 % from a printed
+    table, 4.303.
+    """
     low, high = statistics.interval([1.0, 2.0, 3.0])
-    assert (high - low) / 2 == pytest.approx(4.303 / math.sqrt(3), abs=3e-4)  # half a unit of 4.303's last digit
+    assert (high - low) / 2 == pytest.approx(
+        4.303 / math.sqrt(3), abs=3e-4
+    )  # half a unit of 4.303's last digit
     assert all(map(math.isnan, statistics.interval([1.0]) + statistics.interval([1.0, 1.0])))
 
 
 @settings(deadline=None)
 @given(ps=st.lists(st.floats(0, 1), min_size=1, max_size=8), level=st.floats(0.001, 0.999))
 def test_holm_rejects_as_his_procedure_does(ps, level):
-    """Step down from the smallest p while p ≤ level / (tests left); away from the level, where rounding decides."""
+    """Step down from the smallest p while p ≤ level / (tests left); away from the level, where
+    rounding decides.
+    """
     corrected = statistics.holm(ps)
     if any(abs(p - level) < 1e-9 for p in corrected):
         return
     rejected = set()
-    for left, i in zip(range(len(ps), 0, -1), sorted(range(len(ps)), key=lambda i: ps[i]), strict=True):
+    for left, i in zip(
+        range(len(ps), 0, -1), sorted(range(len(ps)), key=lambda i: ps[i]), strict=True
+    ):
         if ps[i] * left > level:
             break
         rejected.add(i)
@@ -315,14 +363,21 @@ def test_holm_leaves_out_tests_that_were_not_made():
 
 @pytest.mark.parametrize(
     ("gain", "corrected", "word"),
-    [(1, 0.049, "higher"), (-1, 0.049, "lower"), (1, 0.05, "not told apart"), (1, math.nan, "cannot be tested")],
+    [
+        (1, 0.049, "higher"),
+        (-1, 0.049, "lower"),
+        (1, 0.05, "not told apart"),
+        (1, math.nan, "cannot be tested"),
+    ],
 )
 def test_words(gain, corrected, word):
     assert statistics.word(gain, corrected) == word
 
 
 def test_noise_alone_is_rarely_called_a_gain():
-    """With all rungs drawn alike, at most one set in twenty may hold a false gain: of 200 sets, 10, and 3 σ more."""
+    """With all rungs drawn alike, at most one set in twenty may hold a false gain: of 200 sets, 10,
+    and 3 σ more.
+    """
     generator = np.random.default_rng(0)
     ps = stats.ttest_1samp(generator.normal(size=(200, 9, 6)), 0, axis=-1).pvalue
     false = sum(min(statistics.holm(found)) < 0.05 for found in ps)
@@ -335,7 +390,9 @@ def test_each_rung_is_compared_with_the_one_before_and_with_resnet50_once():
     assert pairs[:5] == list(pairwise(RUNGS))
     assert {(RESNET50, rung) for rung in RUNGS[1:]} <= set(pairs)
     assert len(pairs) == len(set(pairs)) == 9
-    assert statistics.comparisons(RUNGS[1:3]) == [tuple(RUNGS[1:3])]  # without ResNet50 the steps alone
+    assert statistics.comparisons(RUNGS[1:3]) == [
+        tuple(RUNGS[1:3])
+    ]  # without ResNet50 the steps alone
 
 
 def test_the_papers_column_is_table_4s():
@@ -346,7 +403,9 @@ def test_the_papers_column_is_table_4s():
     for base, rung in product(RUNGS, RUNGS):
         if (base, rung) in table.index:
             assert table.loc[(base, rung), "paper"] == pytest.approx(printed[rung] - printed[base])
-    assert statistics.levels(run)["mean"].tolist() == pytest.approx([50.5 + i / 2 for i in range(6)])
+    assert statistics.levels(run)["mean"].tolist() == pytest.approx(
+        [50.5 + i / 2 for i in range(6)]
+    )
 
 
 def test_one_seed_gives_means_and_no_more():
@@ -357,14 +416,18 @@ def test_one_seed_gives_means_and_no_more():
 
 
 def test_drawings_tell_their_numbers():
-    run = statistics.results(planted({rung: [50.0, 51.0 + i, 50.5] for i, rung in enumerate(RUNGS)}))
+    run = statistics.results(
+        planted({rung: [50.0, 51.0 + i, 50.5] for i, rung in enumerate(RUNGS)})
+    )
     table = statistics.gains(run)
     drawn = drawings.gains(table)
     for row in table.itertuples():
         assert f"{row.gain:+.2f} ({row.interval}), paper {row.paper:+.1f}" in drawn.text
     for row in statistics.levels(run).itertuples():
         assert f"{row.rung} {row.mean:.2f} % over 3" in drawings.networks(run).text
-    shown = drawings.examples(small_images.photograph_pieces(), [*small_images.SKIMAGE, *small_images.SKLEARN])
+    shown = drawings.examples(
+        small_images.photograph_pieces(), [*small_images.SKIMAGE, *small_images.SKLEARN]
+    )
     assert shown.html.count("<image") == 16
 
 
@@ -372,13 +435,19 @@ def test_drawings_tell_their_numbers():
 
 
 def test_no_claim_is_judged_by_small_images():
-    run = planted({rung: [50.0 + 10 * i, 51.0 + 10 * i, 52.0 + 10 * i] for i, rung in enumerate(RUNGS)})
+    run = planted(
+        {rung: [50.0 + 10 * i, 51.0 + 10 * i, 52.0 + 10 * i] for i, rung in enumerate(RUNGS)}
+    )
     claims = [c for c in load_claims() if c.check["name"] == "awaits_training"]
-    assert claims and all(v.word == "not attempted" for claim in claims for v in claim.verdicts(run))
+    assert claims and all(
+        v.word == "not attempted" for claim in claims for v in claim.verdicts(run)
+    )
 
 
 def test_the_chapters_setup_is_the_stems():
     names = ("01_stem", "17_accuracy_ablation")
     stem, chapter = (nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4) for name in names)
-    ours, theirs = (next(c.source for c in book.cells if c.id == "setup") for book in (chapter, stem))
+    ours, theirs = (
+        next(c.source for c in book.cells if c.id == "setup") for book in (chapter, stem)
+    )
     assert ours == theirs

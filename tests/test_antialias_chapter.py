@@ -35,7 +35,9 @@ ROOT = Path(__file__).resolve().parent.parent
 @given(height=st.integers(2, 9), width=st.integers(2, 9), channels=st.integers(1, 3))
 def test_the_blur_is_two_averages_of_2x2_and_timms(height, width, channels):
     x = images(2, channels, height, width, dtype=torch.float64)
-    averaged = F.avg_pool2d(F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), 2, stride=1), 2, stride=2)
+    averaged = F.avg_pool2d(
+        F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), 2, stride=1), 2, stride=2
+    )
     ours = BlurPool2d(2).double()(x)
     rounding = 9 * torch.finfo(torch.float64).eps  # a mean of nine values of at most 1
     torch.testing.assert_close(ours, averaged, rtol=0, atol=rounding)
@@ -49,20 +51,29 @@ def test_a_wave_passes_by_the_squared_cosine(frequency):
     n = torch.arange(64, dtype=torch.float64)
     wave = torch.cos(2 * math.pi * frequency * n).expand(1, 1, 8, 64)
     out = BlurPool2d(1).double()(wave)[0, 0, 4, 1:-1]
-    torch.testing.assert_close(out, math.cos(math.pi * frequency) ** 2 * wave[0, 0, 0, 1:-1], rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        out, math.cos(math.pi * frequency) ** 2 * wave[0, 0, 0, 1:-1], rtol=0, atol=1e-12
+    )
 
 
 def test_the_blur_sees_all_pixels_alike():
     x = torch.zeros(1, 1, 16, 16, dtype=torch.float64, requires_grad=True)
     (share,) = torch.autograd.grad(BlurPool2d(2).double()(x).sum(), x)
-    assert torch.equal(share[0, 0, 2:-2, 2:-2], torch.full((12, 12), 0.25, dtype=torch.float64))  # no reflection
+    assert torch.equal(
+        share[0, 0, 2:-2, 2:-2], torch.full((12, 12), 0.25, dtype=torch.float64)
+    )  # no reflection
 
 
 # One layer
 
 
 @settings(deadline=None, max_examples=25)
-@given(down=st.integers(-5, 5), right=st.integers(-5, 5), height=st.integers(2, 8), width=st.integers(2, 8))
+@given(
+    down=st.integers(-5, 5),
+    right=st.integers(-5, 5),
+    height=st.integers(2, 8),
+    width=st.integers(2, 8),
+)
 def test_a_fourier_shift_by_whole_pixels_is_a_roll(down, right, height, width):
     x = images(2, height, width, dtype=torch.float64)
     torch.testing.assert_close(
@@ -73,7 +84,9 @@ def test_a_fourier_shift_by_whole_pixels_is_a_roll(down, right, height, width):
 def test_a_fourier_shift_by_half_a_pixel_moves_a_wave_by_half_a_pixel():
     n = torch.arange(15, dtype=torch.float64)
     for k in range(8):  # all frequencies that 15 samples have
-        wave, moved = (torch.cos(2 * math.pi * k / 15 * (n - d) + 0.3).expand(3, 15) for d in (0, 0.5))
+        wave, moved = (
+            torch.cos(2 * math.pi * k / 15 * (n - d) + 0.3).expand(3, 15) for d in (0, 0.5)
+        )
         torch.testing.assert_close(shifts.fourier_shift(wave, (0, 0.5)), moved, rtol=0, atol=1e-12)
 
 
@@ -85,7 +98,9 @@ def wave_of(periods: int, side: int = 30) -> torch.Tensor:
 @pytest.mark.parametrize("layer", [nn.AvgPool2d(1, 2), nn.AvgPool2d(2), BlurPool2d(2).double()])
 @pytest.mark.parametrize(("periods", "error"), [(3, 0.0), (7, 0.0), (8, 2.0), (14, 2.0)])
 def test_a_slow_wave_moves_along_and_a_folded_one_goes_the_wrong_way(layer, periods, error):
-    """Below a frequency of 1/4, which are 7.5 periods here, the error is 0; above it the output has the other sign."""
+    """Below a frequency of 1/4, which are 7.5 periods here, the error is 0; above it the output has
+    the other sign.
+    """
     found = shifts.equivariance_error(layer, wave_of(periods), (0, 1))
     assert found.item() == pytest.approx(error, abs=1e-9)
 
@@ -96,11 +111,15 @@ def test_even_shifts_are_exact(name):
     layer = (shifts.FIXED | shifts.convolutions(x))[name]
     with torch.no_grad():
         error = shifts.equivariance_error(layer, x, (2, -4)).max()
-    assert error <= 100 * torch.finfo(torch.float32).eps  # two FFTs and a sum of 27 products, of values near 1
+    assert (
+        error <= 100 * torch.finfo(torch.float32).eps
+    )  # two FFTs and a sum of 27 products, of values near 1
 
 
 def test_the_error_is_the_folded_share():
-    """A linear layer's odd samples, found by interpolating the even ones, are off by twice what has folded."""
+    """A linear layer's odd samples, found by interpolating the even ones, are off by twice what has
+    folded.
+    """
     x = images(1, 1, 30, 30, dtype=torch.float64)
     spectrum = np.fft.fft(x[0, 0, 0].numpy())
     frequency = np.abs(np.fft.fftfreq(30))
@@ -108,7 +127,9 @@ def test_the_error_is_the_folded_share():
     rows = x[..., :1, :].expand(1, 1, 30, 30)
     kept = x[0, 0, 0, ::2].numpy()
     expected = 2 * np.linalg.norm(folded) / np.linalg.norm(kept - kept.mean())
-    assert shifts.equivariance_error(nn.AvgPool2d(1, 2), rows, (0, 1)).item() == pytest.approx(expected, rel=1e-9)
+    assert shifts.equivariance_error(nn.AvgPool2d(1, 2), rows, (0, 1)).item() == pytest.approx(
+        expected, rel=1e-9
+    )
 
 
 def test_both_convolutions_have_the_same_weights():
@@ -160,15 +181,21 @@ def test_the_dense_stem_holds_the_stems_own_outputs():
     stem = dense.body.conv1
     with torch.no_grad():
         every = stem.act(stem.bn(stem.conv(x)))
-        torch.testing.assert_close(every[..., ::4, ::4], plain.body.conv1(plain.body.s2d(x)), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(
+            every[..., ::4, ::4], plain.body.conv1(plain.body.s2d(x)), rtol=1e-12, atol=1e-12
+        )
         assert stem(x).shape == (1, 8, 8, 12)
         assert dense(x).shape == (1, 1000)
 
 
 def test_the_places_add_up_to_the_networks_difference(on_meta):
-    """What blurs add to the MACs is what the table adds up to, by our counter and by PyTorch's own."""
+    """What blurs add to the MACs is what the table adds up to, by our counter and by PyTorch's
+    own.
+    """
     table = antialias.places(image_size=64)
-    more = count_macs(on_meta["economic"], (3, 64, 64)) - count_macs(on_meta["avgpool"], (3, 64, 64))
+    more = count_macs(on_meta["economic"], (3, 64, 64)) - count_macs(
+        on_meta["avgpool"], (3, 64, 64)
+    )
     assert (table["blurred"] - table["strided"]).sum() * 1e6 == pytest.approx(more)
 
     flops = {}
@@ -203,7 +230,9 @@ def test_views_are_the_crops():
 
 
 def test_changes_are_in_units_of_the_distance_between_photographs():
-    """A model that gives the place down, and a constant that tells the two photographs apart by 10."""
+    """A model that gives the place down, and a constant that tells the two photographs apart by
+    10.
+    """
     shown = torch.zeros(8, 8, 2, 1, 1, 1)
     shown += torch.arange(8.0)[:, None, None, None, None, None]
     shown[:, :, 1] += 10
@@ -212,7 +241,9 @@ def test_changes_are_in_units_of_the_distance_between_photographs():
 
 
 def test_pooled_pixels_hardly_change_and_a_single_pixel_does():
-    """Two models whose answer is known: the mean colour moves little when a photograph does, one pixel much."""
+    """Two models whose answer is known: the mean colour moves little when a photograph does, one
+    pixel much.
+    """
     shown = shifts.views(shifts.photographs(64 + 7), 64)
     mean = shifts.feature_changes(lambda x: x.mean((2, 3)), shown)
     pixel = shifts.feature_changes(lambda x: x[..., 32, 32], shown)
@@ -222,7 +253,10 @@ def test_pooled_pixels_hardly_change_and_a_single_pixel_does():
 def test_every_scheme_gets_the_same_weights_and_living_branches():
     x = images(4, 3, 64, 64)
     networks = {s: shifts.random_network(s, x, seed=1, width=8) for s in antialias.SCHEMES}
-    weights = {s: dict(n.named_parameters())["body.layer3.1.conv2.conv.weight"] for s, n in networks.items()}
+    weights = {
+        s: dict(n.named_parameters())["body.layer3.1.conv2.conv.weight"]
+        for s, n in networks.items()
+    }
     assert all(torch.equal(w, weights["economic"]) for w in weights.values())
     block = networks["economic"].body.layer3[1]
     assert block.last_norm.weight.unique().tolist() == pytest.approx([1 / math.sqrt(21)])
@@ -230,31 +264,42 @@ def test_every_scheme_gets_the_same_weights_and_living_branches():
 
 
 def test_calibration_normalises():
-    """In evaluation mode, the images that it saw come out of a calibrated norm with mean 0 and variance 1."""
+    """In evaluation mode, the images that it saw come out of a calibrated norm with mean 0 and
+    variance 1.
+    """
     x = 3 + 2 * images(8, 4, 5, 5)
     norm = shifts.calibrate(nn.BatchNorm2d(4), x)
     y = norm(x).detach()
     assert y.mean((0, 2, 3)).abs().max() < 1e-5 and norm.momentum == 0.1
-    assert y.var((0, 2, 3), unbiased=True).sub(1).abs().max() < 1e-3  # eps against a variance of a third
+    assert (
+        y.var((0, 2, 3), unbiased=True).sub(1).abs().max() < 1e-3
+    )  # eps against a variance of a third
 
 
 def test_agreement_counts_pairs():
     """Two classes for the upper and the lower half of the shifts: a pair agrees within a half."""
     shown = torch.arange(64.0).reshape(8, 8, 1, 1).expand(8, 8, 1, 2)
-    halves = shifts.agreement(lambda crops: torch.stack([crops[:, 0] < 32, crops[:, 0] >= 32], 1).float(), shown)
+    halves = shifts.agreement(
+        lambda crops: torch.stack([crops[:, 0] < 32, crops[:, 0] >= 32], 1).float(), shown
+    )
     assert halves == pytest.approx(2 * 32 * 31 / (64 * 63))
     assert shifts.agreement(lambda crops: torch.ones(len(crops), 3), shown) == 1
 
 
 def test_records_of_shifts_hold_what_was_measured():
     changes = {scheme: torch.rand(2, 8, 8, 6) + k + 1 for k, scheme in enumerate(antialias.SCHEMES)}
-    changes = {scheme: values * (torch.arange(64).reshape(8, 8, 1) > 0) for scheme, values in changes.items()}
+    changes = {
+        scheme: values * (torch.arange(64).reshape(8, 8, 1) > 0)
+        for scheme, values in changes.items()
+    }
     records = {(r.model, r.metric): r for r in shifts.change_records(changes, resolve("smoke"))}
     own = changes["full"].flatten(1, 2)[:, 1:].mean(1)  # without the crop in place
     base = changes["avgpool"].flatten(1, 2)[:, 1:].mean(1)
     value = records["full", "shift_change"].value
     assert value.median == pytest.approx(np.quantile(own, 0.5), rel=1e-5) and value.repeats == 12
-    assert records["full", "shift_ratio"].value.q1 == pytest.approx(np.quantile(own / base, 0.25), rel=1e-5)
+    assert records["full", "shift_ratio"].value.q1 == pytest.approx(
+        np.quantile(own / base, 0.25), rel=1e-5
+    )
     table = shifts.change_table(list(records.values()))
     assert table["name"].tolist() == list(antialias.LABELS.values()) and table["ratio"][1] == 1
 
@@ -265,7 +310,9 @@ def test_records_of_shifts_hold_what_was_measured():
 )
 def test_the_verdict_on_shifts_follows_the_upper_quartile(q3, resolution, word):
     value, ran = Spread(0.95, 0.9, q3, 6), Conditions(6, resolution)
-    record = Record("antialias", "random", "economic", "inference", "shift_ratio", value, ran, collect())
+    record = Record(
+        "antialias", "random", "economic", "inference", "shift_ratio", value, ran, collect()
+    )
     (verdict,) = changes_less([record], suite="antialias", model="economic")
     assert verdict.word == word
 
@@ -273,12 +320,25 @@ def test_the_verdict_on_shifts_follows_the_upper_quartile(q3, resolution, word):
 def test_speeds_stand_beside_the_papers():
     def record(model: str, speed: float) -> Record:
         value = Spread(speed, speed, speed, 5)
-        return Record("antialias", "tresnet_m", model, "inference", "throughput", value, Conditions(2, 64), collect())
+        return Record(
+            "antialias",
+            "tresnet_m",
+            model,
+            "inference",
+            "throughput",
+            value,
+            Conditions(2, 64),
+            collect(),
+        )
 
-    table = antialias.speeds([record("strided", 40.0), record("economic", 30.0), record("full", 20.0)])
+    table = antialias.speeds(
+        [record("strided", 40.0), record("economic", 30.0), record("full", 20.0)]
+    )
     table = table.set_index("model")
     assert table["ratio"].tolist() == [1, 0.75, 0.5]
-    assert table.loc["economic", "paper_ratio"] == 2930 / 3280 and math.isnan(table.loc["full", "paper"])
+    assert table.loc["economic", "paper_ratio"] == 2930 / 3280 and math.isnan(
+        table.loc["full", "paper"]
+    )
 
 
 # Figures and the notebook
@@ -289,8 +349,12 @@ def drawings():
     wave = torch.cos(2 * math.pi * 7 / 16 * torch.arange(33.0))
     return {
         "aliasing": antialias_drawings.aliasing(wave, wave * 0.04, 7 / 16),
-        "responses": antialias_drawings.responses({"1 1": torch.ones(2) / 2, "1 2 1": torch.tensor([1, 2, 1]) / 4}),
-        "shift_maps": antialias_drawings.shift_maps({name: torch.rand(8, 8) for name in antialias.LABELS.values()}),
+        "responses": antialias_drawings.responses(
+            {"1 1": torch.ones(2) / 2, "1 2 1": torch.tensor([1, 2, 1]) / 4}
+        ),
+        "shift_maps": antialias_drawings.shift_maps(
+            {name: torch.rand(8, 8) for name in antialias.LABELS.values()}
+        ),
     }
 
 
@@ -301,7 +365,10 @@ def test_figures_are_legible(drawings, kind):
 
 
 def test_figures_tell_what_they_show(drawings):
-    assert "2.29 pixels a period" in drawings["aliasing"].text and "16 pixels a period" in drawings["aliasing"].text
+    assert (
+        "2.29 pixels a period" in drawings["aliasing"].text
+        and "16 pixels a period" in drawings["aliasing"].text
+    )
     assert "1 2 1 lets 0.50 of a wave of frequency 1/4 through" in drawings["responses"].text
 
 

@@ -7,11 +7,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tresnet_lite.bench.batch_search import Largest, largest_batch, ran_out_of_memory, runs_in_memory
+from tresnet_lite.bench.batch_search import (
+    Largest,
+    largest_batch,
+    ran_out_of_memory,
+    runs_in_memory,
+)
 
 
 class Memory:
-    """A device that holds `base` and `per_image` bytes of training, out of `size`, and counts the tries."""
+    """A device that holds `base` and `per_image` bytes of training, out of `size`, and counts the
+    tries.
+    """
 
     def __init__(self, size: int, base: int, per_image: int) -> None:
         self.size, self.base, self.per_image, self.tried = size, base, per_image, []
@@ -32,7 +39,8 @@ def test_n_fits_and_the_next_does_not(n, base, per_image, guess):
     assert memory.largest == n
     assert found == Largest(batch=n, too_large=n + 1)
     assert {n, n + 1} <= set(memory.tried)  # both were seen, neither was inferred
-    # Strides double towards the answer and the last one is halved: twice the logarithm of the way, and a little.
+    # Strides double towards the answer and the last one is halved: twice the logarithm of the way,
+    # and a little.
     assert len(memory.tried) <= 2 * math.log2(abs(n - guess) + 2) + 3
 
 
@@ -82,7 +90,12 @@ def test_any_other_error_ends_the_search():
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
         (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be"), True),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
-        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (
+            RuntimeError(
+                "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+            ),
+            True,
+        ),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
         (RuntimeError("Expected canUse32BitIndexMath(input) to be true"), False),
         (MemoryError(), False),

@@ -1,7 +1,7 @@
 """Campaigns lose nothing and measure nothing twice, whatever happens to them.
 
-The points are real; the program that measures them is a stand-in that answers from a file, and can be told to die,
-to hang, or to wait until several of its kind are at work.
+The points are real; the program that measures them is a stand-in that answers from a file, and can
+be told to die, to hang, or to wait until several of its kind are at work.
 """
 
 import dataclasses
@@ -47,7 +47,15 @@ print(*told["lines"], sep="\\n")
 
 def make_point(name: str, **changes) -> Point:
     return Point(
-        **{"suites": ("table1",), "case": "c", "model": name, "device": "cpu", "resolution": 32, "batch": 2} | changes
+        **{
+            "suites": ("table1",),
+            "case": "c",
+            "model": name,
+            "device": "cpu",
+            "resolution": 32,
+            "batch": 2,
+        }
+        | changes
     )
 
 
@@ -57,7 +65,9 @@ def record(point: Point, metric: str = "throughput") -> Record:
 
 
 def failure(point: Point) -> Failure:
-    return Failure("table1", "c", point.model, "training", "out of memory", "tried 2 GiB", point.id, HERE)
+    return Failure(
+        "table1", "c", point.model, "training", "out of memory", "tried 2 GiB", point.id, HERE
+    )
 
 
 class Fakes:
@@ -76,11 +86,20 @@ class Fakes:
         for p in self.points:
             lines = [failure(p)] if does.get(p.model) == "fail" else []
             lines += [record(p, "throughput"), record(p, "peak_memory")]
-            answers[p.model] = {"do": does.get(p.model, ""), "lines": [line.to_json() for line in lines]}
+            answers[p.model] = {
+                "do": does.get(p.model, ""),
+                "lines": [line.to_json() for line in lines],
+            }
         (self.folder / "answers.json").write_text(json.dumps(answers))
 
     def run(self, **options) -> list[Point]:
-        return run(self.points, self.out, options.pop("slots", [self.slot]), command=self.command, **options)
+        return run(
+            self.points,
+            self.out,
+            options.pop("slots", [self.slot]),
+            command=self.command,
+            **options,
+        )
 
     @property
     def started(self) -> list[str]:
@@ -101,7 +120,9 @@ def fakes(tmp_path) -> Fakes:
 
 def test_each_point_is_measured_once_and_a_second_run_has_nothing_to_do(fakes):
     assert fakes.run() == []
-    assert sorted(fakes.started) == list("abcdefgh") and fakes.measured() == fakes.expected(*"abcdefgh")
+    assert sorted(fakes.started) == list("abcdefgh") and fakes.measured() == fakes.expected(
+        *"abcdefgh"
+    )
     before = fakes.out.read_bytes()
     assert fakes.run() == [] and len(fakes.started) == 8
     assert fakes.out.read_bytes() == before
@@ -177,7 +198,9 @@ def test_a_point_that_answers_nonsense_is_a_failure(fakes):
 
 
 def test_a_point_that_hangs_is_given_up(fakes, monkeypatch):
-    monkeypatch.setattr("tresnet_lite.bench.campaign.PATIENCE", -4.99)  # 60 s estimated: 0.6 s of patience
+    monkeypatch.setattr(
+        "tresnet_lite.bench.campaign.PATIENCE", -4.99
+    )  # 60 s estimated: 0.6 s of patience
     fakes.points = fakes.points[:2]
     fakes.answer(a="hang")
     fakes.run()
@@ -204,7 +227,9 @@ def test_what_was_measured_on_another_device_is_measured_here_too(fakes):
 
 
 def test_at_the_time_limit_what_is_running_is_given_up_and_left(fakes):
-    fakes.points = [dataclasses.replace(p, seconds=0.1, priority=i) for i, p in enumerate(fakes.points[:3])]
+    fakes.points = [
+        dataclasses.replace(p, seconds=0.1, priority=i) for i, p in enumerate(fakes.points[:3])
+    ]
     fakes.answer(a="hang")
     assert fakes.run(minutes=1 / 60) == fakes.points
     assert not fakes.out.exists()
@@ -213,7 +238,9 @@ def test_at_the_time_limit_what_is_running_is_given_up_and_left(fakes):
 
 
 def test_a_point_that_would_not_end_in_time_is_not_begun(fakes):
-    long, short = (dataclasses.replace(p, seconds=s) for p, s in zip(fakes.points, (3600.0, 0.1), strict=False))
+    long, short = (
+        dataclasses.replace(p, seconds=s) for p, s in zip(fakes.points, (3600.0, 0.1), strict=False)
+    )
     fakes.points = [long, short]
     assert fakes.run(minutes=1) == [long]
     assert fakes.started == ["b"]
@@ -269,7 +296,9 @@ def test_a_gpu_that_is_not_there_is_named(tmp_path):
     script.write_text("import sys; sys.exit('RuntimeError: no CUDA-capable device is detected')")
     with pytest.raises(CampaignError, match="GPU 7 cannot be used: RuntimeError: no CUDA-capable"):
         find_slots("cuda", ["7"], (sys.executable, str(script)))
-    script.write_text("import os; print('{\"device\": \"GPU ' + os.environ['CUDA_VISIBLE_DEVICES'] + '\"}')")
+    script.write_text(
+        "import os; print('{\"device\": \"GPU ' + os.environ['CUDA_VISIBLE_DEVICES'] + '\"}')"
+    )
     slots = find_slots("cuda", ["0", "3"], (sys.executable, str(script)))
     assert [(slot.environment["CUDA_VISIBLE_DEVICES"], slot.device) for slot in slots] == [
         ("0", "GPU 0"),
@@ -286,19 +315,25 @@ def test_a_gpu_that_is_not_there_is_named(tmp_path):
 def stand_in(fakes, monkeypatch) -> Fakes:
     """The command line with the stand-in's points and program in place of the real ones."""
     monkeypatch.setattr(command_line.suites, "points", lambda *_, **__: fakes.points)
-    monkeypatch.setattr(command_line.campaign.run, "__kwdefaults__", run.__kwdefaults__ | {"command": fakes.command})
+    monkeypatch.setattr(
+        command_line.campaign.run, "__kwdefaults__", run.__kwdefaults__ | {"command": fakes.command}
+    )
     return fakes
 
 
 def main(fakes: Fakes, *arguments: str) -> int:
-    return command_line.main(["run", "table1", "--profile", "cpu", "--out", str(fakes.out), *arguments])
+    return command_line.main(
+        ["run", "table1", "--profile", "cpu", "--out", str(fakes.out), *arguments]
+    )
 
 
 def test_a_dry_run_lists_the_points_and_measures_nothing(stand_in, capsys):
     append(stand_in.out, record(stand_in.points[0]))
     assert main(stand_in, "--dry-run") == 0
     out = capsys.readouterr().out
-    assert re.search(r"  done  table1: speed, a, 32 px", out) and re.search(r"  60 s  table1: speed, b, 32 px", out)
+    assert re.search(r"  done  table1: speed, a, 32 px", out) and re.search(
+        r"  60 s  table1: speed, b, 32 px", out
+    )
     assert "8 points, 1 of them done; the others may take 7 min" in out
     assert stand_in.started == []
 
@@ -342,7 +377,9 @@ def test_an_interrupted_run_says_that_it_can_go_on(stand_in, monkeypatch, capsys
 
 def test_the_list_names_every_suite(capsys):
     assert command_line.main(["list", "--profile", "gpu"]) == 0
-    listed = re.findall(r"^(\w+) +\d+ points, about \d+ min$", capsys.readouterr().out, re.MULTILINE)
+    listed = re.findall(
+        r"^(\w+) +\d+ points, about \d+ min$", capsys.readouterr().out, re.MULTILINE
+    )
     assert listed == [*command_line.suites.SUITES, "paper"]
 
 
@@ -362,6 +399,10 @@ def test_done_looks_at_the_last_line_of_a_point():
 
 
 def test_a_campaign_needs_no_jupyter():
-    program = "import sys, tresnet_lite.bench.__main__, tresnet_lite.bench.point; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    program = (
+        "import sys, tresnet_lite.bench.__main__, tresnet_lite.bench.point; print(*sys.modules)"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
     assert not {"IPython", "papermill", "nbformat", "matplotlib", "submitit"} & set(loaded)

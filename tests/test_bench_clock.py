@@ -1,4 +1,6 @@
-"""The clock, tried on a machine whose time is simulated: nothing here depends on how fast the tests run."""
+"""The clock, tried on a machine whose time is simulated: nothing here depends on how fast the tests
+run.
+"""
 
 import random
 import statistics
@@ -39,7 +41,9 @@ def test_a_synchronised_timing_is_the_cost_of_the_work():
 
 def test_an_unsynchronised_timing_is_refused():
     machine = Machine()
-    forgetful = Clock(settle=machine.wait, now=lambda: machine.time)  # reads the clock without waiting
+    forgetful = Clock(
+        settle=machine.wait, now=lambda: machine.time
+    )  # reads the clock without waiting
     with pytest.raises(TimingError, match="unsynchronised"):
         measure(lambda: machine.queue(3e-4), clock=forgetful)
 
@@ -63,7 +67,9 @@ def test_work_on_another_device_than_the_one_measured_is_refused():
 
 @pytest.mark.parametrize("held_up", [1, 2], ids=["the first block", "the second"])
 def test_a_block_held_up_past_the_time_limit_is_not_taken_for_its_length(held_up):
-    """Work of 0.1 ms, one call of which takes half a second: the blocks are of the length asked for all the same."""
+    """Work of 0.1 ms, one call of which takes half a second: the blocks are of the length asked for
+    all the same.
+    """
     machine, calls = Machine(), []
 
     def work() -> None:
@@ -81,14 +87,15 @@ def test_blocks_that_become_too_short_are_refused():
         calls.append(None)
         machine.queue(4e-3 if len(calls) < 20 else 1e-5 if len(calls) < 5500 else 1e-9)
 
-    # Four calls fill a block while it warms up, then thousands in a second warm-up; then the answer is cached and a
-    # block holds next to nothing.
+    # Four calls fill a block while it warms up, then thousands in a second warm-up; then the answer
+    # is cached and a block holds next to nothing.
     with pytest.raises(TimingError, match="too short"):
         measure(soon_cached, clock=machine.clock(), max_seconds=0.1)
 
 
 @pytest.mark.parametrize(
-    ("blocks", "reason"), [((1e-4,) * 5, "too short"), ((1.0, 1.0), "at least 3"), ((), "at least 3")]
+    ("blocks", "reason"),
+    [((1e-4,) * 5, "too short"), ((1.0, 1.0), "at least 3"), ((), "at least 3")],
 )
 def test_a_timing_that_would_mislead_cannot_be_made(blocks, reason):
     with pytest.raises(TimingError, match=reason):
@@ -143,18 +150,28 @@ def test_the_rounds_stop_when_the_medians_are_known_or_the_time_is_up():
     quiet = measure(lambda: machine.queue(0.02), clock=machine.clock(), min_repeats=7)
     assert quiet.seconds.repeats == 7 and quiet.noise < 1e-9
     start = machine.time
-    noisy = measure(lambda: machine.queue(chance.uniform(0.01, 0.03)), clock=machine.clock(), noise=1e-4)
+    noisy = measure(
+        lambda: machine.queue(chance.uniform(0.01, 0.03)), clock=machine.clock(), noise=1e-4
+    )
     assert noisy.noise > 1e-4 and not noisy.steady
-    assert machine.time - start <= 2 * (2.0 + 0.03) + 0.03  # two seconds to warm up, two to measure, a block each
+    assert (
+        machine.time - start <= 2 * (2.0 + 0.03) + 0.03
+    )  # two seconds to warm up, two to measure, a block each
 
 
-@given(st.lists(st.floats(2e-3, 1e3), min_size=3, max_size=40), st.integers(1, 50), st.integers(1, 512))
+@given(
+    st.lists(st.floats(2e-3, 1e3), min_size=3, max_size=40), st.integers(1, 50), st.integers(1, 512)
+)
 def test_spreads_are_the_quartiles_of_the_blocks(blocks, calls, items):
     timing = Timing(tuple(blocks), calls)
     s, r = timing.seconds, timing.rate(items)
-    quartiles = torch.tensor(blocks, dtype=torch.float64).quantile(torch.tensor([0.25, 0.5, 0.75]).double())
+    quartiles = torch.tensor(blocks, dtype=torch.float64).quantile(
+        torch.tensor([0.25, 0.5, 0.75]).double()
+    )
     assert (s.q1, s.median, s.q3) == pytest.approx((quartiles / calls).tolist(), rel=1e-12)
-    assert (r.q1, r.median, r.q3) == pytest.approx((items / s.q3, items / s.median, items / s.q1), rel=1e-12)
+    assert (r.q1, r.median, r.q3) == pytest.approx(
+        (items / s.q3, items / s.median, items / s.q1), rel=1e-12
+    )
     assert s.repeats == r.repeats == len(blocks)
 
 

@@ -79,7 +79,12 @@ def test_a_weight_used_without_calling_its_layer_counts():
 
 
 @given(
-    st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.integers(1, 5), st.integers(1, 2), st.integers(5, 12)
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.integers(1, 5),
+    st.integers(1, 2),
+    st.integers(5, 12),
 )
 def test_macs_of_grouped_convolutions(groups, cin, cout, kernel, stride, side):
     conv = nn.Conv2d(groups * cin, groups * cout, kernel, stride, groups=groups)
@@ -98,7 +103,9 @@ def test_counting_leaves_the_model_as_it_was():
 
 
 def support(layers: list[nn.Module], side: int, row: int) -> tuple[int, int]:
-    """First and last input row that a middle output pixel's gradient reaches; `row` counts from the middle."""
+    """First and last input row that a middle output pixel's gradient reaches; `row` counts from the
+    middle.
+    """
     torch.manual_seed(0)
     chain = copy.deepcopy(nn.Sequential(*layers)).eval()
     chain(torch.rand(1, 3, side, side))  # lazy layers learn their channels
@@ -114,7 +121,9 @@ def support(layers: list[nn.Module], side: int, row: int) -> tuple[int, int]:
 
 def check_against_gradient(layers: list[nn.Module]) -> None:
     field = receptive_field(layers)
-    side = 4 * (field.size + 4 * field.stride)  # far from the border; a multiple of 4 for SpaceToDepth
+    side = 4 * (
+        field.size + 4 * field.stride
+    )  # far from the border; a multiple of 4 for SpaceToDepth
     first, last = support(layers, side, row=0)
     following, _ = support(layers, side, row=1)
     assert last - first + 1 == field.size
@@ -141,14 +150,23 @@ def test_receptive_fields_are_what_the_gradient_reaches(block, windows):
 
 
 def unit(cin: int, cout: int, kernel: int, **options) -> ConvNormAct:
-    return ConvNormAct(cin, cout, kernel, norm="iabn", activation="leaky_relu", slope=0.01, **options)
+    return ConvNormAct(
+        cin, cout, kernel, norm="iabn", activation="leaky_relu", slope=0.01, **options
+    )
 
 
 @pytest.mark.parametrize(
     ("stem", "size"),
     [
         ([nn.Conv2d(3, 4, 7, 2, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AvgPool2d(3, 2, 1)], 11),
-        ([nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 1, 1), nn.Conv2d(4, 4, 3, 1, 1))], 11),
+        (
+            [
+                nn.Sequential(
+                    nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 1, 1), nn.Conv2d(4, 4, 3, 1, 1)
+                )
+            ],
+            11,
+        ),
         ([SpaceToDepth(4), unit(48, 4, 3)], 12),
         ([SpaceToDepth(4), unit(48, 4, 1)], 4),
         ([unit(3, 4, 3, stride=2, antialias=True)], 5),

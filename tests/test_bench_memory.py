@@ -1,4 +1,6 @@
-"""Accounting of memory: against sizes worked out by hand, the facts known of the networks, and the targets."""
+"""Accounting of memory: against sizes worked out by hand, the facts known of the networks, and the
+targets.
+"""
 
 import pytest
 import torch
@@ -51,9 +53,15 @@ def test_what_training_keeps_in_float32(name, options, mib):
     assert meta_bytes(name, torch.float32, **options) / MIB == pytest.approx(mib, rel=2e-3)
 
 
-@pytest.mark.parametrize(("memory", "target"), [("paper", 1.75), ("lean", 1.95), ("recompute", 2.5), ("min", 5.5)])
+@pytest.mark.parametrize(
+    ("memory", "target"), [("paper", 1.75), ("lean", 1.95), ("recompute", 2.5), ("min", 5.5)]
+)
 def test_resnet50_keeps_this_many_times_more_in_bfloat16(memory, target):
-    assert meta_bytes("resnet50", torch.bfloat16) / meta_bytes("tresnet_m", torch.bfloat16, memory=memory) >= target
+    assert (
+        meta_bytes("resnet50", torch.bfloat16)
+        / meta_bytes("tresnet_m", torch.bfloat16, memory=memory)
+        >= target
+    )
 
 
 def test_meta_counts_what_a_real_forward_keeps():
@@ -63,7 +71,14 @@ def test_meta_counts_what_a_real_forward_keeps():
         meta = create_model("tresnet_m", **options)
         expected = bytes_per_image(meta, lambda batch: torch.empty(batch, 3, 64, 64))
     assert bytes_per_image(real, lambda batch: torch.rand(batch, 3, 64, 64)) == expected
-    assert {stage for stage, _ in expected} == {"stem", "layer1", "layer2", "layer3", "layer4", "head"}
+    assert {stage for stage, _ in expected} == {
+        "stem",
+        "layer1",
+        "layer2",
+        "layer3",
+        "layer4",
+        "head",
+    }
 
 
 def test_peak_memory_of_known_allocations():
@@ -78,11 +93,13 @@ def test_peak_memory_of_known_allocations():
 
 
 def test_a_training_peak_is_the_same_whenever_it_is_taken():
-    """Of a layer whose weights dwarf all else: the gradients are the peak, and neither a first step's leftovers nor
-    what an earlier profile saw allocated count against them."""
+    """Of a layer whose weights dwarf all else: the gradients are the peak, and neither a first
+    step's leftovers nor what an earlier profile saw allocated count against them."""
     layer = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 1000, bias=False))
     images = torch.rand(2, 3, 32, 32)
     first, second = (training_peak(layer, images) for _ in range(2))
     weights = layer[1].weight.nbytes
     assert first == second
-    assert weights <= first <= 1.01 * weights  # besides the gradients, 2000 outputs a few times over
+    assert (
+        weights <= first <= 1.01 * weights
+    )  # besides the gradients, 2000 outputs a few times over

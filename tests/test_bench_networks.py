@@ -23,7 +23,11 @@ def test_ours_timms_and_the_rungs():
     assert meta("tresnet_m").config == create_model("tresnet_m", num_classes=1).config
     assert meta("tresnet_m", norm="bn", memory="paper").config.norm == "bn"
     assert type(meta("resnet50")).__module__.startswith("timm.")
-    assert count_parameters(meta("Original ResNet50")) == count_parameters(meta("resnet50")) == 25_557_032
+    assert (
+        count_parameters(meta("Original ResNet50"))
+        == count_parameters(meta("resnet50"))
+        == 25_557_032
+    )
     assert meta("+ AA").config == meta("tresnet_m").config
 
 
@@ -37,7 +41,9 @@ def test_timms_models_take_no_options_of_ours():
         build("resnet50", norm="bn")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("inplace_abn") is None, reason="inplace-abn is not installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("inplace_abn") is None, reason="inplace-abn is not installed"
+)
 def test_the_published_norms_in_place_of_ours():
     from inplace_abn.functions import InPlaceABN as Published
 

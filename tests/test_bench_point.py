@@ -1,4 +1,6 @@
-"""A point's process measures what it is told to, tells failures as results, and ends with its campaign."""
+"""A point's process measures what it is told to, tells failures as results, and ends with its
+campaign.
+"""
 
 import json
 import subprocess
@@ -19,23 +21,42 @@ QUICK = {"repeats": 3, "min_block": 0.005, "max_seconds": 0.01}
 
 
 def point(**changes) -> Point:
-    settings = {"case": "networks", "model": "tresnet_m", "device": "cpu", "resolution": 32, "batch": 2} | QUICK
+    settings = {
+        "case": "networks",
+        "model": "tresnet_m",
+        "device": "cpu",
+        "resolution": 32,
+        "batch": 2,
+    } | QUICK
     return Point(**{"suites": ("table3", "figure4", "figure5")} | settings | changes)
 
 
 def test_both_phases_are_measured_once_and_filed_where_they_are_shown():
     p = point(largest=True, memory_budget=2**30)
     records = list(run(p, command="measure this"))
-    assert all(isinstance(r, Record) and r.point == p.id and r.provenance.command == "measure this" for r in records)
+    assert all(
+        isinstance(r, Record) and r.point == p.id and r.provenance.command == "measure this"
+        for r in records
+    )
     filed = {(r.suite, r.phase, r.metric) for r in records}
     training = {
-        (s, "training", m) for s in ("table3", "figure5") for m in ("throughput", "largest_batch", "peak_memory")
+        (s, "training", m)
+        for s in ("table3", "figure5")
+        for m in ("throughput", "largest_batch", "peak_memory")
     }
     assert filed == training | {(s, "inference", "throughput") for s in ("table3", "figure4")}
     values = {(r.phase, r.metric): r.value for r in records}
-    assert len({(*key, value) for key, value in values.items()}) == 4  # one measurement, whatever the suite
+    assert (
+        len({(*key, value) for key, value in values.items()}) == 4
+    )  # one measurement, whatever the suite
     c = next(r.conditions for r in records if r.metric == "throughput")
-    assert (c.batch, c.resolution, c.norm, c.memory, c.compile) == (2, 32, "native", "lean", "eager")
+    assert (c.batch, c.resolution, c.norm, c.memory, c.compile) == (
+        2,
+        32,
+        "native",
+        "lean",
+        "eager",
+    )
     assert c.memory_budget is None  # the batch was not its doing
 
 
@@ -45,13 +66,19 @@ def test_on_a_cpu_the_largest_batch_is_counted_and_says_so():
     base, per_image = counted_memory(p)
     n = largest.value.median
     assert base + n * per_image <= 2**30 < base + (n + 1) * per_image
-    assert largest.case == "counted" and largest.conditions.memory_budget == 2**30 and largest.conditions.batch == n
+    assert (
+        largest.case == "counted"
+        and largest.conditions.memory_budget == 2**30
+        and largest.conditions.batch == n
+    )
 
 
 def test_what_is_counted_is_what_a_real_training_step_keeps():
     base, per_image = counted_memory(point(norm="bn", memory="paper"))
     network = create_model("tresnet_m", norm="bn", memory="paper").train()
-    kept = [sum(k.bytes for k in kept_for_backward(network, torch.rand(b, 3, 32, 32))) for b in (2, 3)]
+    kept = [
+        sum(k.bytes for k in kept_for_backward(network, torch.rand(b, 3, 32, 32))) for b in (2, 3)
+    ]
     assert per_image == kept[1] - kept[0]
     floats = sum(p.numel() for p in network.parameters()), sum(b.numel() for b in network.buffers())
     assert base == 4 * (2 * floats[0] + floats[1])
@@ -61,17 +88,23 @@ def test_the_peak_counts_weights_momentum_and_gradients_once_each():
     p = point(largest=True, memory_budget=2**30, phases=())
     (peak,) = [r for r in run(p) if (r.suite, r.metric) == ("table3", "peak_memory")]
     weights = sum(p.nbytes for p in create_model("tresnet_m").parameters())
-    assert 3 * weights <= peak.value.median <= 3.1 * weights  # two images of 32 px are nothing beside them
+    assert (
+        3 * weights <= peak.value.median <= 3.1 * weights
+    )  # two images of 32 px are nothing beside them
 
 
 class Card:
-    """A GPU of `size` bytes in place of the machine's: training holds `base` and `per_image` of them."""
+    """A GPU of `size` bytes in place of the machine's: training holds `base` and `per_image` of
+    them.
+    """
 
     def __init__(self, monkeypatch, size: int, base: int, per_image: int) -> None:
         self.size, self.base, self.per_image, self.tried = size, base, per_image, []
         module = "tresnet_lite.bench.point."
         monkeypatch.setattr(module + "_train", self.train)
-        monkeypatch.setattr(module + "_peak", lambda bench, network, batch: base + batch * per_image)
+        monkeypatch.setattr(
+            module + "_peak", lambda bench, network, batch: base + batch * per_image
+        )
         monkeypatch.setattr(module + "counted_memory", lambda point: (0.8 * base, 0.7 * per_image))
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (size, size))
         monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
@@ -94,10 +127,14 @@ def test_a_gpus_largest_batch_is_found_in_few_steps_and_confirmed(monkeypatch, f
 
 
 def test_a_limit_that_is_not_memory_is_told_and_the_speed_still_measured(monkeypatch):
-    """32 px: before the first blur lie 128 maps of 8×8, and 262,144 images of these are 2³¹ elements."""
+    """32 px: before the first blur lie 128 maps of 8×8, and 262,144 images of these are 2³¹
+    elements.
+    """
     Card(monkeypatch, 10**15, 10**6, 10**6)
     bench = Bench(point(batch=None, largest=True))
-    with pytest.raises(LookupError, match="batch 262143 fits, and the next has a tensor of more than 2³¹ elements"):
+    with pytest.raises(
+        LookupError, match="batch 262143 fits, and the next has a tensor of more than 2³¹ elements"
+    ):
         _largest_on_gpu(bench, create_model("tresnet_m"))
     assert bench.batch == int(0.9 * 262143)
 
@@ -107,13 +144,20 @@ def test_a_limit_that_is_not_memory_is_told_and_the_speed_still_measured(monkeyp
     [
         ({"model": "resnet9000"}, "LookupError", "has no model 'resnet9000'"),
         ({"model": "resnet18", "norm": "bn"}, "ValueError", "options of our networks"),
-        ({"measures": "stages", "model": "resnet18"}, "TypeError", "stages are known of our networks"),
+        (
+            {"measures": "stages", "model": "resnet18"},
+            "TypeError",
+            "stages are known of our networks",
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_a_failure_with_its_reason(changes, error, says):
     failures = list(run(point(**changes)))
     assert {f.suite for f in failures} == {"table3", "figure4", "figure5"}
-    assert all(isinstance(f, Failure) and f.error == error and says in f.message and f.phase == "" for f in failures)
+    assert all(
+        isinstance(f, Failure) and f.error == error and says in f.message and f.phase == ""
+        for f in failures
+    )
 
 
 def test_one_phase_may_fail_and_the_other_be_measured(monkeypatch):
@@ -125,7 +169,9 @@ def test_one_phase_may_fail_and_the_other_be_measured(monkeypatch):
     (failure,) = [line for line in lines if isinstance(line, Failure)]
     assert (failure.phase, failure.error) == ("training", "out of memory")
     assert failure.message == "CUDA out of memory in kernel.cu"
-    assert [(r.phase, r.metric) for r in lines if isinstance(r, Record)] == [("inference", "throughput")]
+    assert [(r.phase, r.metric) for r in lines if isinstance(r, Record)] == [
+        ("inference", "throughput")
+    ]
 
 
 def test_stages_operations_and_ceilings_are_cases_of_their_own(monkeypatch):
@@ -135,11 +181,15 @@ def test_stages_operations_and_ceilings_are_cases_of_their_own(monkeypatch):
         f"stages: {s}" for s in ("stem", "layer1", "layer2", "layer3", "layer4", "head")
     ]
     operations = list(run(point(measures="operations", case="operations", **options)))
-    assert "operations: others" in {r.case for r in operations} and {r.metric for r in operations} == {"time"}
+    assert "operations: others" in {r.case for r in operations} and {
+        r.metric for r in operations
+    } == {"time"}
     monkeypatch.setitem(run.__globals__["ceiling_work"].__globals__["COPIED"], "cpu", 512)
     ceilings = point(measures="ceilings", case="ceilings", **options)
     records = list(run(ceilings))
-    assert {r.metric for r in records} == {"bandwidth", "arithmetic"} and {r.point for r in records} == {ceilings.id}
+    assert {r.metric for r in records} == {"bandwidth", "arithmetic"} and {
+        r.point for r in records
+    } == {ceilings.id}
 
 
 def start() -> subprocess.Popen:

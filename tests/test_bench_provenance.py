@@ -9,12 +9,20 @@ import torch
 
 import tresnet_lite
 from tresnet_lite.bench import collect
-from tresnet_lite.bench.provenance import NO_COMMIT, git_state, read_smi, read_throttle, without_folders
+from tresnet_lite.bench.provenance import (
+    NO_COMMIT,
+    git_state,
+    read_smi,
+    read_throttle,
+    without_folders,
+)
 
 
 def git(folder, *arguments: str) -> str:
     identity = ("-c", "user.name=A", "-c", "user.email=a@example.org")
-    done = subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        ["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True
+    )
     return done.stdout.strip()
 
 
@@ -32,7 +40,9 @@ def checkout(tmp_path):
 
 def test_a_clean_checkout_is_its_commit(checkout):
     assert git_state(checkout / "package") == (git(checkout, "rev-parse", "HEAD"), False)
-    (checkout / "elsewhere.txt").write_text("records may grow without making the package another one")
+    (checkout / "elsewhere.txt").write_text(
+        "records may grow without making the package another one"
+    )
     assert not git_state(checkout / "package")[1]
 
 
@@ -43,7 +53,9 @@ def test_a_changed_package_is_dirty(checkout, file):
 
 
 def test_a_package_outside_a_checkout_has_no_commit(tmp_path, checkout):
-    installed = checkout / "environment" / "package"  # in the folder of someone's repository, but not of it
+    installed = (
+        checkout / "environment" / "package"
+    )  # in the folder of someone's repository, but not of it
     installed.mkdir(parents=True)
     (installed / "__init__.py").write_text("")
     assert git_state(installed)[0] == NO_COMMIT
@@ -126,5 +138,7 @@ def test_provenance_that_says_nothing_is_refused(change, reason):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_provenance_of_a_gpu():
     provenance = collect("cuda")
-    assert provenance.device == torch.cuda.get_device_name() and provenance.cuda == torch.version.cuda
+    assert (
+        provenance.device == torch.cuda.get_device_name() and provenance.cuda == torch.version.cuda
+    )
     assert provenance.driver and provenance.clock_max > 0

@@ -10,7 +10,17 @@ from helpers import PROVENANCE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tresnet_lite.bench import Conditions, Record, RecordError, Spread, append, latest, load, pair, repair
+from tresnet_lite.bench import (
+    Conditions,
+    Record,
+    RecordError,
+    Spread,
+    append,
+    latest,
+    load,
+    pair,
+    repair,
+)
 from tresnet_lite.bench.provenance import NO_COMMIT
 from tresnet_lite.bench.records import Failure, _digest, failures, read
 from tresnet_lite.paper import DATA
@@ -20,15 +30,27 @@ CONDITIONS = Conditions(batch=8, resolution=224)
 
 def make(model="conv7x7", median=100.0, date=None, device=None, **changes) -> Record:
     value = changes.pop("value", Spread(median, 0.9 * median, 1.1 * median, 5))
-    names = {"suite": "stem", "case": "resnet50", "phase": "inference", "metric": "throughput"} | changes
-    provenance = dataclasses.replace(PROVENANCE, date=date or PROVENANCE.date, device=device or PROVENANCE.device)
-    return Record(**{"model": model, "value": value, "conditions": CONDITIONS, "provenance": provenance} | names)
+    names = {
+        "suite": "stem",
+        "case": "resnet50",
+        "phase": "inference",
+        "metric": "throughput",
+    } | changes
+    provenance = dataclasses.replace(
+        PROVENANCE, date=date or PROVENANCE.date, device=device or PROVENANCE.device
+    )
+    return Record(
+        **{"model": model, "value": value, "conditions": CONDITIONS, "provenance": provenance}
+        | names
+    )
 
 
 def planted(**changes) -> str:
     """A line whose digest fits, but whose fields are changed (None: left out)."""
     fields = json.loads(make().to_json()) | changes
-    fields = {name: value for name, value in fields.items() if value is not None and name != "digest"}
+    fields = {
+        name: value for name, value in fields.items() if value is not None and name != "digest"
+    }
     return json.dumps(fields | {"digest": _digest(fields)})
 
 
@@ -66,7 +88,10 @@ def test_records_are_appended(tmp_path):
         (planted(provenance={}), "no provenance"),
         (planted(provenance={"device": "x"}), "provenance: missing fields .*commit"),
         (planted(provenance=dataclasses.asdict(PROVENANCE) | {"commit": ""}), "without commit"),
-        (planted(provenance=dataclasses.asdict(PROVENANCE) | {"weather": "fine"}), "unknown fields .*weather"),
+        (
+            planted(provenance=dataclasses.asdict(PROVENANCE) | {"weather": "fine"}),
+            "unknown fields .*weather",
+        ),
         (make().to_json().replace("100.0", "105.0"), "digest does not fit"),
         (make().to_json().replace("digest", "digits"), "digest does not fit"),
         (planted(value={"median": 5.0, "q1": 6.0, "q3": 7.0, "repeats": 3}), "not in order"),
@@ -81,14 +106,22 @@ def test_records_are_appended(tmp_path):
         (planted(suite=""), "suite is ''"),
         (planted(model=None), "missing fields .*model"),
         (planted(conditions={"batch": 0, "resolution": 224}), "batch is 0"),
-        (planted(conditions={"batch": 1, "resolution": 224, "memory_budget": 0}), "memory_budget is 0"),
+        (
+            planted(conditions={"batch": 1, "resolution": 224, "memory_budget": 0}),
+            "memory_budget is 0",
+        ),
         (planted(conditions={"batch": 1}), "missing fields .*resolution"),
-        (planted(conditions={"batch": 1, "resolution": 224, "memory_format": "nhwc"}), "channels_last"),
+        (
+            planted(conditions={"batch": 1, "resolution": 224, "memory_format": "nhwc"}),
+            "channels_last",
+        ),
     ],
 )
 def test_what_is_no_record_is_refused_with_its_reason(tmp_path, line, reason):
     file = tmp_path / "r.jsonl"
-    file.write_text(make().to_json() + "\n" + line + "\n" + make().to_json() + "\n", encoding="utf-8")
+    file.write_text(
+        make().to_json() + "\n" + line + "\n" + make().to_json() + "\n", encoding="utf-8"
+    )
     with pytest.raises(RecordError, match=rf"r\.jsonl:2: .*{reason}"):
         load(file)
 
@@ -111,15 +144,26 @@ def test_a_line_cut_anywhere_is_refused_until_it_is_removed(tmp_path):
 
 
 def test_writers_at_the_same_time_do_not_mix_their_lines(tmp_path):
-    file, count = tmp_path / "r.jsonl", 400  # enough for many writes to cross a page while another process looks
+    file, count = (
+        tmp_path / "r.jsonl",
+        400,
+    )  # enough for many writes to cross a page while another process looks
     with ThreadPoolExecutor(4) as pool:  # each append opens the file anew, as another process would
         list(pool.map(lambda i: append(file, make(f"writer {i % 4}")), range(count)))
     assert sorted(r.model for r in load(file)) == sorted(f"writer {i % 4}" for i in range(count))
 
 
 def failed(point="p", message="tried 2 GiB", **changes) -> Failure:
-    fields = {"suite": "table1", "case": "networks", "model": "m", "phase": "training", "error": "out of memory"}
-    return Failure(**fields | {"message": message, "point": point, "provenance": PROVENANCE} | changes)
+    fields = {
+        "suite": "table1",
+        "case": "networks",
+        "model": "m",
+        "phase": "training",
+        "error": "out of memory",
+    }
+    return Failure(
+        **fields | {"message": message, "point": point, "provenance": PROVENANCE} | changes
+    )
 
 
 def test_failures_are_lines_beside_the_records(tmp_path):
@@ -132,7 +176,10 @@ def test_failures_are_lines_beside_the_records(tmp_path):
 
 def test_a_failure_that_was_made_good_is_over(tmp_path):
     file = tmp_path / "r.jsonl"
-    good, other = dataclasses.replace(make(), point="p"), dataclasses.replace(make(device="B"), point="q")
+    good, other = (
+        dataclasses.replace(make(), point="p"),
+        dataclasses.replace(make(device="B"), point="q"),
+    )
     append(file, failed("p"), failed("q"), good, other)
     assert failures(file) == [failed("q")]  # the other device made nothing good here
     append(file, failed("p"))
@@ -178,7 +225,10 @@ def test_several_records_are_written_at_once(tmp_path, monkeypatch):
 
 
 def test_a_later_record_of_the_same_case_supersedes_an_earlier_one():
-    early, late = make(median=1.0, date="2026-01-01T00:00:00+00:00"), make(median=2.0, date="2026-01-03T00:00:00+00:00")
+    early, late = (
+        make(median=1.0, date="2026-01-01T00:00:00+00:00"),
+        make(median=2.0, date="2026-01-03T00:00:00+00:00"),
+    )
     assert latest([late, early]) == [late]
     others = [make("other"), make(device="B"), make(phase="training"), make(suite="micro")]
     others.append(dataclasses.replace(early, conditions=Conditions(16, 224)))
@@ -197,7 +247,10 @@ def test_pairs_are_measured_alike():
     assert pair([base, fast], "space_to_depth", "conv7x7", phase="training") == []
     larger = dataclasses.replace(fast, conditions=Conditions(16, 224, norm="native"))
     assert pair([larger, base, fast], "space_to_depth", "conv7x7", suite="stem") == [(larger, base)]
-    capped = [dataclasses.replace(r, conditions=Conditions(16, 224, memory_budget=2**34)) for r in (base, fast)]
+    capped = [
+        dataclasses.replace(r, conditions=Conditions(16, 224, memory_budget=2**34))
+        for r in (base, fast)
+    ]
     pairs = pair([base, fast, *capped], "space_to_depth", "conv7x7")
     assert pairs == [(fast, base), (capped[1], capped[0])]  # an emulated card is another device
 

@@ -1,4 +1,6 @@
-"""The roofline: ceilings against hand counts on a simulated clock, bytes moved against pencil and paper."""
+"""The roofline: ceilings against hand counts on a simulated clock, bytes moved against pencil and
+paper.
+"""
 
 import dataclasses
 
@@ -35,7 +37,9 @@ def ceilings(bandwidth: float, arithmetic: float) -> Roofline:
 
 
 @given(st.floats(1, 1e13), st.floats(1, 1e15), st.floats(1e-3, 1e6))
-def test_under_the_slope_before_the_ridge_and_under_the_roof_after_it(bandwidth, arithmetic, intensity):
+def test_under_the_slope_before_the_ridge_and_under_the_roof_after_it(
+    bandwidth, arithmetic, intensity
+):
     roof = ceilings(bandwidth, arithmetic)
     expected = intensity * bandwidth if intensity < roof.ridge else arithmetic
     assert roof.attainable(intensity) == pytest.approx(expected)
@@ -63,13 +67,21 @@ def test_the_amounts_are_pytorchs_own_count(small, name):
     work = ceiling_work("cpu")[name]
     with FlopCounterMode(display=False) as counter:
         work.run()
-    # The product writes into a given matrix, which the counter has no rule for; its formula is the same.
-    assert counter.get_total_flops() in (work.amount, 0) and (name == "matrix product" or counter.get_total_flops())
+    # The product writes into a given matrix, which the counter has no rule for; its formula is the
+    # same.
+    assert counter.get_total_flops() in (work.amount, 0) and (
+        name == "matrix product" or counter.get_total_flops()
+    )
 
 
 def test_the_defaults_outgrow_the_caches():
-    """The copied matrices are larger than the largest caches, a few hundred MB on a CPU and 50 MB on a GPU."""
-    assert 2 * roofline.COPIED["cpu"] ** 2 * FLOAT > 300e6 and 2 * roofline.COPIED["cuda"] ** 2 * FLOAT > 1e9
+    """The copied matrices are larger than the largest caches, a few hundred MB on a CPU and 50 MB
+    on a GPU.
+    """
+    assert (
+        2 * roofline.COPIED["cpu"] ** 2 * FLOAT > 300e6
+        and 2 * roofline.COPIED["cuda"] ** 2 * FLOAT > 1e9
+    )
 
 
 def test_records_from_timings(small):
@@ -81,7 +93,9 @@ def test_records_from_timings(small):
     assert rates["matrix product"] == ("arithmetic", "FLOP/s", 2 * work["matrix product"].amount)
     assert all(Record.from_json(r.to_json()) == r for r in records)
     roof = Roofline.from_records(records)
-    assert roof.arithmetic.median == max(rate for metric, _, rate in rates.values() if metric == "arithmetic")
+    assert roof.arithmetic.median == max(
+        rate for metric, _, rate in rates.values() if metric == "arithmetic"
+    )
 
 
 def test_a_profile_measures_both_ceilings(small, monkeypatch):
@@ -89,17 +103,23 @@ def test_a_profile_measures_both_ceilings(small, monkeypatch):
 
     def a_second_each(functions, **options):
         assert options["device"] == "cpu" and options["min_repeats"] == PROFILES["smoke"].repeats
-        return {name: Timing((1.0,) * 3, calls=bool(fn() is not None)) for name, fn in functions.items()}
+        return {
+            name: Timing((1.0,) * 3, calls=bool(fn() is not None)) for name, fn in functions.items()
+        }
 
     monkeypatch.setattr(roofline, "measure_many", a_second_each)
     roof = Roofline.from_records(measure_ceilings(PROFILES["smoke"]))
-    assert roof.bandwidth.median == 2 * 64 * 64 * FLOAT and roof.arithmetic.median == max(2 * 32**3, 2 * 9 * 8**2 * 72)
+    assert roof.bandwidth.median == 2 * 64 * 64 * FLOAT and roof.arithmetic.median == max(
+        2 * 32**3, 2 * 9 * 8**2 * 72
+    )
 
 
 def planted(metric: str, value: float, device: str = "one") -> Record:
     provenance = dataclasses.replace(collect(), device=device)
     spread = Spread(value, value, value, 3)
-    return Record("roofline", "ceilings", metric, "inference", metric, spread, Conditions(1, 8), provenance)
+    return Record(
+        "roofline", "ceilings", metric, "inference", metric, spread, Conditions(1, 8), provenance
+    )
 
 
 def test_a_roofline_needs_both_ceilings_of_one_device():
@@ -123,7 +143,9 @@ def test_an_unknown_dtype_is_refused():
     device=st.sampled_from(["cpu", "meta"]),
 )
 def test_bytes_of_a_chain_by_hand(batch, in_channels, out_channels, side, device):
-    """A convolution reads x and its weight and writes y; an activation in place reads and writes y; a view nothing."""
+    """A convolution reads x and its weight and writes y; an activation in place reads and writes y;
+    a view nothing.
+    """
     x = torch.zeros(batch, in_channels, side, side, device=device)
     conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False, device=device)
     model = nn.Sequential(conv, nn.ReLU(inplace=True), nn.Flatten())

@@ -59,5 +59,7 @@ def test_counts_are_those_of_torchs_rules(norm, memory, monkeypatch):
         return count_macs(model, (3, 64, 64)), kept
 
     short = counts()
-    monkeypatch.setattr(PlainShapes, "__torch_dispatch__", lambda self, f, types, a=(), k=None: f(*a, **(k or {})))
+    monkeypatch.setattr(
+        PlainShapes, "__torch_dispatch__", lambda self, f, types, a=(), k=None: f(*a, **(k or {}))
+    )
     assert counts() == short

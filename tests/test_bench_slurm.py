@@ -9,16 +9,26 @@ from tresnet_lite.bench.campaign import CampaignError, locked
 from tresnet_lite.bench.records import append, failures
 from tresnet_lite.bench.suites import Point
 
-QUICK = {"repeats": 3, "min_block": 0.005, "max_seconds": 0.01, "phases": ("inference",), "seconds": 5.0}
+QUICK = {
+    "repeats": 3,
+    "min_block": 0.005,
+    "max_seconds": 0.01,
+    "phases": ("inference",),
+    "seconds": 5.0,
+}
 
 
 def make_point(model: str) -> Point:
-    return Point(suites=("table1",), case="c", model=model, device="cpu", resolution=32, batch=2, **QUICK)
+    return Point(
+        suites=("table1",), case="c", model=model, device="cpu", resolution=32, batch=2, **QUICK
+    )
 
 
 def record(point: Point, median: float = 2.0) -> Record:
     value, ran = Spread(median, median, median, 5), Conditions(2, 32)
-    return Record("table1", "c", point.model, "inference", "throughput", value, ran, collect("cpu"), point.id)
+    return Record(
+        "table1", "c", point.model, "inference", "throughput", value, ran, collect("cpu"), point.id
+    )
 
 
 def test_jobs_measure_and_their_records_are_gathered(tmp_path):
@@ -42,7 +52,9 @@ def test_what_the_jobs_of_a_lost_campaign_measured_is_gathered_once(tmp_path):
     append(parts / "3.jsonl", record(c))
     with locked(parts / "3.jsonl"):  # this job is still at work
         slurm.gather(out)
-    assert [r.model for r in load(out)] == ["a", "b"] and [p.name for p in parts.glob("*.jsonl")] == ["3.jsonl"]
+    assert [r.model for r in load(out)] == ["a", "b"] and [
+        p.name for p in parts.glob("*.jsonl")
+    ] == ["3.jsonl"]
     slurm.gather(out)
     assert [r.model for r in load(out)] == ["a", "b", "c"] and list(parts.glob("*.jsonl")) == []
 

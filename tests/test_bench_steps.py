@@ -11,7 +11,9 @@ from tresnet_lite.bench import inference_step, synthetic_images, throughput, tra
 @pytest.fixture
 def model() -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8 * 30 * 30, 10))
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8 * 30 * 30, 10)
+    )
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
@@ -36,7 +38,9 @@ def test_training_leaves_gradients_and_the_same_weights(model, dtype):
     statistics = model[1].running_mean.clone()
     loss = training_step(model, synthetic_images(2, 32), dtype=dtype)()
     assert loss.isfinite() and model.training
-    assert all(p.grad is not None for p in model.parameters()) and model[3].weight.grad.abs().sum() > 0
+    assert (
+        all(p.grad is not None for p in model.parameters()) and model[3].weight.grad.abs().sum() > 0
+    )
     assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
     assert not torch.equal(model[1].running_mean, statistics)
 
@@ -64,7 +68,9 @@ def test_one_model_cannot_be_timed_in_both_phases_at_once(model):
 
 
 def test_throughput_of_a_network():
-    spread = throughput(create_model("resnet50"), synthetic_images(1, 32), min_repeats=3, max_seconds=0.01)
+    spread = throughput(
+        create_model("resnet50"), synthetic_images(1, 32), min_repeats=3, max_seconds=0.01
+    )
     assert 0 < spread.q1 <= spread.median <= spread.q3 and spread.repeats >= 3
 
 

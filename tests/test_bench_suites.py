@@ -35,7 +35,11 @@ def test_each_row_of_a_table_has_its_point(table):
 
 
 def test_table_4_has_a_point_for_each_rung():
-    assert {p.model for p in select(GPU, ["table4"])} == set(paper_table(4)["refinement"]) == set(ablation_ladder())
+    assert (
+        {p.model for p in select(GPU, ["table4"])}
+        == set(paper_table(4)["refinement"])
+        == set(ablation_ladder())
+    )
 
 
 def test_table_5_has_a_point_for_each_model_and_resolution():
@@ -46,13 +50,20 @@ def test_table_5_has_a_point_for_each_model_and_resolution():
 @pytest.mark.parametrize("figure", ["figure4", "figure5"])
 def test_the_figures_compare_table_5_with_the_efficientnets(figure):
     shown = {(p.model, p.resolution) for p in select(GPU, [figure])}
-    assert shown == {(p.model, p.resolution) for p in select(GPU, ["table5"])} | set(EFFICIENTNETS.items())
+    assert shown == {(p.model, p.resolution) for p in select(GPU, ["table5"])} | set(
+        EFFICIENTNETS.items()
+    )
 
 
 def test_on_a_gpu_the_settings_are_the_papers():
     for p in select(GPU, ["table1", "table3", "table4", "table5", "figure4", "figure5"]):
         assert p.batch is None and p.largest and set(p.phases) == {"training", "inference"}
-        assert (p.dtype, p.memory_format, p.compile, p.norm) == ("float16", "channels_first", "eager", None)
+        assert (p.dtype, p.memory_format, p.compile, p.norm) == (
+            "float16",
+            "channels_first",
+            "eager",
+            None,
+        )
         assert p.resolution == {"efficientnet_b1": 240}.get(p.model, p.resolution)
         assert p.memory_budget is None
     capped = select(points(PROFILES["gpu"], memory_budget=16 * GIB), ["table3"])
@@ -63,7 +74,11 @@ def test_on_a_cpu_the_batches_are_small_and_a_budget_stands_in_for_memory():
     for p in points(PROFILES["cpu"]):
         assert p.device == "cpu" and 1 <= p.batch <= 4
         assert (p.memory_budget == 16 * GIB) == p.largest
-    assert all(p.largest for p in select(points(PROFILES["cpu"]), ["table3", "memory"]) if p.resolution == 224)
+    assert all(
+        p.largest
+        for p in select(points(PROFILES["cpu"]), ["table3", "memory"])
+        if p.resolution == 224
+    )
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -78,8 +93,20 @@ def test_no_point_is_there_twice_and_the_most_valuable_come_first(profile, quick
 
 def test_whatever_changes_the_measurement_changes_the_id():
     point = GPU[0]
-    settings = {"batch": 8, "dtype": "bfloat16", "memory_format": "channels_last", "compile": "default", "norm": "bn"}
-    settings |= {"memory": "min", "memory_budget": GIB, "resolution": 32, "model": "x", "measures": "stages"}
+    settings = {
+        "batch": 8,
+        "dtype": "bfloat16",
+        "memory_format": "channels_last",
+        "compile": "default",
+        "norm": "bn",
+    }
+    settings |= {
+        "memory": "min",
+        "memory_budget": GIB,
+        "resolution": 32,
+        "model": "x",
+        "measures": "stages",
+    }
     settings |= {"phases": ("training",)}
     others = [replace(point, **{name: value}) for name, value in settings.items()]
     assert len({point.id, *(p.id for p in others)}) == len(settings) + 1
@@ -87,7 +114,9 @@ def test_whatever_changes_the_measurement_changes_the_id():
 
 
 def test_the_promised_times():
-    """A whole campaign on a fast GPU 25 minutes, a quick one 8; tables and figures on two cores 15."""
+    """A whole campaign on a fast GPU 25 minutes, a quick one 8; tables and figures on two cores
+    15.
+    """
     assert minutes(select(GPU, ["paper"])) < 25
     assert minutes(points(PROFILES["gpu"], quick=True)) < 8
     tables = [suite for suite in SUITES if suite.startswith(("table", "figure"))]

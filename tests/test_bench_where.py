@@ -24,7 +24,9 @@ def test_the_stages_one_after_the_other_are_the_network(name):
 
 @pytest.mark.parametrize("phase", ["inference", "training"])
 def test_every_stage_is_timed(phase):
-    times = stage_times(create_model("tresnet_m", **SMALL), torch.rand(2, 3, 64, 64), phase=phase, **QUICK)
+    times = stage_times(
+        create_model("tresnet_m", **SMALL), torch.rand(2, 3, 64, 64), phase=phase, **QUICK
+    )
     assert list(times) == ["stem", "layer1", "layer2", "layer3", "layer4", "head"]
     assert all(0 < t.q1 <= t.median <= t.q3 for t in times.values())
 

@@ -11,7 +11,16 @@ from helpers import images, reseed
 from torch import nn
 
 from tresnet_lite import TResNet, TResNetConfig, ablation_ladder, create_model
-from tresnet_lite.bench import Conditions, Record, Spread, Timing, collect, count_macs, count_parameters, roofline
+from tresnet_lite.bench import (
+    Conditions,
+    Record,
+    Spread,
+    Timing,
+    collect,
+    count_macs,
+    count_parameters,
+    roofline,
+)
 from tresnet_lite.bench.memory import kept_for_backward
 from tresnet_lite.bench.roofline import Roofline, bytes_moved
 from tresnet_lite.chapters import block_drawings, block_selection
@@ -32,7 +41,9 @@ def sizes() -> pd.DataFrame:
 
 @pytest.mark.parametrize(("kind", "weights", "maps"), [("basic", 18, 15), ("bottleneck", 17, 48)])
 def test_weights_and_traffic_in_closed_form(sizes, kind, weights, maps):
-    """18P² and 17P² weights besides the norms', 15 and 48 maps of P channels besides the weights."""
+    """18P² and 17P² weights besides the norms', 15 and 48 maps of P channels besides the
+    weights.
+    """
     for stage in STAGES:
         planes, side = 64 * 2 ** (stage - 1), 56 // 2 ** (stage - 1)
         row = sizes.loc[stage, kind]
@@ -40,8 +51,11 @@ def test_weights_and_traffic_in_closed_form(sizes, kind, weights, maps):
         assert row.parameters == weights * planes**2 + norms
         assert row.macs * 1e6 == weights * planes**2 * side**2
         moved_maps = row.moved * 1e6 / (4 * planes * side**2)
-        read_once = 4 * (weights * planes**2 + 2 * norms) / 32 / (4 * planes * side**2)  # for a batch of 32
-        # A norm's statistics, kept or recomputed, are a few numbers for each channel: under 1 % of a map.
+        read_once = (
+            4 * (weights * planes**2 + 2 * norms) / 32 / (4 * planes * side**2)
+        )  # for a batch of 32
+        # A norm's statistics, kept or recomputed, are a few numbers for each channel: under 1 % of
+        # a map.
         assert moved_maps - read_once == pytest.approx(maps, abs=0.01)
 
 
@@ -61,18 +75,28 @@ def test_a_block_keeps_what_its_operators_need_by_hand(sizes, kind):
 def test_timm_has_as_many_parameters_in_a_block():
     """timm's ResNet34 is all BasicBlocks and its ResNet50 all Bottlenecks, at the same widths."""
     with torch.device("meta"):
-        theirs = {"basic": timm.create_model("resnet34"), "bottleneck": timm.create_model("resnet50")}
+        theirs = {
+            "basic": timm.create_model("resnet34"),
+            "bottleneck": timm.create_model("resnet50"),
+        }
         for kind, net in theirs.items():
             for stage in STAGES:
                 ours = count_parameters(block_selection.block(kind, stage))
                 assert ours == count_parameters(net.get_submodule(f"layer{stage}")[-1])
 
 
-@pytest.mark.parametrize(("kinds", "stages"), [(("basic", "bottleneck"), 2), (("bottleneck", "basic"), 2)])
+@pytest.mark.parametrize(
+    ("kinds", "stages"), [(("basic", "bottleneck"), 2), (("bottleneck", "basic"), 2)]
+)
 def test_windows_are_where_the_gradient_is(kinds, stages):
-    """With positive weights the gradient of one output reaches every pixel of its window, and no other."""
+    """With positive weights the gradient of one output reaches every pixel of its window, and no
+    other.
+    """
     config = TResNetConfig(
-        **{key: getattr(block_selection.rung(), key) for key in ("norm", "activation", "antialias", "shortcut")},
+        **{
+            key: getattr(block_selection.rung(), key)
+            for key in ("norm", "activation", "antialias", "shortcut")
+        },
         depths=(1, 2, 1, 1),
         width=4,
         blocks=(*kinds, "basic", "basic"),
@@ -103,13 +127,26 @@ def test_windows_grow_by_what_the_table_says(sizes):
 
 
 def test_sixteen_mixes_and_the_papers_is_table_4s_rung():
-    assert len(set(block_selection.MIXES)) == 16 and set(block_selection.CORNERS) < set(block_selection.MIXES)
+    assert len(set(block_selection.MIXES)) == 16 and set(block_selection.CORNERS) < set(
+        block_selection.MIXES
+    )
     ladder = ablation_ladder()
     with torch.device("meta"):
-        assert block_selection.network(block_selection.PAPERS_CHOICE).config == ladder["+ Block-type selection"]
-        assert block_selection.network(block_selection.BEFORE).config == ladder["+ Stem → SpaceToDepth"]
-    printed = paper_table(2).query("model == 'TResNet-M' and layer.str.startswith('Stage')")["block_type"]
-    types = [{"BasicBlock": "basic", "Bottleneck": "bottleneck"}[name.removesuffix("+SE")] for name in printed]
+        assert (
+            block_selection.network(block_selection.PAPERS_CHOICE).config
+            == ladder["+ Block-type selection"]
+        )
+        assert (
+            block_selection.network(block_selection.BEFORE).config
+            == ladder["+ Stem → SpaceToDepth"]
+        )
+    printed = paper_table(2).query("model == 'TResNet-M' and layer.str.startswith('Stage')")[
+        "block_type"
+    ]
+    types = [
+        {"BasicBlock": "basic", "Bottleneck": "bottleneck"}[name.removesuffix("+SE")]
+        for name in printed
+    ]
     assert "-".join(types) == block_selection.PAPERS_CHOICE
 
 
@@ -122,7 +159,9 @@ def test_the_table_of_mixes():
             net = block_selection.network(name)
             kept = sum(k.bytes for k in kept_for_backward(net.train(), torch.zeros(1, 3, 224, 224)))
         row = table.loc[name]
-        assert (row.parameters * 1e6, row.macs * 1e9) == pytest.approx((count_parameters(net), count_macs(net)))
+        assert (row.parameters * 1e6, row.macs * 1e9) == pytest.approx(
+            (count_parameters(net), count_macs(net))
+        )
         assert row.kept * 1e6 == kept
 
 
@@ -136,7 +175,9 @@ def test_networks_share_parts_and_are_whole():
     for name, net in built.items():
         with torch.device("meta"):
             alone = block_selection.network(name)
-        assert {k: v.shape for k, v in net.state_dict().items()} == {k: v.shape for k, v in alone.state_dict().items()}
+        assert {k: v.shape for k, v in net.state_dict().items()} == {
+            k: v.shape for k, v in alone.state_dict().items()
+        }
         with torch.no_grad():
             assert net.eval()(images(1, 3, 32, 32)).isfinite().all()
 
@@ -153,7 +194,10 @@ def records() -> list[Record]:
     found = []
     for phase in ("inference", "training"):
         for stage in STAGES:
-            found += [plant(f"stage {stage}", k, phase, s) for k, s in (("basic", 20.0), ("bottleneck", 10.0))]
+            found += [
+                plant(f"stage {stage}", k, phase, s)
+                for k, s in (("basic", 20.0), ("bottleneck", 10.0))
+            ]
     found += [plant("mixes", name, "inference", 40.0) for name in block_selection.MIXES]
     found += [plant("mixes", name, "training", 10.0) for name in block_selection.CORNERS]
     return [*found, plant("mixes", block_selection.BEFORE, "inference", 50.0)]
@@ -162,7 +206,9 @@ def records() -> list[Record]:
 def test_speeds_of_blocks(records):
     table = block_selection.block_speeds(records).set_index(["stage", "block"])
     assert len(table) == 8
-    assert tuple(table.loc[(3, "bottleneck"), ["inference", "inference_ratio", "training_ratio"]]) == (10.0, 0.5, 0.5)
+    assert tuple(
+        table.loc[(3, "bottleneck"), ["inference", "inference_ratio", "training_ratio"]]
+    ) == (10.0, 0.5, 0.5)
 
 
 def test_blocks_under_the_roofline(records):
@@ -193,19 +239,27 @@ def test_the_rung_beside_the_paper(records):
 
 def test_single_blocks_are_measured(monkeypatch):
     """Every block in both phases, at the conditions of the profile, and the ceilings with them."""
-    for sizes_of, small in ((roofline.COPIED, 64), (roofline.MULTIPLIED, 32), (roofline.CONVOLVED, (1, 4, 6))):
+    for sizes_of, small in (
+        (roofline.COPIED, 64),
+        (roofline.MULTIPLIED, 32),
+        (roofline.CONVOLVED, (1, 4, 6)),
+    ):
         monkeypatch.setitem(sizes_of, "cpu", small)
     monkeypatch.setattr(block_selection, "measure_many", a_second_each)
     found = block_selection.measure_blocks(replace(SMOKE, image_size=32))
     blocks = [r for r in found if r.suite == "blocks"]
     assert len({(r.case, r.model, r.phase) for r in blocks}) == len(blocks) == 16
-    assert {(r.conditions.resolution, r.value.median) for r in blocks} == {(32, SMOKE.batch)}  # a batch a second
+    assert {(r.conditions.resolution, r.value.median) for r in blocks} == {
+        (32, SMOKE.batch)
+    }  # a batch a second
     assert Roofline.from_records(found).bandwidth.median == 2 * 64 * 64 * 4
 
 
 def a_second_each(functions, **_):
     """Runs each function once, and tells that it took a second."""
-    return {name: Timing((1.0,) * 3, calls=bool(fn() is not None)) for name, fn in functions.items()}
+    return {
+        name: Timing((1.0,) * 3, calls=bool(fn() is not None)) for name, fn in functions.items()
+    }
 
 
 def test_a_block_in_training_has_the_gradient_of_one_step():
@@ -244,13 +298,22 @@ def test_table_2_from_timms_model(name):
 def test_where_table_2_disagrees(name, other):
     cells = beside_table_2(name)
     assert set(cells[cells["paper"] != cells["ours"]]["layer"]) == other
-    printed = paper_table(2).query("model == @name.upper().replace('TRESNET_', 'TResNet-') and layer != '#Params.'")
-    assert len(cells) == printed[["block_type", "output", "stride", "repeats", "channels"]].notna().sum().sum()
+    printed = paper_table(2).query(
+        "model == @name.upper().replace('TRESNET_', 'TResNet-') and layer != '#Params.'"
+    )
+    assert (
+        len(cells)
+        == printed[["block_type", "output", "stride", "repeats", "channels"]].notna().sum().sum()
+    )
 
 
 def test_table_2_in_the_papers_layout():
     table = block_selection.table_2().set_index("layer")
-    assert table.loc["Stage3", ["m_channels", "l_channels", "xl_channels"]].tolist() == ["1024", "1216", "1328 (1344)"]
+    assert table.loc["Stage3", ["m_channels", "l_channels", "xl_channels"]].tolist() == [
+        "1024",
+        "1216",
+        "1328 (1344)",
+    ]
     assert table["xl_repeats"].tolist() == ["1", "1", "4", "5", "24", "3", "1"]
 
 
@@ -294,5 +357,9 @@ def test_the_figures_say_what_they_show(records):
     with torch.device("meta"):
         named = {kind: block_selection.block(kind, 3, TResNetConfig()) for kind in KINDS}
     text = block_drawings.blocks(named).text
-    assert text.count("conv 3×3, 256") == 3 and text.count("SE through") == 2 and "conv 1×1, 1024" in text
+    assert (
+        text.count("conv 3×3, 256") == 3
+        and text.count("SE through") == 2
+        and "conv 1×1, 1024" in text
+    )
     assert "20 pixels" in block_drawings.windows({"a": [4, 8, 20, 30, 40]}, (1, 1, 1, 1)).text

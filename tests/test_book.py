@@ -1,16 +1,28 @@
-"""The built book in a browser without a network: it opens, reads, searches, and can be used by everyone."""
+"""The built book in a browser without a network: it opens, reads, searches, and can be used by
+everyone.
+"""
 
 from pathlib import Path
 
 import pytest
 from book_site import Watched, build_once, chromium, served
 
-MAIN = ("book/intro.html", "book/map.html", "book/claims.html", "book/explorer.html", "notebooks/01_stem.html")
+MAIN = (
+    "book/intro.html",
+    "book/map.html",
+    "book/claims.html",
+    "book/explorer.html",
+    "notebooks/01_stem.html",
+)
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 FITS = f"document.documentElement.scrollWidth <= {PHONE['width']}"
 LANDING = 1_500_000  # bytes, before images
 # Preloading would have axe fetch the theme's style sheets by paths that it gets wrong.
-AXE = {"preload": False, "resultTypes": ["violations"], "runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]}
+AXE = {
+    "preload": False,
+    "resultTypes": ["violations"],
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21aa"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +43,9 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        launched = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-gpu"]
+        )
         yield launched
         launched.close()
 
@@ -71,7 +85,9 @@ def test_formulas_are_set(look):
     page = look().open("notebooks/01_stem.html")
     formulas = page.locator("span.math, div.math")
     assert formulas.count() > 5
-    assert page.locator("span.math mjx-container, div.math mjx-container").count() >= formulas.count()
+    assert (
+        page.locator("span.math mjx-container, div.math mjx-container").count() >= formulas.count()
+    )
 
 
 def test_the_theme_toggles(look):
@@ -88,7 +104,9 @@ def test_search_finds_the_blur(look):
     window = look()
     page = window.open("search.html?q=blur")
     page.wait_for_selector("#search-results ul.search li a")
-    found = page.locator("#search-results ul.search li a").evaluate_all("links => links.map(a => a.href)")
+    found = page.locator("#search-results ul.search li a").evaluate_all(
+        "links => links.map(a => a.href)"
+    )
     assert any("02_antialias" in address for address in found)
     assert window.faults == []
 
@@ -122,7 +140,11 @@ def test_the_landing_page_is_small(look):
     window = look()
     window.open("book/intro.html")
     pictures = (".png", ".jpg", ".svg", ".ico")
-    size = sum(n for address, n in window.loaded.items() if not address.partition("?")[0].endswith(pictures))
+    size = sum(
+        n
+        for address, n in window.loaded.items()
+        if not address.partition("?")[0].endswith(pictures)
+    )
     assert 50_000 < size < LANDING
 
 

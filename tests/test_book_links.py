@@ -1,4 +1,6 @@
-"""Where the built book's links and buttons lead, and what a chapter's first cell does on a bare machine."""
+"""Where the built book's links and buttons lead, and what a chapter's first cell does on a bare
+machine.
+"""
 
 import re
 import subprocess
@@ -63,19 +65,28 @@ def test_internal_links_resolve(html, read):
 
 
 def in_repository(link: str) -> str | None:
-    """The path in the repository that a link leads to, through GitHub, Colab or Binder; None: it leads elsewhere."""
+    """The path in the repository that a link leads to, through GitHub, Colab or Binder; None: it
+    leads elsewhere.
+    """
     parts, owner_and_name = urlsplit(link), urlsplit(address()).path
     if parts.netloc == "mybinder.org":
         assert parts.path == f"/v2/gh{owner_and_name}/{BRANCH}", link
         return unquote(parse_qs(parts.query)["urlpath"][0]).removeprefix("tree/")
     if parts.netloc not in ("github.com", "colab.research.google.com"):
         return None
-    found = re.fullmatch(rf"(?:/github)?{owner_and_name}/(?:blob|tree|edit)/{BRANCH}/(.+)", parts.path)
+    found = re.fullmatch(
+        rf"(?:/github)?{owner_and_name}/(?:blob|tree|edit)/{BRANCH}/(.+)", parts.path
+    )
     return found[1] if found else None
 
 
 def test_links_into_the_repository_lead_to_files(html, read):
-    found = {path: link for page in pages(html) for link in read(page).links if (path := in_repository(link))}
+    found = {
+        path: link
+        for page in pages(html)
+        for link in read(page).links
+        if (path := in_repository(link))
+    }
     lost = [link for path, link in found.items() if not (ROOT / path).exists()]
     assert len(found) > 50 and lost == []
 
@@ -85,7 +96,9 @@ def test_line_numbers_lead_to_tests(html, read):
     assert len(links) > 10
     for link in links:
         line = int(re.search(r"#L(\d+)$", link)[1])
-        assert (ROOT / in_repository(link)).read_text().splitlines()[line - 1].startswith("def test_"), link
+        assert (
+            (ROOT / in_repository(link)).read_text().splitlines()[line - 1].startswith("def test_")
+        ), link
 
 
 @pytest.mark.parametrize("chapter", chapters(), ids=lambda chapter: chapter.stem)
@@ -98,11 +111,16 @@ def test_every_chapter_has_its_buttons(html, read, chapter):
         if in_repository(link) == source
     ]
     repository = urlsplit(address()).path
-    for button in (f"colab.research.google.com/github{repository}", f"mybinder.org/v2/gh{repository}/{BRANCH}"):
+    for button in (
+        f"colab.research.google.com/github{repository}",
+        f"mybinder.org/v2/gh{repository}/{BRANCH}",
+    ):
         assert button in there, button
     assert any(link == f"{address()}/edit/{BRANCH}/{source}" for link in links)
     assert any(link.startswith(f"{address()}/issues/new") for link in links)
-    assert any(link.endswith(f"{chapter.stem}.ipynb") and not urlsplit(link).netloc for link in links)  # download
+    assert any(
+        link.endswith(f"{chapter.stem}.ipynb") and not urlsplit(link).netloc for link in links
+    )  # download
 
 
 def source_of(chapter, cell: str) -> str:
@@ -116,8 +134,8 @@ def test_the_set_up_cell_is_the_same_everywhere():
     assert f'address = "{address()}"' in cells.pop()
 
 
-# What Colab does with the set-up cell, in a folder of its own and without the package: pip alone is not run, for the
-# other packages are there already.
+# What Colab does with the set-up cell, in a folder of its own and without the package: pip alone is
+# not run, for the other packages are there already.
 COLAB = """
 import importlib.util, os, subprocess, sys
 from pathlib import Path
@@ -135,7 +153,8 @@ folder, _, extra = place.strip('"').rstrip("]").partition("[")
 assert "--editable" in options and (Path(folder) / "pyproject.toml").exists(), options
 assert f"\\n{extra} = [" in (Path(folder) / "pyproject.toml").read_text(), extra
 import tresnet_lite
-assert Path(tresnet_lite.__file__).is_relative_to(Path("tresnet-lite").resolve()), tresnet_lite.__file__
+from_clone = Path("tresnet-lite").resolve()
+assert Path(tresnet_lite.__file__).is_relative_to(from_clone), tresnet_lite.__file__
 for cell in sorted(Path().glob("imports-*.txt")):
     shell.run_cell(cell.read_text()).raise_error()
     print(cell.stem)
@@ -150,9 +169,17 @@ def test_the_first_cells_run_as_on_colab(tmp_path):
     for chapter in chapters():
         cells = source_of(chapter, "parameters"), source_of(chapter, "imports")
         (tmp_path / f"imports-{chapter.stem}.txt").write_text("\n".join(cells))
-    environment = {"TRESNET_LITE_SOURCE": f"file://{ROOT}", "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    environment = {
+        "TRESNET_LITE_SOURCE": f"file://{ROOT}",
+        "HOME": str(tmp_path),
+        "PATH": "/usr/bin:/bin",
+    }
     result = subprocess.run(
-        [sys.executable, "-P", "-c", COLAB] if sys.version_info >= (3, 11) else [sys.executable, "-c", COLAB],
+        (
+            [sys.executable, "-P", "-c", COLAB]
+            if sys.version_info >= (3, 11)
+            else [sys.executable, "-c", COLAB]
+        ),
         cwd=tmp_path,
         env=environment,
         capture_output=True,

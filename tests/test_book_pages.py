@@ -22,14 +22,25 @@ from tresnet_lite.paper import paper_value
 
 ROOT = Path(__file__).resolve().parent.parent
 GPU = dataclasses.replace(PROVENANCE, cuda="12.8")
-CPU = dataclasses.replace(PROVENANCE, device="Imaginary CPU, 2 threads", date="2026-02-03T04:05:06+00:00")
+CPU = dataclasses.replace(
+    PROVENANCE, device="Imaginary CPU, 2 threads", date="2026-02-03T04:05:06+00:00"
+)
 
 
-def record(model, median, *, provenance=GPU, phase="training", metric="throughput", side=224, **where):
+def record(
+    model, median, *, provenance=GPU, phase="training", metric="throughput", side=224, **where
+):
     where = {"suite": "table3", "case": "networks"} | where
     spread = Spread(median, 0.99 * median, 1.01 * median, repeats=5)
-    return Record(**where, model=model, phase=phase, metric=metric, value=spread, conditions=Conditions(8, side),
-                  provenance=provenance)  # fmt: skip
+    return Record(
+        **where,
+        model=model,
+        phase=phase,
+        metric=metric,
+        value=spread,
+        conditions=Conditions(8, side),
+        provenance=provenance,
+    )
 
 
 def both(faster, **settings):
@@ -38,14 +49,18 @@ def both(faster, **settings):
 
 @pytest.fixture
 def judged(monkeypatch):
-    """A ledger of three claims in place of the whole one, which has tests of its own and takes its time."""
+    """A ledger of three claims in place of the whole one, which has tests of its own and takes its
+    time.
+    """
     words = ["reproduced", "differs", "not attempted", "reproduced"]
     ledger = pd.DataFrame({"id": ["a", "b", "c", "a"], "verdict": words})
     monkeypatch.setattr(landing.report, "claims", lambda records: ledger)
 
 
 def test_the_landing_page_shows_the_best_device(judged):
-    """A GPU before a CPU, though the CPU's records are younger; an image of another size counts for nothing."""
+    """A GPU before a CPU, though the CPU's records are younger; an image of another size counts for
+    nothing.
+    """
     records = [*both(50, provenance=CPU), *both(93), *both(20, side=64)]
     shown = landing.landing_numbers(records)
     training = re.search(r"training speed.*?</div>", shown)[0]
@@ -59,7 +74,9 @@ def test_the_landing_page_without_records_quotes_and_counts(judged):
     shown = landing.landing_numbers([])
     assert ">2 of 3<" in shown and "3 claims; 1 verdicts not attempted" in shown
     assert shown.count("<dt>") == 5 and shown.count(landing.NOTHING.replace("'", "&#x27;")) == 2
-    printed = paper_value(3, "inference_img_s", model="TResNet-M") / paper_value(3, "inference_img_s", model="ResNet50")
+    printed = paper_value(3, "inference_img_s", model="TResNet-M") / paper_value(
+        3, "inference_img_s", model="ResNet50"
+    )
     assert f"paper {printed:.2f}" in shown
     figure = landing.landing_figure([])
     assert "not measured" in figure and "nan" not in figure
@@ -68,7 +85,10 @@ def test_the_landing_page_without_records_quotes_and_counts(judged):
 
 def stage_records(times, provenance=GPU):
     where = {"suite": "micro", "metric": "time", "provenance": provenance}
-    return [record("tresnet_m", seconds, case=f"stages: {stage}", **where) for stage, seconds in times.items()]
+    return [
+        record("tresnet_m", seconds, case=f"stages: {stage}", **where)
+        for stage, seconds in times.items()
+    ]
 
 
 def test_the_map_is_read_off_the_model_and_leads_to_chapters():
@@ -90,7 +110,9 @@ def test_the_map_shows_the_time_of_each_stage():
     slow = dict.fromkeys(times, 7.0)
     records = [*stage_records(slow, CPU), *stage_records(times), *stage_records({"stem": 5}, CPU)]
     shares = network_map.time_shares(records)
-    assert shares["training"] == pytest.approx({stage: seconds / 10 for stage, seconds in times.items()})
+    assert shares["training"] == pytest.approx(
+        {stage: seconds / 10 for stage, seconds in times.items()}
+    )
     drawn = network_map.network_map(records)
     assert "training 30%" in drawn and "Imaginary GPU" in drawn and "not attempted" not in drawn
     assert network_map.time_shares(stage_records({"stem": 1})) == {}  # a stage alone is no share
@@ -99,7 +121,9 @@ def test_the_map_shows_the_time_of_each_stage():
 def test_every_claim_has_the_chapter_that_judges_it():
     found = {claim.id: judging(claim.id) for claim in load_claims()}
     lost = sorted({name.partition("-")[0] for name, where in found.items() if where is None})
-    assert set(lost) <= {"macs", "text", "transfer"}, lost  # no chapter is about these: the claims page judges them
+    assert set(lost) <= {"macs", "text", "transfer"}, (
+        lost
+    )  # no chapter is about these: the claims page judges them
     ids = [claim.id for claim in load_claims()]
     for prefix in (prefix for found in chapters() for prefix in found.claims):
         assert any(name.startswith(prefix) for name in ids), prefix
@@ -128,11 +152,19 @@ def notebook():
     """A notebook as papermill leaves it, with two drawings."""
     import torch
 
-    drawing = plots.pictures([("grey", torch.rand(2, 2))], columns=1, description="Grey <pixels>. More of it.")
+    drawing = plots.pictures(
+        [("grey", torch.rand(2, 2))], columns=1, description="Grey <pixels>. More of it."
+    )
     v4 = nbformat.v4
-    code = v4.new_code_cell("from tresnet_lite import plots, profiles\nfrom tresnet_lite.bench import count_macs\n")
+    code = v4.new_code_cell(
+        "from tresnet_lite import plots, profiles\nfrom tresnet_lite.bench import count_macs\n"
+    )
     for _ in range(2):
-        code.outputs.append(v4.new_output("display_data", data={"text/html": drawing.html, "text/plain": drawing.text}))
+        code.outputs.append(
+            v4.new_output(
+                "display_data", data={"text/html": drawing.html, "text/plain": drawing.text}
+            )
+        )
     injected = v4.new_code_cell('profile = "cpu"', metadata={"tags": ["injected-parameters"]})
     ran = {"papermill": {"duration": 12.4, "parameters": {"profile": "cpu"}}}
     return v4.new_notebook(cells=[v4.new_markdown_cell("# Title"), injected, code], metadata=ran)
@@ -142,9 +174,14 @@ def test_drawings_become_numbered_figures(notebook):
     assert number_figures(notebook, 7) == 2
     first, second = (output.data["text/html"] for output in notebook.cells[-1].outputs)
     assert 'id="fig-7-1"' in first and 'id="fig-7-2"' in second
-    assert ">Figure 7.1</a>. Grey &lt;pixels&gt;." in first and "More of it" not in first.partition("<figcaption>")[2]
+    assert (
+        ">Figure 7.1</a>. Grey &lt;pixels&gt;." in first
+        and "More of it" not in first.partition("<figcaption>")[2]
+    )
     line = int(re.search(r"/blob/main/tresnet_lite/plots\.py#L(\d+)", first)[1])
-    assert "def pictures" in "".join((ROOT / "tresnet_lite/plots.py").read_text().splitlines()[line - 1 : line + 2])
+    assert "def pictures" in "".join(
+        (ROOT / "tresnet_lite/plots.py").read_text().splitlines()[line - 1 : line + 2]
+    )
 
 
 def test_a_staged_notebook_tells_time_command_and_sources(notebook, tmp_path):

@@ -72,15 +72,26 @@ def test_traffic_of_the_blur_is_what_its_two_steps_read_and_write(channels, heig
     pad, convolve = height * width + padded, padded + halved
     found = code.traffic(layer, torch.zeros(1, channels, height, width, dtype=dtype))
     item = torch.finfo(dtype).bits // 8
-    expected = [("reflection_pad2d", channels * pad * item), ("convolution", (channels * convolve + 9) * item)]
+    expected = [
+        ("reflection_pad2d", channels * pad * item),
+        ("convolution", (channels * convolve + 9) * item),
+    ]
     assert found == expected  # 9: the kernel, once, however many channels share it
 
 
 def test_traffic_leaves_views_out_and_counts_overwriting():
     x, y = torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4)
-    assert code.traffic(lambda x: x.permute(0, 2, 3, 1).unsqueeze(0)[..., 1:].flatten(0, 1), x) == []
-    assert code.traffic(lambda x: x.contiguous(memory_format=torch.channels_last), x) == [("clone", 2 * x.nbytes)]
-    assert code.traffic(torch.add, x, y) == code.traffic(torch.Tensor.add_, x, y) == [("add", 3 * x.nbytes)]
+    assert (
+        code.traffic(lambda x: x.permute(0, 2, 3, 1).unsqueeze(0)[..., 1:].flatten(0, 1), x) == []
+    )
+    assert code.traffic(lambda x: x.contiguous(memory_format=torch.channels_last), x) == [
+        ("clone", 2 * x.nbytes)
+    ]
+    assert (
+        code.traffic(torch.add, x, y)
+        == code.traffic(torch.Tensor.add_, x, y)
+        == [("add", 3 * x.nbytes)]
+    )
 
 
 def test_moved_and_least_are_in_sizes_of_the_input():
@@ -109,20 +120,36 @@ def test_autograd_keeps_what_the_chapter_says():
     for way in (code.OUT, code.IN):
         assert run("ReLU", way)[1].grad_fn._saved_result.shape == x.shape
         assert not [
-            name for name in dir(run("residual sum", way)[1].grad_fn) if name in ("_saved_self", "_saved_other")
+            name
+            for name in dir(run("residual sum", way)[1].grad_fn)
+            if name in ("_saved_self", "_saved_other")
         ]
     before = run("residual sum", code.OUT)[0]
     y, z = run("SE scaling", code.IN)
     kept = z.grad_fn._saved_self
-    assert kept.data_ptr() != z.data_ptr() == y.data_ptr() and torch.equal(kept, before)  # a copy, of the old values
+    assert kept.data_ptr() != z.data_ptr() == y.data_ptr() and torch.equal(
+        kept, before
+    )  # a copy, of the old values
 
 
 def test_kept_maps_count_the_next_convolutions_input_once():
     kept = code.kept_table().set_index("operation")
-    assert kept["kept out"].to_dict() == {"residual sum": 1, "ReLU": 1, "LeakyReLU": 2, "SE scaling": 2}
-    assert kept["kept in"].to_dict() == {"residual sum": 1, "ReLU": 1, "LeakyReLU": 1, "SE scaling": 2}
+    assert kept["kept out"].to_dict() == {
+        "residual sum": 1,
+        "ReLU": 1,
+        "LeakyReLU": 2,
+        "SE scaling": 2,
+    }
+    assert kept["kept in"].to_dict() == {
+        "residual sum": 1,
+        "ReLU": 1,
+        "LeakyReLU": 1,
+        "SE scaling": 2,
+    }
     assert (kept["moved out"] == kept["moved in"]).all()
-    sequence = code.kept_maps(lambda channels: nn.Sequential(nn.Conv2d(channels, channels, 1), nn.LeakyReLU()))
+    sequence = code.kept_maps(
+        lambda channels: nn.Sequential(nn.Conv2d(channels, channels, 1), nn.LeakyReLU())
+    )
     assert sequence == 2
 
 
@@ -135,7 +162,9 @@ def test_a_blocks_end_is_the_same_however_it_is_written(way):
     for end in (plain, other):
         inputs = x.clone().requires_grad_()
         output = end(inputs)
-        found.append([output, *torch.autograd.grad(output.square().sum(), [inputs, *end.parameters()])])
+        found.append(
+            [output, *torch.autograd.grad(output.square().sum(), [inputs, *end.parameters()])]
+        )
         found[-1] += [end.bn.running_mean, end.bn.running_var]
     torch.testing.assert_close(found[1], found[0], rtol=1e-10, atol=1e-10)
 
@@ -156,16 +185,27 @@ def test_what_a_compiler_objects_to_is_told_in_a_line(monkeypatch):
         raise RuntimeError("no C++ compiler found\nand a long story")
 
     monkeypatch.setattr(torch, "compile", no_compiler)
-    assert code.compiled(torch.relu, torch.zeros(1)) == (None, "RuntimeError: no C++ compiler found")
+    assert code.compiled(torch.relu, torch.zeros(1)) == (
+        None,
+        "RuntimeError: no C++ compiler found",
+    )
     assert code.attempt(lambda: 3) == (3, "")
     assert code.attempt(lambda: [][1])[1] == "IndexError: list index out of range"
 
 
 @pytest.mark.parametrize(
-    "line", ["import torch.jit", "from torch import jit", "from torch.jit import script", "f = torch.jit.script(g)"]
+    "line",
+    [
+        "import torch.jit",
+        "from torch import jit",
+        "from torch.jit import script",
+        "f = torch.jit.script(g)",
+    ],
 )
 def test_torchscript_is_found_in_any_spelling(tmp_path, line):
-    (tmp_path / "a.py").write_text(f'"""torch.jit in words does not count."""\n{line}\nimport torch.jitter\n')
+    (tmp_path / "a.py").write_text(
+        f'"""torch.jit in words does not count."""\n{line}\nimport torch.jitter\n'
+    )
     assert code.torchscript_uses(tmp_path) == (1, ["a.py:2"])
 
 
@@ -190,7 +230,12 @@ def test_calls_are_recorded_with_what_they_depend_on(monkeypatch):
     calls = {"eager": lambda x: x * 3, "script": lambda x: x * 3}
     eager, script = code.time_calls(calls, x, SMOKE, case="blur: stage 2", phase="training")
     assert all(torch.equal(gradient, torch.full_like(x, 3)) for (gradient,) in ran)
-    assert (eager.metric, eager.case, eager.phase, eager.value.median) == ("time", "blur: stage 2", "training", 0.002)
+    assert (eager.metric, eager.case, eager.phase, eager.value.median) == (
+        "time",
+        "blur: stage 2",
+        "training",
+        0.002,
+    )
     assert eager.conditions == Conditions(3, 64, "float32", "channels_last", "eager")
     assert script.conditions.compile == "TorchScript"
     with pytest.raises(ValueError, match="give 'inference' or 'training'"):
@@ -200,7 +245,10 @@ def test_calls_are_recorded_with_what_they_depend_on(monkeypatch):
 def record(case: str, way: str, seconds: float, **changes) -> Record:
     """10 % of spread to either side; images of 224 pixels unless told otherwise."""
     ran = {"batch": 4, "resolution": 224} | {k: v for k, v in changes.items() if k != "phase"}
-    phase, value = changes.get("phase", "inference"), Spread(seconds, seconds * 0.9, seconds * 1.1, 5)
+    phase, value = (
+        changes.get("phase", "inference"),
+        Spread(seconds, seconds * 0.9, seconds * 1.1, 5),
+    )
     return Record(code.SUITE, case, way, phase, "time", value, Conditions(**ran), collect())
 
 
@@ -215,9 +263,19 @@ def test_times_are_compared_within_a_place():
     assert (row.ratio, row.ratio_q1, row.ratio_q3) == pytest.approx((2, 2 / 1.1, 2 / 0.9))
     table, columns = code.speed_table(timed, of="script", claim="jit-blur")
     assert table["ratio"].tolist() == pytest.approx([2, 1]) and set(table["paper"]) == {2}
-    assert table["place"].tolist() == ["blur: stage\xa02, batch\xa04", "blur, training: stage\xa03, batch\xa04"]
+    assert table["place"].tolist() == [
+        "blur: stage\xa02, batch\xa04",
+        "blur, training: stage\xa03, batch\xa04",
+    ]
     assert table["spread"].tolist() == ["1.82–\u20602.22", "0.91–\u20601.11"]
-    assert [key.split("|")[1] for key in columns] == ["place", "eager", "script", "ratio", "spread", "paper"]
+    assert [key.split("|")[1] for key in columns] == [
+        "place",
+        "eager",
+        "script",
+        "ratio",
+        "spread",
+        "paper",
+    ]
 
 
 def test_a_map_of_one_pixel_is_shown_once():
@@ -229,7 +287,11 @@ def test_a_map_of_one_pixel_is_shown_once():
 def test_a_way_that_is_missing_leaves_a_gap():
     timed = code.times([record("blur: stage 2", "eager", 4e-6)], "blur", base="eager")
     table, columns = code.speed_table(timed, of="script", claim="jit-blur")
-    assert table["ratio"].isna().all() and "script, speed|ratio" in columns and table["spread"][0] == "–"
+    assert (
+        table["ratio"].isna().all()
+        and "script, speed|ratio" in columns
+        and table["spread"][0] == "–"
+    )
 
 
 def test_in_place_stands_beside_out_of_place():
@@ -238,16 +300,23 @@ def test_in_place_stands_beside_out_of_place():
         case = f"{name}: stage 1"
         for way, seconds, peak in ((code.OUT, 2e-6, 8e6), (code.IN, 1e-6, 4e6)):
             timed = record(case, way, seconds)
-            records += [timed, dataclasses.replace(timed, metric="peak_memory", value=Spread(peak, peak, peak, 1))]
+            records += [
+                timed,
+                dataclasses.replace(timed, metric="peak_memory", value=Spread(peak, peak, peak, 1)),
+            ]
     table = code.in_place_table(records).set_index("operation")
     assert list(table.index) == list(code.IN_PLACE_OPERATIONS)
     row = table.loc["LeakyReLU"]
-    assert tuple(row[["out", "in", "ratio", "peak out", "peak in"]]) == pytest.approx((2, 1, 2, 2, 1))
+    assert tuple(row[["out", "in", "ratio", "peak out", "peak in"]]) == pytest.approx(
+        (2, 1, 2, 2, 1)
+    )
     assert row.spread == f"{1.8 / 1.1:.2f}–\u2060{2.2 / 0.9:.2f}"
 
 
 def test_a_block_that_was_held_up_while_warming_up_is_not_taken_for_long():
-    """Of the first 200 calls five in six are stalled; the blocks must be long for the pace that follows."""
+    """Of the first 200 calls five in six are stalled; the blocks must be long for the pace that
+    follows.
+    """
     state = {"now": 0.0, "calls": 0}
 
     def call() -> None:
@@ -272,10 +341,16 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another system's allocator is left as it is")
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="another system's allocator is left as it is"
+)
 def test_freed_memory_is_kept():
-    """A map made again and again meets no fresh pages; a tenth of one map's is what else the process may do."""
-    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True, cwd=ROOT)
+    """A map made again and again meets no fresh pages; a tenth of one map's is what else the
+    process may do.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert int(done.stdout) < 200
 
 
@@ -287,11 +362,16 @@ def verdict(claim: str, records: list[Record]):
     return found
 
 
-@pytest.mark.parametrize(("speedups", "word"), [((1.7, 1.5, 2.5), "reproduced"), ((1.5, 1.5, 9), "differs")])
+@pytest.mark.parametrize(
+    ("speedups", "word"), [((1.7, 1.5, 2.5), "reproduced"), ((1.5, 1.5, 9), "differs")]
+)
 def test_almost_twice_is_judged_by_the_median_place(speedups, word):
     records = []
     for stage, speedup in zip((2, 3, 4), speedups, strict=True):
-        records += [record(f"blur: stage {stage}", "eager", speedup), record(f"blur: stage {stage}", "script", 1.0)]
+        records += [
+            record(f"blur: stage {stage}", "eager", speedup),
+            record(f"blur: stage {stage}", "script", 1.0),
+        ]
     found = verdict("jit-blur", records)
     assert found.word == word and found.ours == f"{min(speedups):.2f}–{max(speedups):.2f}×"
 
@@ -299,7 +379,10 @@ def test_almost_twice_is_judged_by_the_median_place(speedups, word):
 def test_up_to_is_judged_by_the_best_place_channels_first():
     def average(stage: int, speedup: float, **changes) -> list[Record]:
         case = f"average: stage {stage}"
-        return [record(case, "AvgPool2d", speedup, **changes), record(case, "view + mean", 1.0, **changes)]
+        return [
+            record(case, "AvgPool2d", speedup, **changes),
+            record(case, "view + mean", 1.0, **changes),
+        ]
 
     assert verdict("gap-view-mean", average(1, 1.0) + average(2, 4.1)).word == "reproduced"
     assert verdict("gap-view-mean", average(1, 1.0) + average(2, 3.9)).word == "differs"
@@ -307,14 +390,20 @@ def test_up_to_is_judged_by_the_best_place_channels_first():
     assert verdict("gap-view-mean", last).word == "differs"
 
 
-@pytest.mark.parametrize(("seconds", "word"), [(0.5, "reproduced"), (0.95, "differs"), (2.0, "differs")])
+@pytest.mark.parametrize(
+    ("seconds", "word"), [(0.5, "reproduced"), (0.95, "differs"), (2.0, "differs")]
+)
 def test_quicker_means_beyond_the_spread(seconds, word):
     case = "residual sum: stage 1"
     records = [record(case, code.OUT, 1.0), record(case, code.IN, seconds)]
     assert verdict("in-place-op-sum-quicker", records).word == word
 
 
-SPEED = [c.id for c in load_claims() if c.id.startswith(("jit-", "in-place-op-", "gap-")) and c.kind == "speed"]
+SPEED = [
+    c.id
+    for c in load_claims()
+    if c.id.startswith(("jit-", "in-place-op-", "gap-")) and c.kind == "speed"
+]
 
 
 @pytest.mark.parametrize("claim", SPEED)
@@ -332,11 +421,16 @@ def test_speeds_of_small_images_judge_nothing(claim):
 def test_any_size_needs_two():
     one = [record("blur: stage 2", "script", 1.0)]
     assert verdict("jit-any-size", one).word == "not attempted"
-    assert verdict("jit-any-size", [*one, record("blur: stage 3", "script", 1.0)]).word == "reproduced"
+    assert (
+        verdict("jit-any-size", [*one, record("blur: stage 3", "script", 1.0)]).word == "reproduced"
+    )
 
 
 def test_kept_maps_are_judged_by_counting():
-    words = {name: verdict(f"in-place-op-{name}-keeps-less", []).word for name in ("sum", "activation", "se")}
+    words = {
+        name: verdict(f"in-place-op-{name}-keeps-less", []).word
+        for name in ("sum", "activation", "se")
+    }
     assert words == {"sum": "differs", "activation": "reproduced", "se": "differs"}
 
 
@@ -372,7 +466,10 @@ def test_drawings_are_legible_and_told_in_words():
     }
     for drawing in drawings.values():
         width = float(re.search(r'viewBox="0 0 (\S+)', drawing.html)[1])
-        sizes = [float(size) for size in re.findall(r"font(?:-size)?: (?:bold )?([\d.]+)px", drawing.html)]
+        sizes = [
+            float(size)
+            for size in re.findall(r"font(?:-size)?: (?:bold )?([\d.]+)px", drawing.html)
+        ]
         assert min(sizes) * 360 / width * 72 / 96 >= 9 - 1e-9  # points, in a column of 360 pixels
         assert ElementTree.fromstring(drawing.html).get("aria-label") == drawing.text
     assert "LeakyReLU: 2 out of place, 1 in place" in drawings["kept"].text

@@ -38,8 +38,12 @@ def test_within_the_curve_the_height_is_the_difference(speed, off):
 
 
 def test_beyond_its_ends_the_curve_is_read_with_care():
-    assert above(16.0, 72.0, CURVE) == pytest.approx(72.0 - line(8.0))  # faster: no better than the fastest
-    assert above(0.5, 79.0, CURVE) == pytest.approx(79.0 - line(1.0))  # slower and less accurate: below for certain
+    assert above(16.0, 72.0, CURVE) == pytest.approx(
+        72.0 - line(8.0)
+    )  # faster: no better than the fastest
+    assert above(0.5, 79.0, CURVE) == pytest.approx(
+        79.0 - line(1.0)
+    )  # slower and less accurate: below for certain
     assert math.isnan(above(0.5, 81.0, CURVE))  # slower and more accurate: nothing to compare with
     assert math.isnan(above(1.0, 80.0, [])) and math.isnan(above(math.nan, 80.0, CURVE))
 
@@ -57,10 +61,18 @@ def test_families():
 
 
 def test_heights_take_quartiles_against_tresnet_when_cautious():
-    rows = [("EfficientNet-B0", line(8.0), 8.0, 8.0, 8.0), ("EfficientNet-B1", line(1.0), 1.0, 1.0, 2.0)]
-    rows += [("TResNet-M", line(2.0) + 1, 2.0, 1.5, 3.0), ("TResNet-L", 79.0, math.nan, math.nan, math.nan)]
+    rows = [
+        ("EfficientNet-B0", line(8.0), 8.0, 8.0, 8.0),
+        ("EfficientNet-B1", line(1.0), 1.0, 1.0, 2.0),
+    ]
+    rows += [
+        ("TResNet-M", line(2.0) + 1, 2.0, 1.5, 3.0),
+        ("TResNet-L", 79.0, math.nan, math.nan, math.nan),
+    ]
     lines = pd.DataFrame(rows, columns=["network", "top1", "speed", "q1", "q3"])
-    plain, cautious = (heights(lines, cautious=c).set_index("network")["above"] for c in (False, True))
+    plain, cautious = (
+        heights(lines, cautious=c).set_index("network")["above"] for c in (False, True)
+    )
     assert plain["TResNet-M"] == pytest.approx(1.0) and math.isnan(plain["TResNet-L"])
     assert math.isnan(cautious["TResNet-M"]) or cautious["TResNet-M"] < plain["TResNet-M"]
     assert list(plain.index) == ["TResNet-M", "TResNet-L"]

@@ -41,8 +41,12 @@ def test_onnx_from_the_batchnorm_model(tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     model, x = narrow(), images(2, 3, 64, 64)
-    torch.onnx.export(to_batchnorm(model), (x,), tmp_path / "tresnet.onnx", dynamo=True, verbose=False)
-    session = onnxruntime.InferenceSession(tmp_path / "tresnet.onnx", providers=["CPUExecutionProvider"])
+    torch.onnx.export(
+        to_batchnorm(model), (x,), tmp_path / "tresnet.onnx", dynamo=True, verbose=False
+    )
+    session = onnxruntime.InferenceSession(
+        tmp_path / "tresnet.onnx", providers=["CPUExecutionProvider"]
+    )
     (logits,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
     with torch.no_grad():
         assert relative_error(torch.from_numpy(logits), model(x)) < 1e-4

@@ -1,4 +1,6 @@
-"""Evaluation on folders whose answers are known: grey images, and a network that tells their grey level."""
+"""Evaluation on folders whose answers are known: grey images, and a network that tells their grey
+level.
+"""
 
 import json
 from dataclasses import replace
@@ -30,7 +32,8 @@ from tresnet_lite.training.run_folder import EXACT, write
 from tresnet_lite.transforms import eval_transform
 
 CLASSES = 12
-# True class and the class whose grey an image shows: 8 right; then 3 among the nearest five; then 2 further away.
+# True class and the class whose grey an image shows: 8 right; then 3 among the nearest five; then 2
+# further away.
 PLANTED = [*((k, k) for k in range(2, 10)), (2, 3), (5, 7), (9, 8), (3, 9), (10, 4)]
 
 
@@ -57,11 +60,15 @@ def write_images(folder, planted=PLANTED, names="class {:02d}"):
     for number in range(CLASSES):
         (folder / names.format(number)).mkdir(parents=True)
         Image.new("RGB", (9, 7)).save(folder / names.format(number) / "black.png")
-        grey = round(255 * number / (CLASSES - 1))  # so that no class is empty, and each has one right answer
+        grey = round(
+            255 * number / (CLASSES - 1)
+        )  # so that no class is empty, and each has one right answer
         Image.new("RGB", (9, 7), (grey,) * 3).save(folder / names.format(number) / "black.png")
     for place, (true, shown) in enumerate(planted):
         grey = round(255 * shown / (CLASSES - 1))
-        Image.new("RGB", (60, 40), (grey,) * 3).save(folder / names.format(true) / f"image {place}.png")
+        Image.new("RGB", (60, 40), (grey,) * 3).save(
+            folder / names.format(true) / f"image {place}.png"
+        )
     return folder
 
 
@@ -78,7 +85,10 @@ def test_planted_labels_give_the_accuracies_that_they_must(folder, tmp_path):
 
 
 def test_a_killed_evaluation_goes_on(folder, tmp_path):
-    images, whole = photographs(folder, CLASSES), predict(reader(), photographs(folder, CLASSES), tmp_path / "a")
+    images, whole = (
+        photographs(folder, CLASSES),
+        predict(reader(), photographs(folder, CLASSES), tmp_path / "a"),
+    )
     with pytest.raises(KeyboardInterrupt):
         predict(reader(stop_after=8), images, tmp_path / "b", batch=4)
     (file,) = (tmp_path / "b").glob("*/0.jsonl")
@@ -100,9 +110,14 @@ def test_the_speed_is_that_of_one_batch_and_device(folder, tmp_path):
     found = predict(reader(), images, tmp_path, batch=4)
     assert sorted({size for _, size, _ in found.speeds}) == [2, 4]
     made = to_records(reader(), images.name, found, score(found), batch=4, dtype="float32")
-    assert made[-1].metric == "throughput" and made[-1].value.repeats == len(found.speeds_of(4)) == 3
+    assert (
+        made[-1].metric == "throughput" and made[-1].value.repeats == len(found.speeds_of(4)) == 3
+    )
     found.speeds = [("another device", size, speed) for _, size, speed in found.speeds]
-    assert [r.metric for r in to_records(reader(), images.name, found, score(found), batch=4, dtype="float32")] == [
+    assert [
+        r.metric
+        for r in to_records(reader(), images.name, found, score(found), batch=4, dtype="float32")
+    ] == [
         "top1",
         "top5",
     ]
@@ -136,7 +151,9 @@ def test_broken_images_are_named_counted_and_limited(folder, tmp_path):
     images = photographs(folder, CLASSES)
     found = predict(reader(), images, tmp_path / "a", batch=2, unreadable=2, tell=told.append)
     assert len(found.unreadable) == len(told) == 2
-    assert {"one.jpg", "two.jpg"} == {text.split(":")[0].split("/")[-1] for text in found.unreadable.values()}
+    assert {"one.jpg", "two.jpg"} == {
+        text.split(":")[0].split("/")[-1] for text in found.unreadable.values()
+    }
     assert score(found)[0].images == CLASSES + len(PLANTED)
     rest = reader()
     assert len(predict(rest, images, tmp_path / "a", unreadable=2).unreadable) == 2
@@ -153,7 +170,9 @@ def test_logits_that_are_no_numbers_are_refused(folder, tmp_path):
 
 
 def work(rank, folder, kept):
-    distributed.init_process_group("gloo", init_method=f"file://{kept}/store", rank=rank, world_size=2)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{kept}/store", rank=rank, world_size=2
+    )
     images = photographs(folder, CLASSES)
     of = reader()
     found = predict(of, images, f"{kept}/kept", batch=3)
@@ -177,7 +196,9 @@ def test_two_processes_see_every_image_once(folder, tmp_path):
 
 
 def test_labels_of_imagenets_folders():
-    numbers = sorted(map(str, range(1000)))  # "0", "1", "10", …: as names, ImageNet-V2's classes are out of order
+    numbers = sorted(
+        map(str, range(1000))
+    )  # "0", "1", "10", …: as names, ImageNet-V2's classes are out of order
     assert label_order(numbers, 1000)[:4] == [0, 1, 10, 100]
     assert label_order(["n01440764", "n01484850"], 1000) == [0, 2]  # tench, great white shark
     assert label_order(["tench", "shark"], 1000) is None
@@ -216,7 +237,9 @@ def test_grey_images_are_refused_by_a_network_for_colour(tmp_path):
 def named_images(tmp_path, count):
     (tmp_path / "val" / "n01440764").mkdir(parents=True)
     for number in range(1, count + 1):
-        Image.new("RGB", (2, 2)).save(tmp_path / "val" / "n01440764" / f"ILSVRC2012_val_{number:08d}.JPEG")
+        Image.new("RGB", (2, 2)).save(
+            tmp_path / "val" / "n01440764" / f"ILSVRC2012_val_{number:08d}.JPEG"
+        )
     return photographs(tmp_path, 1000)
 
 
@@ -228,11 +251,15 @@ def test_real_labels_count_as_timms_do(tmp_path):
     file.write_text(json.dumps(labels))
     images = named_images(tmp_path, len(labels))
     logits = torch.rand(len(labels), 9, generator=torch.Generator().manual_seed(1))
-    theirs = RealLabelsImagenet([path for path, _ in images.dataset.samples], str(file), topk=(1, 5))
+    theirs = RealLabelsImagenet(
+        [path for path, _ in images.dataset.samples], str(file), topk=(1, 5)
+    )
     theirs.add_result(logits)
     found = predictions.Predictions(dict(enumerate(logits.topk(5).indices.tolist())))
     ours = score(found, real_labels(images.dataset, file))
-    assert [of_one.percent for of_one in ours] == pytest.approx([theirs.get_accuracy(k) for k in (1, 5)])
+    assert [of_one.percent for of_one in ours] == pytest.approx(
+        [theirs.get_accuracy(k) for k in (1, 5)]
+    )
     assert ours[0].images == 4
 
 
@@ -242,7 +269,8 @@ def test_real_labels_come_with_timm_too(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(None, "no labels at"), ("[1, 2", "is no JSON"), ("[1, 2]", "must hold a list of labels")]
+    ("content", "reason"),
+    [(None, "no labels at"), ("[1, 2", "is no JSON"), ("[1, 2]", "must hold a list of labels")],
 )
 def test_other_files_are_no_real_labels(tmp_path, content, reason):
     if content is not None:
@@ -252,7 +280,9 @@ def test_other_files_are_no_real_labels(tmp_path, content, reason):
 
 
 def test_real_labels_need_imagenets_names(folder):
-    with pytest.raises(ValueError, match="black.png: ReaL's labels are for ImageNet's validation images"):
+    with pytest.raises(
+        ValueError, match="black.png: ReaL's labels are for ImageNet's validation images"
+    ):
         real_labels(photographs(folder, CLASSES).dataset)
 
 
@@ -276,13 +306,19 @@ def published(monkeypatch):
 
 def test_the_three_ways_to_bring_a_photograph_to_size(published):
     photograph = Image.new("RGB", (640, 480), "white")
-    photograph.paste("red", (0, 0, 80, 480))  # at the left edge, which a crop of the centre does not show
+    photograph.paste(
+        "red", (0, 0, 80, 480)
+    )  # at the left edge, which a crop of the centre does not show
     ways = {(224, None): ("miil_in1k", 224, False), (448, None): ("miil_in1k_448", 448, True)}
     ways[448, "crop"] = ("miil_in1k_448", 448, False)
     for (size, protocol), (tag, side, squashed) in ways.items():
         of = subject("tresnet_m", size=size, protocol=protocol)
         image = of.transform(photograph)
-        assert of.name == f"tresnet_m.{tag}" and image.shape == (3, side, side) and of.squash == squashed
+        assert (
+            of.name == f"tresnet_m.{tag}"
+            and image.shape == (3, side, side)
+            and of.squash == squashed
+        )
         assert bool(image[1, side // 2, 0] < 0.1) == squashed
     assert published == ["timm/tresnet_m.miil_in1k", *["timm/tresnet_m.miil_in1k_448"] * 2]
 
@@ -297,7 +333,9 @@ def test_a_model_of_timm_is_given_images_as_it_was_trained(tmp_path):
 
     network = timm.create_model("test_resnet", num_classes=5)
     torch.save(network.state_dict(), tmp_path / "weights.pt")
-    with pytest.raises(ValueError, match="does not fit test_resnet"):  # five classes there, a thousand here
+    with pytest.raises(
+        ValueError, match="does not fit test_resnet"
+    ):  # five classes there, a thousand here
         subject("test_resnet", tmp_path / "weights.pt")
     torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "weights.pt")
     of = subject("test_resnet", tmp_path / "weights.pt")
@@ -340,8 +378,17 @@ def trained(tmp_path):
 
 
 def call(folder, run, tmp_path, *more):
-    places = ["--keep", str(tmp_path / "kept"), "--records", str(tmp_path / "records.jsonl"), "--workers", "0"]
-    return command.main(["--weights", str(run), "--data", str(folder), "--batch", "4", *places, *more])
+    places = [
+        "--keep",
+        str(tmp_path / "kept"),
+        "--records",
+        str(tmp_path / "records.jsonl"),
+        "--workers",
+        "0",
+    ]
+    return command.main(
+        ["--weights", str(run), "--data", str(folder), "--batch", "4", *places, *more]
+    )
 
 
 def test_the_command_scores_a_trained_network(folder, trained, tmp_path, capsys):
@@ -353,11 +400,17 @@ def test_the_command_scores_a_trained_network(folder, trained, tmp_path, capsys)
     with torch.no_grad():
         logits = network(torch.stack([eval_transform(32)(image) for image, _ in images]))
     labels = [label for _, label in images]
-    expected = [100 * top_k_accuracy_score(labels, logits, k=k, labels=range(CLASSES)) for k in (1, 5)]
+    expected = [
+        100 * top_k_accuracy_score(labels, logits, k=k, labels=range(CLASSES)) for k in (1, 5)
+    ]
     top1, top5, speed = load(tmp_path / "records.jsonl")
     assert [top1.value.median, top5.value.median] == pytest.approx(expected)
     assert (top1.metric, top5.metric, speed.metric) == ("top1", "top5", "throughput")
-    assert (top1.suite, top1.case, top1.value.repeats) == ("accuracy", "photographs, crop", len(images))
+    assert (top1.suite, top1.case, top1.value.repeats) == (
+        "accuracy",
+        "photographs, crop",
+        len(images),
+    )
     assert top1.model.startswith("tresnet_m (run, ") and top1.conditions.resolution == 32
     told = capsys.readouterr().out
     assert f"top-1 {expected[0]:.2f} %" in told and "images a second" in told
@@ -367,7 +420,10 @@ def test_the_command_scores_a_trained_network(folder, trained, tmp_path, capsys)
 
 def test_the_command_evaluates_by_name(tmp_path):
     network = build_network("tresnet_m", num_classes=10, in_chans=1, width=8, depths=(1, 1, 1, 1))
-    about = {"recipe": Recipe(size=32, squash=True).__dict__, "model": describe_network(network, "tresnet_m")}
+    about = {
+        "recipe": Recipe(size=32, squash=True).__dict__,
+        "model": describe_network(network, "tresnet_m"),
+    }
     about |= {"data": {"name": "digits", "fingerprint": ""}, "seed": 0, "init": None}
     write(tmp_path / "last.pt", {"model": network.state_dict(), EXACT: about})
     assert call("digits", tmp_path / "last.pt", tmp_path, "--batch", "64") == 0

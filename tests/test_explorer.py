@@ -13,7 +13,9 @@ from test_tables import speed
 from tresnet_lite.book import explorer
 from tresnet_lite.landscape import landscape
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,9 @@ def points():
     """Everything quoted, and two measured points of a device whose name could break a page."""
     device = '</script><b>"GPU" & Sons'
     speeds = (("resnet50", 100.0), ("tresnet_m", 90.0))
-    return landscape([speed("table3", m, "training", v, spread=0.1, device=device) for m, v in speeds])
+    return landscape(
+        [speed("table3", m, "training", v, spread=0.1, device=device) for m, v in speeds]
+    )
 
 
 def data(page: str) -> dict:
@@ -33,7 +37,11 @@ def test_the_page_holds_every_point(points):
     assert len(held["rows"]) == len(points)
     for row, point in zip(held["rows"], points.itertuples(), strict=True):
         named = dict(zip(held["columns"], row, strict=True))
-        assert (named["network"], named["source"], named["kind"]) == (point.network, point.source, point.kind)
+        assert (named["network"], named["source"], named["kind"]) == (
+            point.network,
+            point.source,
+            point.kind,
+        )
         assert named["speed"] == pytest.approx(point.speed) and named["top1"] == point.top1
         assert (named["q1"] is None) == (point.kind == "quoted")
     assert held["first"][0] in {row[0] for row in held["rows"]}
@@ -42,7 +50,9 @@ def test_the_page_holds_every_point(points):
 def test_nothing_of_a_record_can_end_the_page(points):
     page = explorer.explorer(points)
     assert page.count("</script>") == 3 and '<b>"GPU"' not in page
-    assert not re.search(r"https?://(?!www\.w3\.org)", page)  # nothing is fetched; SVG names its own language
+    assert not re.search(
+        r"https?://(?!www\.w3\.org)", page
+    )  # nothing is fetched; SVG names its own language
 
 
 def test_the_file_holds_the_same(points):
@@ -64,17 +74,27 @@ def browser_page(points, tmp_path):
         pytest.skip("no Chromium on this machine")
     raw = re.search(r"```\{raw\} html\n(.*?)\n```", explorer.explorer(points), re.DOTALL)[1]
     (tmp_path / "book").mkdir()
-    head = '<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><title>Explorer</title>'
+    head = (
+        '<!doctype html><html lang="en" data-theme="light"><meta'
+        ' charset="utf-8"><title>Explorer</title>'
+    )
     head += '<link rel="stylesheet" href="../_static/custom.css">'
-    (tmp_path / "book" / "explorer.html").write_text(f"{head}<body><main>{raw}</main>", encoding="utf-8")
+    (tmp_path / "book" / "explorer.html").write_text(
+        f"{head}<body><main>{raw}</main>", encoding="utf-8"
+    )
     shutil.copytree(ROOT / "book" / "static", tmp_path / "_static")
     for place, source in explorer.assets(tmp_path).items():
         shutil.copy(source, tmp_path / "_static" / place.name)
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
         page = browser.new_context(offline=True, viewport={"width": 390, "height": 800}).new_page()
         page.troubles = []
-        page.on("console", lambda message: page.troubles.append(message.text) if message.type == "error" else None)
+        page.on(
+            "console",
+            lambda message: page.troubles.append(message.text) if message.type == "error" else None,
+        )
         page.on("pageerror", lambda error: page.troubles.append(str(error)))
         page.on("requestfailed", lambda request: page.troubles.append(request.url))
         page.goto((tmp_path / "book" / "explorer.html").as_uri())
@@ -106,7 +126,10 @@ def test_the_chart_follows_the_choices(browser_page, points):
 
     axis = "getComputedStyle(document.querySelector('#explorer-chart .xtick text')).fill"
     light = page.evaluate(axis)
-    page.evaluate("document.body.style.color = 'rgb(240, 240, 240)'; document.documentElement.dataset.theme = 'dark'")
+    page.evaluate(
+        "document.body.style.color = 'rgb(240, 240, 240)'; document.documentElement.dataset.theme ="
+        " 'dark'"
+    )
     page.wait_for_function(f"{axis} === 'rgb(240, 240, 240)'")
     assert light != "rgb(240, 240, 240)"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -1,4 +1,6 @@
-"""Figures 4 and 5, the points behind the explorer, and the claims about them; planted records are of no real device."""
+"""Figures 4 and 5, the points behind the explorer, and the claims about them; planted records are
+of no real device.
+"""
 
 import math
 
@@ -19,7 +21,9 @@ THEIRS = dict(zip(EFFICIENTNETS.items(), (9.0, 6.0, 4.0, 2.5, 1.2, 0.6, 0.4, 0.2
 
 
 def run(changes=(), *, suite="figure4", phase="inference", **options):
-    """Records of one run in which every TResNet lies above the curve, except for the changes (None: not measured)."""
+    """Records of one run in which every TResNet lies above the curve, except for the changes (None:
+    not measured).
+    """
     speeds = TRESNETS | THEIRS | dict(changes)
     return [
         speed(suite, model, phase, 100 * value, resolution=side, **options)
@@ -42,7 +46,9 @@ def test_without_records_the_figure_says_what_is_quoted(number):
     ours = one(lines, network="TResNet-L", resolution=224)
     assert ours.paper == paper_value(3, f"{phase}_img_s", model="TResNet-L")
     assert ours.top1 == paper_value(5, "top1", model="TResNet-L", resolution=224)
-    assert one(lines, network="EfficientNet-B1").paper == paper_value(1, f"{phase}_img_s", model="EfficientNetB1")
+    assert one(lines, network="EfficientNet-B1").paper == paper_value(
+        1, f"{phase}_img_s", model="EfficientNetB1"
+    )
     b7 = one(lines, network="EfficientNet-B7").paper
     assert b7 == paper_table(6)["inference_img_s"].min() if number == 4 else math.isnan(b7)
 
@@ -63,7 +69,11 @@ def test_a_run_above_the_curve_reproduces():
 
 def test_one_tresnet_below_is_enough_to_differ_and_is_named():
     verdict = judged(run({("tresnet_xl", 224): 2.0}))
-    assert verdict.word == "differs" and "TResNet-XL at 224 px (-" in verdict.why and "TResNet-M" not in verdict.why
+    assert (
+        verdict.word == "differs"
+        and "TResNet-XL at 224 px (-" in verdict.why
+        and "TResNet-M" not in verdict.why
+    )
     without = judged(run({("tresnet_xl", 224): 2.0, ("efficientnet_b7", 600): None}))
     assert without.word == "differs" and "without EfficientNet-B7 at 600 px" in without.why
 
@@ -74,7 +84,10 @@ def test_one_tresnet_below_is_enough_to_differ_and_is_named():
         ({("tresnet_l", 448): None}, "no records of TResNet-L at 448 px"),
         ({("efficientnet_b3", 300): None}, "no records of EfficientNet-B3 at 300 px"),
         (dict.fromkeys(list(EFFICIENTNETS.items())[4:]), "no records of EfficientNet-B4"),
-        (dict.fromkeys(list(EFFICIENTNETS.items())[3:]), "no records of 5 of the figure's 14 networks"),
+        (
+            dict.fromkeys(list(EFFICIENTNETS.items())[3:]),
+            "no records of 5 of the figure's 14 networks",
+        ),
     ],
 )
 def test_what_is_missing_forbids_a_verdict_in_favour(change, reason):
@@ -83,7 +96,10 @@ def test_what_is_missing_forbids_a_verdict_in_favour(change, reason):
 
 
 def test_the_largest_efficientnets_may_be_missing_where_nothing_is_as_slow():
-    assert judged(run({("efficientnet_b6", 528): None, ("efficientnet_b7", 600): None})).word == "reproduced"
+    assert (
+        judged(run({("efficientnet_b6", 528): None, ("efficientnet_b7", 600): None})).word
+        == "reproduced"
+    )
 
 
 def test_quartiles_that_reach_the_curve_forbid_a_verdict():
@@ -93,8 +109,14 @@ def test_quartiles_that_reach_the_curve_forbid_a_verdict():
 def test_an_overtaking_must_leave_the_quartiles_behind():
     ask = {"of": {"network": "TResNet-XL", "resolution": 448}}
     ask |= {"than": {"network": "EfficientNet-B5", "resolution": 456}}
-    for value, spread, word in ((0.8, 0.0, "reproduced"), (0.61, 0.1, "differs"), (0.5, 0.0, "differs")):
-        (verdict,) = checks_figures.overtakes(run({("tresnet_xl", 448): value}, spread=spread), number=4, **ask)
+    for value, spread, word in (
+        (0.8, 0.0, "reproduced"),
+        (0.61, 0.1, "differs"),
+        (0.5, 0.0, "differs"),
+    ):
+        (verdict,) = checks_figures.overtakes(
+            run({("tresnet_xl", 448): value}, spread=spread), number=4, **ask
+        )
         assert verdict.word == word
     (absent,) = checks_figures.overtakes(run({("efficientnet_b5", 456): None}), number=4, **ask)
     assert absent.word == "not attempted" and "EfficientNet-B5 at 456 px" in absent.why
@@ -122,7 +144,11 @@ def test_small_images_judge_nothing():
 
 def test_quoted_points_keep_the_papers_ratios():
     points = landscape.landscape([])
-    assert set(points["kind"]) == {"quoted"} and points["top1"].notna().all() and points["q1"].isna().all()
+    assert (
+        set(points["kind"]) == {"quoted"}
+        and points["top1"].notna().all()
+        and points["q1"].isna().all()
+    )
     v100 = points[points["device"] == "Tesla V100"]
     printed = paper_table(3).set_index("model")
     for row in v100[v100["network"].isin(printed.index)].itertuples():
@@ -137,7 +163,9 @@ def test_records_join_once_and_only_whole_networks_of_a_known_accuracy():
         speed("table1", "resnet50", "inference", 100.0),
         speed("table3", "resnet50", "inference", 100.0),  # the same point, filed twice
         speed("table3", "tresnet_m", "inference", 90.0, batch=8),
-        speed("axes", "tresnet_m", "inference", 110.0, case="ways of running", batch=32),  # a larger batch counts
+        speed(
+            "axes", "tresnet_m", "inference", 110.0, case="ways of running", batch=32
+        ),  # a larger batch counts
         speed("axes", "tresnet_m", "inference", 95.0, case="norms"),
         speed("axes", "tresnet_m", "inference", 55.0, case="ways of running", compile="default"),
         speed("table3", "tresnet_l", "inference", 50.0, memory_budget=GIB),
@@ -149,7 +177,9 @@ def test_records_join_once_and_only_whole_networks_of_a_known_accuracy():
     assert len(points) == 3
     assert found.loc[("TResNet-M", "eager")].ratio == pytest.approx(1.1)
     assert math.isnan(found.loc[("TResNet-M", "compiled")].ratio)  # ResNet50 was not compiled
-    assert found.loc[("ResNet50", "eager")].source == "measured (Imaginary GPU, 2026-01-02, abcdef12)"
+    assert (
+        found.loc[("ResNet50", "eager")].source == "measured (Imaginary GPU, 2026-01-02, abcdef12)"
+    )
 
 
 # The chapters
@@ -163,7 +193,9 @@ def test_the_drawings_say_what_they_show():
 
 
 def test_then_and_now_has_a_line_for_each_way_that_ran_both_networks():
-    records = [speed("table3", m, "training", v) for m, v in (("resnet50", 100.0), ("tresnet_m", 80.0))]
+    records = [
+        speed("table3", m, "training", v) for m, v in (("resnet50", 100.0), ("tresnet_m", 80.0))
+    ]
     records += [speed("table3", "resnet50", "training", 70.0, dtype="bfloat16")]
     table = then_and_now.ratios(landscape.landscape(records), "training")
     assert table["kind"].iloc[0] == "quoted (the paper)"

@@ -1,4 +1,6 @@
-"""Inplace-ABN against BatchNorm followed by the activation, written with PyTorch's own functions."""
+"""Inplace-ABN against BatchNorm followed by the activation, written with PyTorch's own
+functions.
+"""
 
 import copy
 import pickle
@@ -13,7 +15,12 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from tresnet_lite.layers.inplace_abn import ACTIVATIONS, InPlaceABN, InPlaceABNSync, convert_weight_sign
+from tresnet_lite.layers.inplace_abn import (
+    ACTIVATIONS,
+    InPlaceABN,
+    InPlaceABNSync,
+    convert_weight_sign,
+)
 
 ACTIVATE = {
     "leaky_relu": F.leaky_relu,
@@ -23,13 +30,16 @@ ACTIVATE = {
 }
 WEIGHTS = [1.0, -0.7, 0.0, 1e-7, -1e-4, 2e-3, 3.0, -0.05]
 INDUCTOR = pytest.param(
-    *("leaky_relu", "inductor"), marks=pytest.mark.skipif(not shutil.which("c++"), reason="needs a C++ compiler")
+    *("leaky_relu", "inductor"),
+    marks=pytest.mark.skipif(not shutil.which("c++"), reason="needs a C++ compiler"),
 )
 LAYOUTS = ["contiguous", "channels_last", "sliced", "transposed"]
 
 
 def layer(weights=WEIGHTS, *, dtype=torch.float64, seed=0, bias=1.0, **options) -> InPlaceABN:
-    """A layer with these weights, random biases in ±bias and running statistics that are not the initial ones."""
+    """A layer with these weights, random biases in ±bias and running statistics that are not the
+    initial ones.
+    """
     generator = torch.Generator().manual_seed(seed)
     abn = InPlaceABN(len(weights), **options).to(dtype)
     with torch.no_grad():
@@ -42,7 +52,9 @@ def layer(weights=WEIGHTS, *, dtype=torch.float64, seed=0, bias=1.0, **options) 
 
 def batch(*shape: int, dtype=torch.float64, seed=1, layout="contiguous") -> torch.Tensor:
     """Random numbers of this shape, stored in one of LAYOUTS."""
-    x = torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+    x = torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(
+        dtype
+    )
     if layout == "channels_last" and x.dim() == 4:
         return x.contiguous(memory_format=torch.channels_last)
     if layout == "sliced":
@@ -53,19 +65,34 @@ def batch(*shape: int, dtype=torch.float64, seed=1, layout="contiguous") -> torc
 
 
 def reference(abn: InPlaceABN, x: torch.Tensor, dy: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What BatchNorm and the activation give: values, gradients and running statistics, in float64."""
+    """What BatchNorm and the activation give: values, gradients and running statistics, in
+    float64.
+    """
     x, dy = x.detach().double().requires_grad_(), dy.double()
     weight, bias = (p.detach().double().requires_grad_() for p in (abn.weight, abn.bias))
     mean, var = abn.running_mean.double().clone(), abn.running_var.double().clone()
     # The published gradient at weight 0 is that of a positive weight, hence not abs().
-    scale = weight if abn.weight_sign == "signed" else torch.where(weight < 0, -weight, weight) + abn.eps
+    scale = (
+        weight
+        if abn.weight_sign == "signed"
+        else torch.where(weight < 0, -weight, weight) + abn.eps
+    )
     z = F.batch_norm(x, mean, var, scale, bias, abn.training, abn.momentum, abn.eps)
     y = ACTIVATE[abn.activation](z, abn.activation_param)
     dx, dweight, dbias = torch.autograd.grad(y, (x, weight, bias), dy)
-    return {"y": y, "dx": dx, "dweight": dweight, "dbias": dbias, "running_mean": mean, "running_var": var}
+    return {
+        "y": y,
+        "dx": dx,
+        "dweight": dweight,
+        "dbias": dbias,
+        "running_mean": mean,
+        "running_var": var,
+    }
 
 
-def result(abn: nn.Module, x: torch.Tensor, dy: torch.Tensor, function=None) -> dict[str, torch.Tensor]:
+def result(
+    abn: nn.Module, x: torch.Tensor, dy: torch.Tensor, function=None
+) -> dict[str, torch.Tensor]:
     """The same of the layer itself (or of ``function`` over it), which is left as it was."""
     abn = copy.deepcopy(abn) if function is None else abn
     x = x.detach().requires_grad_()
@@ -78,7 +105,11 @@ def result(abn: nn.Module, x: torch.Tensor, dy: torch.Tensor, function=None) -> 
 def assert_same(got: dict, expected: dict, rtol: float, atol: float) -> None:
     for key, value in expected.items():
         torch.testing.assert_close(
-            got[key], value.to(got[key].dtype), rtol=rtol, atol=atol, msg=lambda m, k=key: f"{k}: {m}"
+            got[key],
+            value.to(got[key].dtype),
+            rtol=rtol,
+            atol=atol,
+            msg=lambda m, k=key: f"{k}: {m}",
         )
 
 
@@ -95,13 +126,29 @@ def assert_same(got: dict, expected: dict, rtol: float, atol: float) -> None:
     training=st.booleans(),
     seed=st.integers(0, 99),
 )
-@example([1e-7, 0.0, -1e-4, 2e-3], 4, [3, 3], "contiguous", "leaky_relu", 1e-3, "signed", 30.0, True, 0)
-@example([1e-7, 0.0, -1e-4, 2e-3], 4, [3, 3], "channels_last", "leaky_relu", 1e-3, "abs", 30.0, True, 0)
-def test_equals_batch_norm_and_activation(weights, n, space, layout, activation, param, sign, bias, training, seed):
+@example(
+    [1e-7, 0.0, -1e-4, 2e-3], 4, [3, 3], "contiguous", "leaky_relu", 1e-3, "signed", 30.0, True, 0
+)
+@example(
+    [1e-7, 0.0, -1e-4, 2e-3], 4, [3, 3], "channels_last", "leaky_relu", 1e-3, "abs", 30.0, True, 0
+)
+def test_equals_batch_norm_and_activation(
+    weights, n, space, layout, activation, param, sign, bias, training, seed
+):
     shape = (n, len(weights), *space)
     if n * torch.Size(space).numel() < 3:
-        n, shape = 3, (3, len(weights), *space)  # of two values only their signs are left: every gradient is rounding
-    abn = layer(weights, seed=seed, bias=bias, activation=activation, activation_param=param, weight_sign=sign)
+        n, shape = (
+            3,
+            (3, len(weights), *space),
+        )  # of two values only their signs are left: every gradient is rounding
+    abn = layer(
+        weights,
+        seed=seed,
+        bias=bias,
+        activation=activation,
+        activation_param=param,
+        weight_sign=sign,
+    )
     abn.train(training)
     x, dy = batch(*shape, seed=seed, layout=layout), batch(*shape, seed=seed + 1)
     assert_same(result(abn, x, dy), reference(abn, x, dy), rtol=1e-10, atol=1e-10)
@@ -115,7 +162,9 @@ def test_layout_is_kept(fmt):
 
 
 def kept_for_backward(function, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """The output and the tensors that autograd holds; their storages tell a copy from the thing itself."""
+    """The output and the tensors that autograd holds; their storages tell a copy from the thing
+    itself.
+    """
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
         y = function(x)
@@ -127,7 +176,9 @@ def test_keeps_only_its_output_and_vectors(sign):
     abn = layer([1.0, -2.0, 0.5, 0.1], bias=0.5, weight_sign=sign)
     y, kept = kept_for_backward(abn, batch(4, 4, 8, 8).requires_grad_())
     large = [t for t in kept if t.numel() > 4]
-    assert large and {t.untyped_storage().data_ptr() for t in large} == {y.untyped_storage().data_ptr()}
+    assert large and {t.untyped_storage().data_ptr() for t in large} == {
+        y.untyped_storage().data_ptr()
+    }
 
 
 def test_keeps_the_input_of_unrecoverable_channels_alone():
@@ -149,17 +200,28 @@ def test_others_keep_their_input_and_at_most_the_output(activation):
 def test_the_identity_may_be_added_to_in_place():
     abn, x = layer(activation="identity"), batch(3, 8, 4, 4)
     plain = result(abn, x, dy := batch(3, 8, 4, 4, seed=2))
-    assert_same(result(abn, x, dy, lambda t: abn(t).add_(1)), plain | {"y": plain["y"] + 1}, rtol=0, atol=0)
+    assert_same(
+        result(abn, x, dy, lambda t: abn(t).add_(1)), plain | {"y": plain["y"] + 1}, rtol=0, atol=0
+    )
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("sign", ["abs", "signed"])
 def test_gradcheck(activation, sign):
     # The weights stay clear of 0 under "abs", which has a kink there.
-    abn = layer([1.0, -0.6, 0.3] if sign == "abs" else [1.0, -0.6, 0.0], activation=activation, weight_sign=sign)
+    abn = layer(
+        [1.0, -0.6, 0.3] if sign == "abs" else [1.0, -0.6, 0.0],
+        activation=activation,
+        weight_sign=sign,
+    )
 
     def function(x, weight, bias):
-        state = {"weight": weight, "bias": bias, "running_mean": torch.zeros(3), "running_var": torch.ones(3)}
+        state = {
+            "weight": weight,
+            "bias": bias,
+            "running_mean": torch.zeros(3),
+            "running_var": torch.ones(3),
+        }
         return torch.func.functional_call(abn, {k: v.double() for k, v in state.items()}, (x,))
 
     x = batch(3, 3, 2, 2).requires_grad_()
@@ -169,10 +231,14 @@ def test_gradcheck(activation, sign):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("ratio", [0.1, 1.0, 15.9])
 def test_reading_back_is_as_precise_as_promised(dtype, ratio):
-    """xhat is off by at most u(|bias|/|weight| + |xhat|), so dweight by at most that times the sum of |dz|."""
+    """xhat is off by at most u(|bias|/|weight| + |xhat|), so dweight by at most that times the sum
+    of |dz|.
+    """
     u = torch.finfo(dtype).eps / 2
     x, dy = batch(8, 4, 7, 7, dtype=dtype), batch(8, 4, 7, 7, dtype=dtype, seed=2)
-    abn = layer([0.3] * 4, dtype=torch.float32, bias=0.0, weight_sign="signed", activation_param=0.01)
+    abn = layer(
+        [0.3] * 4, dtype=torch.float32, bias=0.0, weight_sign="signed", activation_param=0.01
+    )
     with torch.no_grad():
         abn.bias.fill_(-0.3 * ratio)
     assert not len(abn.train()._spilled)
@@ -205,7 +271,9 @@ def test_zero_initialised_norms_train(activation, dtype):
     # dz is rounded to x's type, the sums are in float32.
     error = (got["dweight"] - expected["dweight"]).abs()
     assert torch.all(
-        error <= (torch.finfo(dtype).eps + 1e-5) * dy.double().abs().mul(x.double().abs() + 1).sum((0, 2, 3))
+        error
+        <= (torch.finfo(dtype).eps + 1e-5)
+        * dy.double().abs().mul(x.double().abs() + 1).sum((0, 2, 3))
     )
     assert torch.all(got["dweight"].abs() > 0)
 
@@ -215,7 +283,9 @@ def test_published_weights_of_zero_get_a_gradient():
     assert result(abn, batch(4, 2, 3, 3), batch(4, 2, 3, 3, seed=2))["dweight"][0] != 0
 
 
-@pytest.mark.parametrize(("activation", "backend"), [("leaky_relu", "aot_eager"), ("elu", "aot_eager"), INDUCTOR])
+@pytest.mark.parametrize(
+    ("activation", "backend"), [("leaky_relu", "aot_eager"), ("elu", "aot_eager"), INDUCTOR]
+)
 def test_compiles_in_one_graph(activation, backend):
     abn = layer(activation=activation, weight_sign="signed")
     twin = copy.deepcopy(abn)
@@ -241,12 +311,19 @@ def test_a_compiled_layer_learns_of_small_weights_from_train():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_autocast_keeps_the_input_type_and_float32_statistics(dtype):
-    conv, abn = nn.Conv2d(3, 4, 1), layer([1.0, -0.5, 0.2, 0.0], dtype=torch.float32, weight_sign="signed")
+    conv, abn = (
+        nn.Conv2d(3, 4, 1),
+        layer([1.0, -0.5, 0.2, 0.0], dtype=torch.float32, weight_sign="signed"),
+    )
     with torch.autocast("cpu", dtype):
         x = conv(torch.randn(4, 3, 6, 6))
         y = abn(x)
     y.float().square().sum().backward()
-    assert (x.dtype, y.dtype, abn.weight.grad.dtype, abn.running_var.dtype) == (dtype, dtype, *[torch.float32] * 2)
+    assert (x.dtype, y.dtype, abn.weight.grad.dtype, abn.running_var.dtype) == (
+        dtype,
+        dtype,
+        *[torch.float32] * 2,
+    )
     with torch.autocast("cpu", dtype):
         assert abn.eval()(x).dtype == dtype
 
@@ -287,7 +364,9 @@ def test_torch_func_grad_and_jacobian():
 
 def test_non_reentrant_checkpoint():
     abn, x, dy = layer(weight_sign="signed"), batch(3, 8, 4, 4), batch(3, 8, 4, 4, seed=2)
-    expected = {k: v for k, v in reference(abn, x, dy).items() if not k.startswith("running")}  # updated twice
+    expected = {
+        k: v for k, v in reference(abn, x, dy).items() if not k.startswith("running")
+    }  # updated twice
     got = result(abn, x, dy, lambda t: checkpoint(abn, t, use_reentrant=False))
     assert_same(got, expected, rtol=1e-10, atol=1e-10)
 
@@ -335,7 +414,9 @@ def test_works_on_meta():
 def test_state_is_the_published_and_batch_norms():
     names = ["weight", "bias", "running_mean", "running_var"]
     assert list(InPlaceABN(3).state_dict()) == names
-    assert list(InPlaceABN(3, weight_sign="signed").state_dict()) == list(nn.BatchNorm2d(3).state_dict())
+    assert list(InPlaceABN(3, weight_sign="signed").state_dict()) == list(
+        nn.BatchNorm2d(3).state_dict()
+    )
 
 
 def test_states_load_either_way():
@@ -348,7 +429,9 @@ def test_states_load_either_way():
     assert signed.num_batches_tracked == 7
     norm.load_state_dict(signed.state_dict(), strict=True)
     with pytest.raises(RuntimeError, match="Missing key.*weight"):
-        signed.load_state_dict({k: v for k, v in norm.state_dict().items() if k != "weight"}, strict=True)
+        signed.load_state_dict(
+            {k: v for k, v in norm.state_dict().items() if k != "weight"}, strict=True
+        )
 
 
 @given(weights=st.lists(st.floats(-3, 3, width=32), min_size=1, max_size=6), as_state=st.booleans())
@@ -375,7 +458,9 @@ def test_weights_below_eps_have_no_published_reading():
     before = copy.deepcopy(net.state_dict())
     with pytest.raises(ValueError, match=r"0: channels \[1, 2, 3, 4, 7\]"):
         convert_weight_sign(net, "abs")
-    assert all(torch.equal(before[k], v) for k, v in net.state_dict().items()) and len(before) == len(net.state_dict())
+    assert all(torch.equal(before[k], v) for k, v in net.state_dict().items()) and len(
+        before
+    ) == len(net.state_dict())
 
 
 # Bad input
@@ -409,7 +494,9 @@ def test_bad_inputs():
 def test_one_value_a_channel_is_refused_as_batch_norm_does():
     x = torch.ones(1, 4, 1, 1)
     for norm in (nn.BatchNorm2d(4), InPlaceABN(4)):
-        with pytest.raises(ValueError, match="Expected more than 1 value per channel when training, got input size"):
+        with pytest.raises(
+            ValueError, match="Expected more than 1 value per channel when training, got input size"
+        ):
             norm(x)
     assert InPlaceABN(4).eval()(x).shape == x.shape
 
@@ -439,14 +526,20 @@ def test_a_missing_package_is_named(monkeypatch):
 @pytest.mark.parametrize("activation", ["leaky_relu", "identity", "elu"])
 @pytest.mark.parametrize("training", [True, False])
 def test_equals_the_published_package(activation, training):
-    """Its sums over a channel run in float32 from one end to the other, hence n·u on the weights' gradients."""
+    """Its sums over a channel run in float32 from one end to the other, hence n·u on the weights'
+    gradients.
+    """
     pytest.importorskip("inplace_abn", exc_type=ImportError)
     weights = [1.0, -0.7, 0.3, 3.0, -0.05]
     ours = layer(weights, dtype=torch.float32, activation=activation, bias=0.5).train(training)
-    theirs = layer(weights, dtype=torch.float32, activation=activation, bias=0.5, backend="mapillary").train(training)
+    theirs = layer(
+        weights, dtype=torch.float32, activation=activation, bias=0.5, backend="mapillary"
+    ).train(training)
     assert theirs.backend == "mapillary" and "backend=mapillary" in repr(theirs)
     x, dy = batch(4, 5, 6, 6, dtype=torch.float32), batch(4, 5, 6, 6, dtype=torch.float32, seed=2)
-    got = result(theirs, x, dy, lambda t: theirs(t * 1))  # it overwrites its input, which must not be a leaf
+    got = result(
+        theirs, x, dy, lambda t: theirs(t * 1)
+    )  # it overwrites its input, which must not be a leaf
     assert_same(result(ours, x, dy), got, rtol=2e-5, atol=2e-5)
 
 

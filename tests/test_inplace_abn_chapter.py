@@ -21,11 +21,22 @@ ROOT = Path(__file__).resolve().parent.parent
 RAN = Conditions(4, 224)
 
 
-def record(model, value, *, suite="memory", case="tresnet_m", metric="throughput", phase="training", **options):
+def record(
+    model,
+    value,
+    *,
+    suite="memory",
+    case="tresnet_m",
+    metric="throughput",
+    phase="training",
+    **options,
+):
     """A planted record of no real device."""
     conditions = options.pop("conditions", RAN)
     q1, q3 = options.pop("quartiles", (value, value))
-    return Record(suite, case, model, phase, metric, Spread(value, q1, q3, 5), conditions, PROVENANCE)
+    return Record(
+        suite, case, model, phase, metric, Spread(value, q1, q3, 5), conditions, PROVENANCE
+    )
 
 
 # --- reading back
@@ -56,7 +67,10 @@ def test_an_error_of_a_gradient_is_found():
 def test_precision_has_a_row_for_each_layer_dtype_and_weight():
     layers = {"a": inplace_abn.inplace_abn, "b": inplace_abn.fused_tail}
     table = inplace_abn.precision(layers, ["float32", "bfloat16"], [1.0, 0.001])
-    assert len(table) == 8 and table.groupby("layer", sort=False).size().to_dict() == {"a": 4, "b": 4}
+    assert len(table) == 8 and table.groupby("layer", sort=False).size().to_dict() == {
+        "a": 4,
+        "b": 4,
+    }
     half = table[table["dtype"] == "bfloat16"]
     assert (half["dgamma"] < 0.01).all(), "the package's layers hold whatever the weight"
 
@@ -64,7 +78,12 @@ def test_precision_has_a_row_for_each_layer_dtype_and_weight():
 def test_at_weight_zero_plain_reading_back_gives_no_number():
     def plain(x, weight, bias):  # what the inversion hands to autograd: xhat from y
         y = inplace_abn.reference(x, weight.detach(), bias)
-        return weight[:, None, None] * (y.detach() - bias[:, None, None]) / weight.detach()[:, None, None] + 0 * y
+        return (
+            weight[:, None, None]
+            * (y.detach() - bias[:, None, None])
+            / weight.detach()[:, None, None]
+            + 0 * y
+        )
 
     table = inplace_abn.tails(plain).set_index("gamma")
     assert table["plain"].isna().tolist() == [False, False, False, False, True]
@@ -79,7 +98,11 @@ def test_stages_groups_and_kinds_are_the_same_sum(network):
     total = sum(inplace_abn.kept(network).values()) / 1e6
     assert sum(inplace_abn.by_group(network).values()) == pytest.approx(total)
     if network in (table := inplace_abn.by_stage().set_index("stage")):
-        assert table[network].drop("all").sum() == pytest.approx(total) == pytest.approx(table[network]["all"])
+        assert (
+            table[network].drop("all").sum()
+            == pytest.approx(total)
+            == pytest.approx(table[network]["all"])
+        )
 
 
 def test_the_two_factors_make_the_whole():
@@ -90,7 +113,9 @@ def test_the_two_factors_make_the_whole():
 
 
 def test_what_is_counted_at_224_px_is_what_hooks_find():
-    """Against hooks of its own: the bytes of the storages that autograd packs, the slope over the batch."""
+    """Against hooks of its own: the bytes of the storages that autograd packs, the slope over the
+    batch.
+    """
     with torch.device("meta"):
         model = create_model("tresnet_m", norm="bn", memory="paper").train()
         totals = []
@@ -104,7 +129,9 @@ def test_what_is_counted_at_224_px_is_what_hooks_find():
 
             with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
                 model(torch.empty(batch, 3, 224, 224))
-            totals.append(sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in own))
+            totals.append(
+                sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in own)
+            )
     assert sum(inplace_abn.kept("batchnorm").values()) == (totals[1] - totals[0]) / 2
 
 
@@ -144,11 +171,21 @@ def test_a_missed_target_is_told(monkeypatch, capsys):
 def test_the_networks_differ_in_norm_and_memory_alone():
     configs = {name: network.config for name, network in inplace_abn.memory_networks().items()}
     assert [(c.norm, c.memory) for c in configs.values()] == [
-        ("bn", "paper"), ("iabn", "paper"), ("iabn", "lean"), ("iabn", "recompute"), ("iabn", "min"),
-    ]  # fmt: skip
+        ("bn", "paper"),
+        ("iabn", "paper"),
+        ("iabn", "lean"),
+        ("iabn", "recompute"),
+        ("iabn", "min"),
+    ]
     relu, leaky, iabn = (network.config for network in inplace_abn.activation_networks().values())
-    assert (relu.norm, relu.activation) == ("bn", "relu") and (leaky.norm, leaky.activation) == ("bn", "leaky_relu")
-    assert (iabn.norm, iabn.activation) == ("iabn", "leaky_relu") and iabn.blocks == leaky.blocks == relu.blocks
+    assert (relu.norm, relu.activation) == ("bn", "relu") and (leaky.norm, leaky.activation) == (
+        "bn",
+        "leaky_relu",
+    )
+    assert (iabn.norm, iabn.activation) == (
+        "iabn",
+        "leaky_relu",
+    ) and iabn.blocks == leaky.blocks == relu.blocks
 
 
 def test_frontier_and_inference_tables_stand_beside_what_they_compare_with():
@@ -157,10 +194,15 @@ def test_frontier_and_inference_tables_stand_beside_what_they_compare_with():
     records += [record(name, 5e8, metric="peak_memory") for name in speeds]
     table = inplace_abn.frontier(records).set_index("model")
     assert table["ratio"].to_dict() == {"batchnorm": 1.0, "paper": 1.1, "min": 0.8}
-    assert (table["peak"] == 500).all() and table["kept"]["min"] < table["kept"]["paper"] < table["kept"]["batchnorm"]
+    assert (table["peak"] == 500).all() and table["kept"]["min"] < table["kept"]["paper"] < table[
+        "kept"
+    ]["batchnorm"]
     assert "0.91" in inplace_abn_drawings.frontier(table.reset_index()).text  # the time of "paper"
 
-    records = [record(name, 100.0, case="activation", phase="inference") for name in ("relu", "leaky_relu", "iabn")]
+    records = [
+        record(name, 100.0, case="activation", phase="inference")
+        for name in ("relu", "leaky_relu", "iabn")
+    ]
     table = inplace_abn.inference_speeds(records).set_index("model")
     assert table["paper_ratio"]["iabn"] == 3470 / 3320 and pd.isna(table["paper"]["leaky_relu"])
 
@@ -170,8 +212,13 @@ def test_peaks_and_layer_times_are_records():
     small = {"narrow": create_model("tresnet_m", width=8, depths=(1, 1, 1, 1), num_classes=4)}
     (found,) = training_peaks(small, smoke, suite="memory", case="tresnet_m")
     gradients = sum(p.nbytes for p in small["narrow"].parameters())
-    assert (found.suite, found.metric) == ("memory", "peak_memory") and found.value.median > gradients
-    layers = {name: layer for name, layer in inplace_abn.layers().items() if "mapillary" not in name}
+    assert (found.suite, found.metric) == (
+        "memory",
+        "peak_memory",
+    ) and found.value.median > gradients
+    layers = {
+        name: layer for name, layer in inplace_abn.layers().items() if "mapillary" not in name
+    }
     table = inplace_abn.layer_table(layers, inplace_abn.measure_layers(layers, smoke))
     assert table["maps"].tolist() == [2, 1] and table["ratio"][0] == 1.0
     assert (table["error"] < 1e-5).all()
@@ -182,7 +229,9 @@ def test_an_error_of_a_layer_is_found():
         def forward(self, x):
             return super().forward(x) * 1.01
 
-    assert inplace_abn.layer_errors(Wrong(8, activation_param=inplace_abn.SLOPE))["y"] == pytest.approx(0.01, rel=1e-3)
+    assert inplace_abn.layer_errors(Wrong(8, activation_param=inplace_abn.SLOPE))[
+        "y"
+    ] == pytest.approx(0.01, rel=1e-3)
 
 
 # --- training
@@ -190,14 +239,20 @@ def test_an_error_of_a_layer_is_found():
 
 def test_both_norms_start_alike_and_learn():
     losses = {norm: inplace_abn.digit_losses(norm, 0, steps=12) for norm in ("bn", "iabn")}
-    assert losses["bn"][0] == pytest.approx(losses["iabn"][0], rel=0.02)  # bfloat16 has three digits
+    assert losses["bn"][0] == pytest.approx(
+        losses["iabn"][0], rel=0.02
+    )  # bfloat16 has three digits
     assert all(values[-1] < 0.8 * values[0] for values in losses.values())
     assert losses["iabn"][:1] != inplace_abn.digit_losses("iabn", 1, steps=1), "the seed decides"
 
 
 def test_in_float32_the_norms_track_each_other_step_by_step():
-    """The same first weights and batches: what differs is rounding, which twelve steps hardly amplify."""
-    bn, iabn = (inplace_abn.digit_losses(norm, 0, steps=12, dtype="float32") for norm in ("bn", "iabn"))
+    """The same first weights and batches: what differs is rounding, which twelve steps hardly
+    amplify.
+    """
+    bn, iabn = (
+        inplace_abn.digit_losses(norm, 0, steps=12, dtype="float32") for norm in ("bn", "iabn")
+    )
     assert bn == pytest.approx(iabn, rel=0.01)
 
 
@@ -231,20 +286,30 @@ def test_track_compares_the_gap_with_the_spread():
 
 
 def test_memory_claims_are_counted():
-    ratio = {name: verdict([], name) for name in ("iabn-keeps-less", "iabn-doubles-the-batch", "iabn-batch-m-counted")}
+    ratio = {
+        name: verdict([], name)
+        for name in ("iabn-keeps-less", "iabn-doubles-the-batch", "iabn-batch-m-counted")
+    }
     assert [v.word for v in ratio.values()] == ["reproduced", "differs", "reproduced"]
     assert all(v.label.startswith("counted") for v in ratio.values())
     assert ratio["iabn-batch-m-counted"].paper == f"{512 / 288:.3f}×"
-    assert verdict([], "iabn-leaky-relu-memory").word == verdict([], "iabn-swish-mish-memory").word == "reproduced"
+    assert (
+        verdict([], "iabn-leaky-relu-memory").word
+        == verdict([], "iabn-swish-mish-memory").word
+        == "reproduced"
+    )
 
 
 def test_a_count_that_differs_would_be_noticed(monkeypatch):
     monkeypatch.setattr(claims, "kept_per_image", lambda name, *_, **options: {("all", name): 1.0})
-    assert verdict([], "iabn-keeps-less").word == verdict([], "iabn-batch-m-counted").word == "differs"
+    assert (
+        verdict([], "iabn-keeps-less").word == verdict([], "iabn-batch-m-counted").word == "differs"
+    )
 
 
 @pytest.mark.parametrize(
-    ("speed", "spread", "word"), [(96, 0.01, "reproduced"), (94, 0.01, "differs"), (96, 0.1, "not attempted")]
+    ("speed", "spread", "word"),
+    [(96, 0.01, "reproduced"), (94, 0.01, "differs"), (96, 0.1, "not attempted")],
 )
 def test_negligible_means_five_per_cent(speed, spread, word):
     records = [
@@ -259,13 +324,25 @@ def test_negligible_means_five_per_cent(speed, spread, word):
 def test_largest_batches_are_judged_when_there_are_records():
     def largest(model, batch, norm, setting):
         conditions = Conditions(batch, 224, "float16", norm=norm, memory=setting)
-        return record(model, batch, suite="table3", case="networks", metric="largest_batch", conditions=conditions)
+        return record(
+            model,
+            batch,
+            suite="table3",
+            case="networks",
+            metric="largest_batch",
+            conditions=conditions,
+        )
 
     records = [largest("resnet50", 288, "bn", None), largest("tresnet_m", 512, "native", "paper")]
     assert verdict(records, "iabn-batch-m").word == "reproduced"
     assert verdict(records, "iabn-batch-m").ours == f"{512 / 288:.3f}×"
-    assert verdict(records, "iabn-doubles-largest-batch").word == "not attempted"  # needs BatchNorm's
-    records += [largest("tresnet_m", 384, "bn", "paper"), largest("tresnet_m", 600, "native", "lean")]
+    assert (
+        verdict(records, "iabn-doubles-largest-batch").word == "not attempted"
+    )  # needs BatchNorm's
+    records += [
+        largest("tresnet_m", 384, "bn", "paper"),
+        largest("tresnet_m", 600, "native", "lean"),
+    ]
     assert verdict(records, "iabn-doubles-largest-batch").word == "differs"
     assert verdict(records, "iabn-batch-l").word == "not attempted"
 
@@ -279,4 +356,6 @@ def test_the_chapter_shares_set_up_and_parameters_with_the_first():
         for name in ("01_stem.ipynb", "03_inplace_abn.ipynb")
     )
     for cell in ("setup", "parameters"):
-        assert this[cell].source == first[cell].source and this[cell].metadata == first[cell].metadata
+        assert (
+            this[cell].source == first[cell].source and this[cell].metadata == first[cell].metadata
+        )

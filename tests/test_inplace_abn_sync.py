@@ -1,4 +1,6 @@
-"""Synchronised Inplace-ABN: two gloo processes on the halves of a batch against one process on all of it."""
+"""Synchronised Inplace-ABN: two gloo processes on the halves of a batch against one process on all
+of it.
+"""
 
 import copy
 from pathlib import Path
@@ -13,7 +15,9 @@ from tresnet_lite.layers.inplace_abn import ACTIVATIONS, InPlaceABN, InPlaceABNS
 
 SPLIT = [3, 5]  # samples in each process
 WEIGHTS = [1.0, -0.7, 0.0, 1e-4]
-CASES = [(activation, torch.float64) for activation in ACTIVATIONS] + [("leaky_relu", torch.float32)]
+CASES = [(activation, torch.float64) for activation in ACTIVATIONS] + [
+    ("leaky_relu", torch.float32)
+]
 
 
 def norm(kind: type[InPlaceABN], activation: str, dtype: torch.dtype, **options) -> InPlaceABN:
@@ -25,7 +29,9 @@ def norm(kind: type[InPlaceABN], activation: str, dtype: torch.dtype, **options)
 
 
 def data(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """x and dy of the joined batch; the mean is so large that sums of squares in float32 would lose the variance."""
+    """x and dy of the joined batch; the mean is so large that sums of squares in float32 would lose
+    the variance.
+    """
     generator = torch.Generator().manual_seed(0)
     x, dy = torch.randn(2, sum(SPLIT), len(WEIGHTS), 4, 4, generator=generator, dtype=torch.float64)
     return (x + 1000).to(dtype), dy.to(dtype)
@@ -51,7 +57,9 @@ def loss(model: nn.Module, x: torch.Tensor, samples: int) -> torch.Tensor:
 def work(rank: int, folder: str) -> None:
     """One process: each case, one sample a process, and a step of DistributedDataParallel."""
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=len(SPLIT))
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=len(SPLIT)
+    )
     results = {}
     for activation, dtype in CASES:
         x, dy = (t.split(SPLIT)[rank].clone() for t in data(dtype))
@@ -96,7 +104,9 @@ def test_two_processes_equal_one_on_the_joined_batch(ranks, activation, dtype):
 def test_a_given_group_and_one_value_a_process(ranks):
     x, _ = data(torch.float64)
     expected = norm(InPlaceABN, "leaky_relu", torch.float64)(x[:2, :, :1, :1])
-    torch.testing.assert_close(torch.cat([rank["single"] for rank in ranks]), expected, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(
+        torch.cat([rank["single"] for rank in ranks]), expected, rtol=1e-10, atol=1e-10
+    )
 
 
 def test_a_step_under_distributed_data_parallel(ranks):

@@ -16,7 +16,9 @@ def on_a_cpu(monkeypatch, tmp_path):
 
 def test_the_cache_tells_builds_apart(monkeypatch):
     kind, settings = install_iabn.target()
-    assert kind == f"torch-{torch.__version__}-cp{sys.version_info.major}{sys.version_info.minor}-cpu"
+    assert (
+        kind == f"torch-{torch.__version__}-cp{sys.version_info.major}{sys.version_info.minor}-cpu"
+    )
     assert settings == {}
     monkeypatch.setattr(torch, "__version__", "9.9.9")
     assert install_iabn.target()[0] != kind
@@ -34,10 +36,14 @@ def test_a_failure_is_one_line_and_not_fatal(missing, monkeypatch, capsys):
         raise install_iabn.BuildError("no matching distribution")
 
     monkeypatch.setattr(install_iabn, "pip", refuse)
-    monkeypatch.setattr(install_iabn.shutil, "which", lambda name: None if missing == "compiler" else name)
+    monkeypatch.setattr(
+        install_iabn.shutil, "which", lambda name: None if missing == "compiler" else name
+    )
     install_iabn.main()
     *_, last = capsys.readouterr().out.splitlines()
-    reason = {"compiler": "no C++ compiler is installed", "index": "no matching distribution"}[missing]
+    reason = {"compiler": "no C++ compiler is installed", "index": "no matching distribution"}[
+        missing
+    ]
     assert last.startswith(f"inplace-abn: not installed ({reason}")
 
 
@@ -52,4 +58,6 @@ def test_a_kept_wheel_is_used_and_one_that_does_not_run_is_removed(monkeypatch, 
     install_iabn.main()
     assert [command[0] for command in commands] == ["install", "uninstall"]
     assert commands[0][-1] == str(wheel)
-    assert "not installed (it does not run: ImportError: undefined symbol)" in capsys.readouterr().out
+    assert (
+        "not installed (it does not run: ImportError: undefined symbol)" in capsys.readouterr().out
+    )

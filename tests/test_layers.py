@@ -8,7 +8,13 @@ from helpers import images, reseed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tresnet_lite.layers import BlurPool2d, DepthToSpace, FastGlobalAvgPool2d, SpaceToDepth, SqueezeExcite
+from tresnet_lite.layers import (
+    BlurPool2d,
+    DepthToSpace,
+    FastGlobalAvgPool2d,
+    SpaceToDepth,
+    SqueezeExcite,
+)
 
 FORMATS = [torch.contiguous_format, torch.channels_last]
 
@@ -39,7 +45,9 @@ def test_space_to_depth_is_timms():
 
 
 @pytest.mark.parametrize("memory_format", FORMATS)
-@pytest.mark.parametrize("layer", [SpaceToDepth(), BlurPool2d()], ids=lambda layer: type(layer).__name__)
+@pytest.mark.parametrize(
+    "layer", [SpaceToDepth(), BlurPool2d()], ids=lambda layer: type(layer).__name__
+)
 def test_memory_format_is_kept(layer, memory_format):
     x = images(2, 3, 16, 16).contiguous(memory_format=memory_format)
     assert layer(x).is_contiguous(memory_format=memory_format)
@@ -66,7 +74,11 @@ def test_blur_is_the_binomial_filter_at_every_second_pixel(n, c, h, w):
         [
             torch.stack(
                 [
-                    sum(row[i] * row[j] * x[:, :, reflect(top + i, h), reflect(left + j, w)] for i in row for j in row)
+                    sum(
+                        row[i] * row[j] * x[:, :, reflect(top + i, h), reflect(left + j, w)]
+                        for i in row
+                        for j in row
+                    )
                     for left in range(0, w, 2)
                 ],
                 -1,
@@ -116,7 +128,13 @@ def test_squeeze_excite_is_timms():
 
 
 @pytest.mark.parametrize(
-    "build", [lambda: SpaceToDepth(0), lambda: DepthToSpace(0), lambda: BlurPool2d(0), lambda: SqueezeExcite(8, 0)]
+    "build",
+    [
+        lambda: SpaceToDepth(0),
+        lambda: DepthToSpace(0),
+        lambda: BlurPool2d(0),
+        lambda: SqueezeExcite(8, 0),
+    ],
 )
 def test_impossible_layers_are_refused(build):
     with pytest.raises(ValueError, match="must be"):

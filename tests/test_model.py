@@ -51,7 +51,9 @@ def test_exchangeable_with_timm(name, norm):
     back = timm.create_model(name)
     back.load_state_dict(ours.state_dict(), strict=True)
     theirs, again = timms.state_dict(), back.state_dict()
-    assert theirs.keys() == again.keys() and all(torch.equal(theirs[key], again[key]) for key in theirs)
+    assert theirs.keys() == again.keys() and all(
+        torch.equal(theirs[key], again[key]) for key in theirs
+    )
     x = images(2, 3, 64, 96)
     with torch.no_grad():
         assert relative_error(ours(x), timms(x)) < 1e-5
@@ -59,7 +61,10 @@ def test_exchangeable_with_timm(name, norm):
 
 
 def test_training_forward_and_gradients_are_timms():
-    ours, timms = create_model("tresnet_m").double(), reseed(timm.create_model("tresnet_m")).double()
+    ours, timms = (
+        create_model("tresnet_m").double(),
+        reseed(timm.create_model("tresnet_m")).double(),
+    )
     ours.load_state_dict(timms.state_dict())
     x = images(2, 3, 64, 64, dtype=torch.float64)
     for model in (ours, timms):
@@ -86,7 +91,10 @@ def test_slopes():
     model = create_model("tresnet_m")
     assert model.body.conv1.bn.activation_param == 1e-2
     assert model.body.layer3[0].conv2.bn.activation_param == 1e-3
-    assert create_model("tresnet_v2_l", block_slope=1e-6).body.layer1[0].conv1.bn.activation_param == 1e-6
+    assert (
+        create_model("tresnet_v2_l", block_slope=1e-6).body.layer1[0].conv1.bn.activation_param
+        == 1e-6
+    )
 
 
 # The paper's reading beside the code's
@@ -97,7 +105,9 @@ def test_paper_reading_differs_where_the_table_says():
         code, paper = create_model("tresnet_xl"), TResNet(paper_reading("tresnet_xl"))
     assert (code.body.conv1.conv.kernel_size, paper.body.conv1.conv.kernel_size) == ((3, 3), (1, 1))
     assert (code.num_features, paper.num_features) == (2656, 2688)
-    assert isinstance(paper.body.layer1[0].act, nn.LeakyReLU) and isinstance(code.body.layer1[0].act, nn.ReLU)
+    assert isinstance(paper.body.layer1[0].act, nn.LeakyReLU) and isinstance(
+        code.body.layer1[0].act, nn.ReLU
+    )
 
 
 def test_squeeze_excite_ratios():
@@ -119,7 +129,9 @@ def test_table_2_shapes():
     with torch.device("meta"):
         model = create_model("tresnet_m")
         for name, module in model.body.named_children():
-            module.register_forward_hook(lambda m, i, out, name=name: shapes.__setitem__(name, tuple(out.shape[1:])))
+            module.register_forward_hook(
+                lambda m, i, out, name=name: shapes.__setitem__(name, tuple(out.shape[1:]))
+            )
         model(torch.empty(1, 3, 224, 224))
     assert shapes == {
         "s2d": (48, 56, 56),
@@ -148,7 +160,10 @@ def test_timms_interface():
 def test_reset_classifier(num_classes):
     model = narrow().eval().double()
     model.reset_classifier(num_classes)
-    assert model(images(2, 3, 32, 32, dtype=torch.float64)).shape == (2, num_classes or model.num_features)
+    assert model(images(2, 3, 32, 32, dtype=torch.float64)).shape == (
+        2,
+        num_classes or model.num_features,
+    )
     assert model.num_classes == num_classes and not model.head.training
     model.reset_classifier(0, global_pool="")
     assert model(images(2, 3, 64, 32, dtype=torch.float64)).shape == (2, model.num_features, 2, 1)
@@ -203,7 +218,9 @@ def test_basic_block_without_se_in_backward():
 @pytest.mark.parametrize("norm", ["iabn", "bn"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_autocast(dtype, norm):
-    """Half precision keeps its ≈3 (fp16) or 2 (bf16) digits through the dozen convolutions of the narrow network."""
+    """Half precision keeps its ≈3 (fp16) or 2 (bf16) digits through the dozen convolutions of the
+    narrow network.
+    """
     model, x = narrow(norm=norm).eval(), images(2, 3, 64, 64)
     with torch.no_grad():
         exact = model(x)
@@ -241,7 +258,10 @@ def test_state_dict_travels_between_devices():
 
 def test_default_norm():
     assert any(isinstance(m, InPlaceABN) for m in create_model("tresnet_m", **NARROW).modules())
-    for model in (create_model("tresnet_m", norm="bn", **NARROW), create_model("resnet50", **NARROW)):
+    for model in (
+        create_model("tresnet_m", norm="bn", **NARROW),
+        create_model("resnet50", **NARROW),
+    ):
         assert not any(isinstance(m, InPlaceABN) for m in model.modules())
 
 
@@ -281,9 +301,17 @@ def test_bad_options(options, error, message):
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
-        (torch.rand(2, 1, 32, 32), ValueError, r"\(batch, 3, height, width\), got \(2, 1, 32, 32\)"),
+        (
+            torch.rand(2, 1, 32, 32),
+            ValueError,
+            r"\(batch, 3, height, width\), got \(2, 1, 32, 32\)",
+        ),
         (torch.rand(3, 32, 32), ValueError, r"add the batch axis with x\[None\]"),
-        (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), TypeError, r"float images .* got torch.uint8; try x.float"),
+        (
+            torch.zeros(1, 3, 32, 32, dtype=torch.uint8),
+            TypeError,
+            r"float images .* got torch.uint8; try x.float",
+        ),
         (torch.rand(1, 3, 226, 224), ValueError, "height 226 .* nearest: 224 or 228"),
         (torch.rand(1, 3, 32, 8), ValueError, "width 8 .* at least 20; nearest: 20"),
     ],

@@ -33,7 +33,9 @@ def virtual_clock():
 
 
 def classifier() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +49,16 @@ def records():
 
 
 def test_compare_makes_a_record_of_each_model_and_phase(records):
-    assert [(r.model, r.phase) for r in records] == [(m, p) for p in ("inference", "training") for m in "ab"]
+    assert [(r.model, r.phase) for r in records] == [
+        (m, p) for p in ("inference", "training") for m in "ab"
+    ]
     conditions = records[0].conditions
-    assert (conditions.batch, conditions.resolution, conditions.dtype, conditions.norm) == (2, 32, "float32", "bn")
+    assert (conditions.batch, conditions.resolution, conditions.dtype, conditions.norm) == (
+        2,
+        32,
+        "float32",
+        "bn",
+    )
     assert [r.value.median for r in records] == [4, 2, 4, 2]  # 2 images in 0.5 s and in 1 s
 
 
@@ -58,7 +67,10 @@ def test_a_record_tells_that_a_network_is_thin():
     networks = {str(w): TResNet(TResNetConfig(width=w, depths=(1, 1, 1, 1))) for w in (8, 64, 76)}
     found = compare(networks, QUICK, suite="test", case="thin", phase="inference")
     assert [r.conditions.width for r in found] == [8, None, None]
-    assert [r.conditions.width for r in training_peaks({"8": networks["8"]}, QUICK, suite="test", case="thin")] == [8]
+    assert [
+        r.conditions.width
+        for r in training_peaks({"8": networks["8"]}, QUICK, suite="test", case="thin")
+    ] == [8]
     assert "float32, networks of width 8" in notebook.source(found[:1], QUICK)
 
 
@@ -111,7 +123,11 @@ def test_claims_are_those_of_the_paper_with_a_verdict_each(records):
     sentences = [claim.sentence for claim in load_claims() if claim.id.startswith("stem-")]
     shown = notebook.claims("stem-").text
     assert sentences and all(sentence in shown for sentence in sentences)
-    verdicts = [line for line in notebook.verdicts(records, "stem-").text.splitlines() if line.startswith("| stem-")]
+    verdicts = [
+        line
+        for line in notebook.verdicts(records, "stem-").text.splitlines()
+        if line.startswith("| stem-")
+    ]
     words = [line.split(" | ")[1] for line in verdicts]
     assert len(words) == len(sentences) and set(words) <= {"reproduced", "differs", "not attempted"}
 
@@ -127,7 +143,9 @@ def test_the_photograph_is_a_photograph():
     assert 0 <= photo.min() < 0.1 and 0.9 < photo.max() <= 1
     neighbours = (photo[..., 1:] - photo[..., :-1]).abs().mean()
     noise = images(1, 3, 64, 64)
-    assert neighbours < 0.3 * (noise[..., 1:] - noise[..., :-1]).abs().mean()  # smooth, as the world is
+    assert (
+        neighbours < 0.3 * (noise[..., 1:] - noise[..., :-1]).abs().mean()
+    )  # smooth, as the world is
 
 
 def test_the_footer_names_device_versions_and_commit():

@@ -31,22 +31,33 @@ def faults(notebook: nbformat.NotebookNode) -> list[str]:
     outputs = [(cell, output) for cell in cells for output in cell.outputs]
     text = nbformat.writes(notebook)
     found = {
-        "the first code cell must be tagged parameters": not cells or "parameters" not in tags(cells[0]),
-        "only one cell may be tagged parameters": sum("parameters" in tags(cell) for cell in cells) > 1,
-        "kernelspec must be python3": notebook.metadata.get("kernelspec", {}).get("name") != "python3",
+        "the first code cell must be tagged parameters": not cells
+        or "parameters" not in tags(cells[0]),
+        "only one cell may be tagged parameters": sum("parameters" in tags(cell) for cell in cells)
+        > 1,
+        "kernelspec must be python3": notebook.metadata.get("kernelspec", {}).get("name")
+        != "python3",
         "cells must have been executed in order, once": [cell.execution_count for cell in cells]
         != [*range(1, len(cells) + 1)],
         "no output may be a warning": any(output.get("name") == "stderr" for _, output in outputs),
         "no output may be an error": any(output.output_type == "error" for _, output in outputs),
-        "an output that is not compared must not be stored": any(IGNORED in tags(cell) for cell, _ in outputs),
+        "an output that is not compared must not be stored": any(
+            IGNORED in tags(cell) for cell, _ in outputs
+        ),
         "at least one output must be compared": not outputs,
-        "ignore outputs by tag, and skip nothing": bool(re.search(r"NBVAL_(IGNORE_OUTPUT|SKIP)|nbval-skip", text)),
-        "pictures must not be stored": any(k.startswith("image/") for _, o in outputs for k in o.get("data", {})),
+        "ignore outputs by tag, and skip nothing": bool(
+            re.search(r"NBVAL_(IGNORE_OUTPUT|SKIP)|nbval-skip", text)
+        ),
+        "pictures must not be stored": any(
+            k.startswith("image/") for _, o in outputs for k in o.get("data", {})
+        ),
         "no path of a machine": bool(MACHINE_PATH.search(text)),
         f"at most {LIMIT} bytes": len(text.encode()) > LIMIT,
     }
     marked = [cell for cell in cells if "NBVAL_CHECK_OUTPUT" in cell.source]
-    found["a cell marked for comparison must have outputs"] = any(not cell.outputs for cell in marked)
+    found["a cell marked for comparison must have outputs"] = any(
+        not cell.outputs for cell in marked
+    )
     return [fault for fault, present in found.items() if present]
 
 
@@ -77,8 +88,14 @@ def store(cell, **data):
 @pytest.mark.parametrize(
     ("spoil", "fault"),
     [
-        (lambda cells: cells[0].metadata.update(tags=[]), "the first code cell must be tagged parameters"),
-        (lambda cells: cells[1].metadata.update(tags=["parameters"]), "only one cell may be tagged"),
+        (
+            lambda cells: cells[0].metadata.update(tags=[]),
+            "the first code cell must be tagged parameters",
+        ),
+        (
+            lambda cells: cells[1].metadata.update(tags=["parameters"]),
+            "only one cell may be tagged",
+        ),
         (lambda cells: cells[1].update(execution_count=None), "executed in order"),
         (lambda cells: cells[1].update(execution_count=7), "executed in order"),
         (lambda cells: cells[1].update(outputs=[]), "at least one output must be compared"),
@@ -90,7 +107,9 @@ def store(cell, **data):
         (lambda cells: cells[1].update(source="# NBVAL_SKIP\n1"), "skip nothing"),
         (lambda cells: cells[1].outputs[0].update(name="stderr"), "no output may be a warning"),
         (
-            lambda cells: cells[1].update(outputs=[nbformat.v4.new_output("error", ename="E", evalue="")]),
+            lambda cells: cells[1].update(
+                outputs=[nbformat.v4.new_output("error", ename="E", evalue="")]
+            ),
             "no output may be an error",
         ),
     ],
@@ -120,12 +139,21 @@ def test_nbval_compares(sound):
 
 @pytest.mark.skipif(not NOTEBOOKS, reason="no notebook is committed yet")
 def test_nbval_compares_the_first_chapter():
-    """Alter a stored output of the first chapter, up to there: the comparison fails in that cell and in no other."""
+    """Alter a stored output of the first chapter, up to there: the comparison fails in that cell
+    and in no other.
+    """
     notebook = nbformat.read(NOTEBOOKS[0], as_version=4)
-    printed = [n for n, cell in enumerate(notebook.cells) for output in cell.get("outputs", []) if "text" in output]
+    printed = [
+        n
+        for n, cell in enumerate(notebook.cells)
+        for output in cell.get("outputs", [])
+        if "text" in output
+    ]
     last = printed[len(printed) // 2]
     notebook.cells = notebook.cells[: last + 1]
-    next(output for output in notebook.cells[last].outputs if "text" in output).text += "and what no run prints\n"
+    next(
+        output for output in notebook.cells[last].outputs if "text" in output
+    ).text += "and what no run prints\n"
     altered = NOTEBOOKS[0].with_name(".altered.ipynb")  # in the notebooks' folder, as it runs there
     try:
         nbformat.write(notebook, altered)

@@ -1,6 +1,8 @@
-"""Every number in data/paper is the paper's: row by row against its text, and the tables against each other.
+"""Every number in data/paper is the paper's: row by row against its text, and the tables against
+each other.
 
-The text is not ours to distribute. Where a copy lies, TRESNET_PAPER_TEXT says; without one the comparison is skipped.
+The text is not ours to distribute. Where a copy lies, TRESNET_PAPER_TEXT says; without one the
+comparison is skipped.
 """
 
 import os
@@ -12,7 +14,9 @@ import pytest
 
 from tresnet_lite.paper import DATA, NAMES, TABLES, paper_table, paper_value
 
-TEXT = Path(os.environ.get("TRESNET_PAPER_TEXT", DATA.parents[1] / "shared" / "paper" / "tresnet.txt"))
+TEXT = Path(
+    os.environ.get("TRESNET_PAPER_TEXT", DATA.parents[1] / "shared" / "paper" / "tresnet.txt")
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +41,26 @@ def as_printed(value: object, decimals: int) -> str:
 
 
 # Decimals with which a column is printed, where it is not an integer or a word.
-DECIMALS = {"top1": 1, "flops_g": 1, "map": 1, "cp": 1, "cr": 1, "cf1": 1, "op": 1, "or": 1, "of1": 1}
+DECIMALS = {
+    "top1": 1,
+    "flops_g": 1,
+    "map": 1,
+    "cp": 1,
+    "cr": 1,
+    "cf1": 1,
+    "op": 1,
+    "or": 1,
+    "of1": 1,
+}
 
 
 def typed_rows(number: int) -> list[list[str]]:
     table = paper_table(number)
     return [
-        [as_printed(value, DECIMALS.get(column, 0)) for column, value in zip(table, row, strict=True)]
+        [
+            as_printed(value, DECIMALS.get(column, 0))
+            for column, value in zip(table, row, strict=True)
+        ]
         for row in table.itertuples(index=False)
     ]
 
@@ -54,7 +71,9 @@ def test_rows_are_the_papers(text, number):
     printed = printed_rows(text, number)
     assert printed[-len(typed) :] == typed
     headings = printed[: -len(typed)]
-    assert not any(re.search(r"\d\d\.\d|\d{3}", cell) for row in headings for cell in row)  # no row is left out
+    assert not any(
+        re.search(r"\d\d\.\d|\d{3}", cell) for row in headings for cell in row
+    )  # no row is left out
 
 
 def test_table_6_is_the_papers(text):
@@ -65,7 +84,10 @@ def test_table_6_is_the_papers(text):
         *name, model = " ".join(theirs[:2]).split()
         assert [model, *(cell for cell in theirs[2:] if cell)] == ours[1:]
         names.append(" ".join(name))
-    whole, broken = names[:4], names[4:]  # the last two names are broken over the two lines of their pair
+    whole, broken = (
+        names[:4],
+        names[4:],
+    )  # the last two names are broken over the two lines of their pair
     joined = [" ".join(pair).replace("- ", "-") for pair in (broken[:2], broken[2:])]
     assert [row[0] for row in typed] == [*whole, joined[0], joined[0], joined[1], joined[1]]
 
@@ -76,13 +98,17 @@ def test_table_2_is_the_papers(text):
     models = list(table["model"].unique())
     assert models == ["TResNet-M", "TResNet-L", "TResNet-XL"]
     for theirs in layers:
-        rows = table[(table["layer"] == theirs[0]) & (table["block_type"] == theirs[1])].set_index("model")
+        rows = table[(table["layer"] == theirs[0]) & (table["block_type"] == theirs[1])].set_index(
+            "model"
+        )
         stride = {as_printed(s, 0) for s in rows["stride"]}
         sizes = [as_printed(rows.loc[m, c], 0) for m in models for c in ("repeats", "channels")]
         assert [*rows["output"].unique(), *stride, *sizes] == theirs[2:]
     assert len(table) == 3 * (len(layers) + 1)
     params = [paper_value(2, "params_m", model=m, layer="#Params.") for m in models]
-    assert "".join(sums) == "#Params." + "".join(f"{p}M" for p in params)  # the text cuts 29.4M into two cells
+    assert "".join(sums) == "#Params." + "".join(
+        f"{p}M" for p in params
+    )  # the text cuts 29.4M into two cells
 
 
 def test_tables_1_3_and_4_agree_where_they_overlap():
@@ -97,7 +123,9 @@ def test_tables_1_3_and_4_agree_where_they_overlap():
 
 def test_tables_3_5_and_6_agree_where_they_overlap():
     for model in ("TResNet-M", "TResNet-L", "TResNet-XL"):
-        assert paper_value(3, "top1", model=model) == paper_value(5, "top1", model=model, resolution=224)
+        assert paper_value(3, "top1", model=model) == paper_value(
+            5, "top1", model=model, resolution=224
+        )
     speed = paper_value(6, "inference_img_s", dataset="CIFAR-10", model="TResNet-XL")
     assert speed == paper_value(3, "inference_img_s", model="TResNet-XL")
 
@@ -106,7 +134,9 @@ def test_table_2_widens_by_stage_as_the_blocks_do():
     for model, rows in paper_table(2).groupby("model"):
         width = rows["channels"].iloc[1]
         widths = rows["channels"].iloc[2:6].tolist()
-        assert widths == [width, 2 * width, 16 * width, 32 * width], model  # bottlenecks have four times the planes
+        assert widths == [width, 2 * width, 16 * width, 32 * width], (
+            model
+        )  # bottlenecks have four times the planes
 
 
 def test_every_table_is_there():

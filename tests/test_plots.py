@@ -1,4 +1,6 @@
-"""Figures: well-formed, described, legible on light, dark and small pages, and drawn from what they show."""
+"""Figures: well-formed, described, legible on light, dark and small pages, and drawn from what they
+show.
+"""
 
 import math
 import re
@@ -15,8 +17,19 @@ from tresnet_lite.layers import SpaceToDepth
 
 
 def speeds(paper: float) -> pd.DataFrame:
-    row = {"phase": "inference", "ratio_q1": 0.9, "ratio_q3": 1.1, "ratio": 1.0, "paper_ratio": paper}
-    return pd.DataFrame([row | {"name": "A"}, row | {"name": "B", "ratio": 1.2, "ratio_q3": 1.3, "phase": "training"}])
+    row = {
+        "phase": "inference",
+        "ratio_q1": 0.9,
+        "ratio_q3": 1.1,
+        "ratio": 1.0,
+        "paper_ratio": paper,
+    }
+    return pd.DataFrame(
+        [
+            row | {"name": "A"},
+            row | {"name": "B", "ratio": 1.2, "ratio_q3": 1.3, "phase": "training"},
+        ]
+    )
 
 
 def draw_all() -> dict:
@@ -24,10 +37,16 @@ def draw_all() -> dict:
     with torch.device("meta"):
         network, all_stems = create_model("tresnet_m"), stems.stems()
     return {
-        "chains": plots.chains({"one": all_stems["conv7x7"], "two": all_stems["space_to_depth"]}, (3, 64, 64)),
+        "chains": plots.chains(
+            {"one": all_stems["conv7x7"], "two": all_stems["space_to_depth"]}, (3, 64, 64)
+        ),
         "permutation": plots.permutation(image, SpaceToDepth(4)(image[None, None])[0]),
         "pictures": plots.pictures(
-            [("colour", torch.rand(4, 4, 3)), ("map", torch.randn(4, 4)), ("map", torch.randn(4, 4))],
+            [
+                ("colour", torch.rand(4, 4, 3)),
+                ("map", torch.randn(4, 4)),
+                ("map", torch.randn(4, 4)),
+            ],
             columns=2,
             description="three pictures",
         ),
@@ -57,9 +76,13 @@ def test_it_is_well_formed_described_and_shrinks_with_the_page(drawings, kind):
 def test_letters_and_lines_take_the_colour_of_the_page(drawings, kind):
     svg = drawings[kind].html
     assert "currentColor" in svg
-    assert not re.search(r"#000000|#ffffff|#010203|<style", svg)  # black, white, our stand-in; rules for the whole page
+    assert not re.search(
+        r"#000000|#ffffff|#010203|<style", svg
+    )  # black, white, our stand-in; rules for the whole page
     unfilled = [text for text in ElementTree.fromstring(svg).iter() if text.tag.endswith("}text")]
-    assert all("fill:" in text.get("style") for text in unfilled)  # without it, letters would be black
+    assert all(
+        "fill:" in text.get("style") for text in unfilled
+    )  # without it, letters would be black
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -72,20 +95,24 @@ def test_letters_are_9_points_in_a_column_of_360_pixels(drawings, kind):
 
 
 def test_ids_do_not_clash_on_a_page(drawings):
-    """Two figures may share an id only where it names the same thing: ids are digests of what they hold."""
+    """Two figures may share an id only where it names the same thing: ids are digests of what they
+    hold.
+    """
     parts = {}
     for drawing in drawings.values():
         for element in ElementTree.fromstring(drawing.html).iter():
             if "id" in element.attrib:
-                assert parts.setdefault(element.get("id"), ElementTree.tostring(element)) == ElementTree.tostring(
-                    element
-                )
+                assert parts.setdefault(
+                    element.get("id"), ElementTree.tostring(element)
+                ) == ElementTree.tostring(element)
     assert parts
 
 
 def test_a_drawing_is_the_same_each_time(drawings):
     again = draw_all()
-    assert all(drawings[kind].html == again[kind].html for kind in KINDS if kind != "pictures")  # those hold noise
+    assert all(
+        drawings[kind].html == again[kind].html for kind in KINDS if kind != "pictures"
+    )  # those hold noise
 
 
 def luminance(colour: str) -> float:
@@ -114,8 +141,13 @@ def test_the_paper_is_in_the_legend_only_where_it_prints_a_number(drawings):
 
 
 def test_layers_are_read_off_the_model_and_leave_it_as_it_was():
-    model = nn.Sequential(nn.Conv2d(3, 8, 5, stride=2, padding=2), nn.ReLU(), nn.Sequential(nn.MaxPool2d(2))).train()
-    assert plots.layers(model, (3, 32, 32)) == [("conv 5×5 /2", "8×16×16"), ("pool 2×2 /2", "8×8×8")]
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 5, stride=2, padding=2), nn.ReLU(), nn.Sequential(nn.MaxPool2d(2))
+    ).train()
+    assert plots.layers(model, (3, 32, 32)) == [
+        ("conv 5×5 /2", "8×16×16"),
+        ("pool 2×2 /2", "8×8×8"),
+    ]
     assert model.training and not any(m._forward_hooks for m in model.modules())
 
 
@@ -131,7 +163,9 @@ def test_the_map_adds_up_to_the_network():
     blocks = {name: what for name, what, _ in parts if name.startswith("stage")}
     assert blocks["stage 3"] == "11 × Bottleneck + SE" and blocks["stage 4"] == "3 × Bottleneck"
     macs = sum(float(re.search(r"([\d.]+) G MACs", sizes)[1]) for _, _, sizes in parts)
-    assert macs == pytest.approx(count_macs(network) / 1e9, abs=0.005 * len(parts))  # each is rounded to 0.01
+    assert macs == pytest.approx(
+        count_macs(network) / 1e9, abs=0.005 * len(parts)
+    )  # each is rounded to 0.01
 
 
 def test_a_part_that_is_not_there_is_refused():

@@ -77,7 +77,11 @@ def test_what_cannot_be_judged_says_what_it_needs():
             "to": {"table": 9, "column": "map", "backbone": "ResNet50"},
         },
     )
-    assert (verdict.word, verdict.why, verdict.paper) == ("not attempted", "needs a detector", "+1.2 points")
+    assert (verdict.word, verdict.why, verdict.paper) == (
+        "not attempted",
+        "needs a detector",
+        "+1.2 points",
+    )
 
 
 def test_paths_keep_maps():

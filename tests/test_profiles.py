@@ -14,7 +14,11 @@ def test_make_reproduce_offers_the_same_profiles():
 def test_what_is_given_wins_and_the_rest_is_the_profiles():
     profile = resolve("cpu", image_size=96, batch=None)
     assert profile.image_size == 96
-    assert (profile.batch, profile.repeats, profile.device) == (PROFILES["cpu"].batch, PROFILES["cpu"].repeats, "cpu")
+    assert (profile.batch, profile.repeats, profile.device) == (
+        PROFILES["cpu"].batch,
+        PROFILES["cpu"].repeats,
+        "cpu",
+    )
     assert str(profile) == "cpu: 96 px, batches of 4, float32 on cpu, 5 timed blocks or more"
 
 
@@ -23,7 +27,10 @@ def test_only_a_smoke_run_carries_a_caveat():
 
 
 def test_claims_can_be_judged_by_every_profile_but_smoke():
-    assert {name for name, profile in PROFILES.items() if profile.image_size == 224} == {"cpu", "gpu"}
+    assert {name for name, profile in PROFILES.items() if profile.image_size == 224} == {
+        "cpu",
+        "gpu",
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""The project's files agree with each other: versions, pins, addresses, the README, what an import brings."""
+"""The project's files agree with each other: versions, pins, addresses, the README, what an import
+brings.
+"""
 
 import re
 import subprocess
@@ -22,7 +24,9 @@ def text_files() -> list[Path]:
     """The files that are, or would be, committed."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     try:
-        names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+        names = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.split("\n")
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("not a git checkout, so what is committed is not known")
     paths = [ROOT / name for name in names if name]
@@ -30,10 +34,23 @@ def text_files() -> list[Path]:
 
 
 def test_importing_is_light():
-    """torch may import NumPy by itself, so a bare `import torch` is what the package is compared with."""
-    heavy = ["timm", "torchvision", "pandas", "matplotlib", "yaml", "IPython", "papermill", "nbformat"]
+    """torch may import NumPy by itself, so a bare `import torch` is what the package is compared
+    with.
+    """
+    heavy = [
+        "timm",
+        "torchvision",
+        "pandas",
+        "matplotlib",
+        "yaml",
+        "IPython",
+        "papermill",
+        "nbformat",
+    ]
     program = "import sys, tresnet_lite; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
-    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert not set(heavy) & set(result.stdout.split())
 
 
@@ -49,7 +66,10 @@ def test_one_torch_pin():
     assert f'"torch=={pin}", "torchvision=={vision}"' in read("pyproject.toml")
     assert f"torch=={pin}+cpu\ntorchvision=={vision}+cpu\n" in read("binder/requirements.txt")
     conda = yaml.safe_load(read("environment.yml"))["dependencies"]
-    assert f"pytorch={pin.rpartition('.')[0]}" in conda and f"torchvision={vision.rpartition('.')[0]}" in conda
+    assert (
+        f"pytorch={pin.rpartition('.')[0]}" in conda
+        and f"torchvision={vision.rpartition('.')[0]}" in conda
+    )
 
 
 def test_constraints_name_no_index():
@@ -57,7 +77,9 @@ def test_constraints_name_no_index():
 
 
 def test_the_repository_address_is_that_of_the_configuration():
-    """Move the repository by changing _config.yml; this test then lists what else names the old address."""
+    """Move the repository by changing _config.yml; this test then lists what else names the old
+    address.
+    """
     address = yaml.safe_load(read("_config.yml"))["repository"]["url"]
     owner_and_name = "/".join(address.split("/")[-2:])
     name = address.split("/")[-1]
@@ -69,7 +91,9 @@ def test_the_repository_address_is_that_of_the_configuration():
 
 def test_no_path_of_a_machine():
     pattern = re.compile(r"(?<![\w.:/~$}])/(home|root|Users|work|mnt)/\w")
-    shipped = [path for path in text_files() if path.parent != ROOT / "tests"]  # tests plant such paths
+    shipped = [
+        path for path in text_files() if path.parent != ROOT / "tests"
+    ]  # tests plant such paths
     assert [path for path in shipped if pattern.search(path.read_text(encoding="utf-8"))] == []
 
 

@@ -12,13 +12,18 @@ PAGES = sorted((ROOT / "book").glob("*.md"))
 
 # A number with the unit of a speed, a time, a memory or a gain.
 MEASUREMENT = re.compile(
-    r"(?<![\w.,])\d[\d.,]*\s?(?:img/s|images? (?:a|per) second|ms\b|µs\b|us\b|[MGT]i?B\b(?!/)|GFLOPS?\b|[TG]FLOP/s"
-    r"|(?:×|x|times) (?:faster|slower|as fast|the speed)|(?:%|per ?cent) (?:faster|slower|of the time|more speed))",
+    r"(?<![\w.,])\d[\d.,]*\s?(?:img/s|images? (?:a|per)"
+    r" second|ms\b|µs\b|us\b|[MGT]i?B\b(?!/)|GFLOPS?\b|[TG]FLOP/s"
+    r"|(?:×|x|times) (?:faster|slower|as fast|the speed)|(?:%|per ?cent) (?:faster|slower|of the"
+    r" time|more speed))",
     re.IGNORECASE,
 )
 # Typed all the same: (file, the words) → why it is no measurement of ours.
 ALLOWED = {
-    ("how_to_run.md", "9 GB"): "the size of torch, an order of magnitude; README.md says how it was found",
+    (
+        "how_to_run.md",
+        "9 GB",
+    ): "the size of torch, an order of magnitude; README.md says how it was found",
     ("03_inplace_abn.ipynb", "126 MB"): "arithmetic: TResNet-M's parameters, four bytes each",
     ("04_block_selection.ipynb", "125 TFLOP/s"): "quoted from the V100's data sheet",
     ("11_table3.ipynb", "16 GB"): "a property of the paper's GPU",
@@ -27,7 +32,9 @@ ALLOWED = {
 
 
 def prose(path: Path) -> str:
-    """The text that a person wrote: a page, or a notebook's Markdown; without what is rendered and without code."""
+    """The text that a person wrote: a page, or a notebook's Markdown; without what is rendered and
+    without code.
+    """
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".ipynb":
         cells = nbformat.reads(text, as_version=4).cells
@@ -36,7 +43,11 @@ def prose(path: Path) -> str:
 
 
 def typed(path: Path) -> list[str]:
-    return [found[0] for found in MEASUREMENT.finditer(prose(path)) if (path.name, found[0]) not in ALLOWED]
+    return [
+        found[0]
+        for found in MEASUREMENT.finditer(prose(path))
+        if (path.name, found[0]) not in ALLOWED
+    ]
 
 
 @pytest.mark.parametrize("path", [*PAGES, *NOTEBOOKS], ids=lambda path: path.name)
@@ -67,7 +78,8 @@ def test_a_typed_measurement_is_found(tmp_path, sentence):
 
 
 @pytest.mark.parametrize(
-    "sentence", ["at 224 pixels", "90 % of the largest batch", "a 3×3 convolution", "[memory](x.py)"]
+    "sentence",
+    ["at 224 pixels", "90 % of the largest batch", "a 3×3 convolution", "[memory](x.py)"],
 )
 def test_a_setting_is_no_measurement(tmp_path, sentence):
     page = tmp_path / "page.md"

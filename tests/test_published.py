@@ -1,4 +1,6 @@
-"""What others published: read as their file names say, of the networks and weights that the paper compares with."""
+"""What others published: read as their file names say, of the networks and weights that the paper
+compares with.
+"""
 
 import pytest
 import timm
@@ -11,8 +13,14 @@ from tresnet_lite.published import accuracies, benchmarks, conditions
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("benchmark-infer-amp-nchw-pt113-cu117-rtx3090.csv", "RTX 3090 1.13 inference float16 channels_first eager"),
-        ("benchmark-train-amp-nhwc-pt112-cu113-rtx3090.csv", "RTX 3090 1.12 training float16 channels_last eager"),
+        (
+            "benchmark-infer-amp-nchw-pt113-cu117-rtx3090.csv",
+            "RTX 3090 1.13 inference float16 channels_first eager",
+        ),
+        (
+            "benchmark-train-amp-nhwc-pt112-cu113-rtx3090.csv",
+            "RTX 3090 1.12 training float16 channels_last eager",
+        ),
         (
             "benchmark-infer-bf16-nchw-pt291-cu130-pro6000maxq-dynamo.csv",
             "RTX PRO 6000 Max-Q 2.9.1 inference pure bfloat16 channels_first compiled",
@@ -54,14 +62,20 @@ def test_the_efficientnets_are_those_that_the_weights_were_trained_for():
         if row.model not in EFFICIENTNETS:
             continue
         cfg = timm.get_pretrained_cfg(f"tf_{row.model}.{row.weights}")
-        assert cfg.input_size == (3, row.resolution, row.resolution) == (3, *[EFFICIENTNETS[row.model]] * 2)
+        assert (
+            cfg.input_size
+            == (3, row.resolution, row.resolution)
+            == (3, *[EFFICIENTNETS[row.model]] * 2)
+        )
         assert (cfg.crop_pct, cfg.interpolation) == (row.crop, row.interpolation)
     own = benchmarks()[benchmarks()["model"].isin(EFFICIENTNETS)]
     assert (own["resolution"] == own["model"].map(EFFICIENTNETS)).all()
 
 
 def test_larger_efficientnets_are_more_accurate():
-    top1 = accuracies().query("weights == 'aa_in1k'").set_index("model")["top1"].reindex(EFFICIENTNETS)
+    top1 = (
+        accuracies().query("weights == 'aa_in1k'").set_index("model")["top1"].reindex(EFFICIENTNETS)
+    )
     assert top1.is_monotonic_increasing and top1.notna().all()
 
 

@@ -1,4 +1,6 @@
-"""Tables and verdicts follow from the records they are given; the planted records here are of no real device."""
+"""Tables and verdicts follow from the records they are given; the planted records here are of no
+real device.
+"""
 
 import dataclasses
 import os
@@ -17,7 +19,9 @@ from tresnet_lite.claims import CHECKS, Claim, Verdict, load_claims
 from tresnet_lite.paper import DATA, paper_value
 
 
-def speed(model: str, median: float, phase="inference", resolution=224, spread=0.01, device=None) -> Record:
+def speed(
+    model: str, median: float, phase="inference", resolution=224, spread=0.01, device=None
+) -> Record:
     return Record(
         suite="stem",
         case="resnet50",
@@ -46,7 +50,10 @@ def verdict(records: list[Record], claim: str) -> Verdict:
     ],
 )
 def test_faster_means_by_more_than_the_spread(ratio, spread, word, why):
-    records = [speed("conv7x7", 100, spread=spread), speed("space_to_depth", 100 * ratio, spread=spread)]
+    records = [
+        speed("conv7x7", 100, spread=spread),
+        speed("space_to_depth", 100 * ratio, spread=spread),
+    ]
     found = verdict(records, "stem-speeds-inference-up")
     assert found.word == word and why in found.why
     assert found.label == "measured (Imaginary GPU, 2026-01-02, abcdef12)"
@@ -54,7 +61,12 @@ def test_faster_means_by_more_than_the_spread(ratio, spread, word, why):
 
 def test_a_ratio_is_judged_against_the_papers_two_cells():
     printed = 2950 / 2830
-    for off, word in ((0.0, "reproduced"), (0.029, "reproduced"), (0.031, "differs"), (-0.031, "differs")):
+    for off, word in (
+        (0.0, "reproduced"),
+        (0.029, "reproduced"),
+        (0.031, "differs"),
+        (-0.031, "differs"),
+    ):
         records = [speed("conv7x7", 100), speed("space_to_depth", 100 * printed * (1 + off))]
         found = verdict(records, "stem-inference-gain")
         assert found.word == word
@@ -72,13 +84,18 @@ def test_without_records_nothing_is_attempted_and_the_reason_is_given():
 
 def test_a_thin_network_judges_no_claim():
     def thin(record):
-        return dataclasses.replace(record, conditions=dataclasses.replace(record.conditions, width=8))
+        return dataclasses.replace(
+            record, conditions=dataclasses.replace(record.conditions, width=8)
+        )
 
     base, fast = speed("conv7x7", 100), speed("space_to_depth", 200)
     found = verdict([thin(base), thin(fast)], "stem-speeds-inference-up")
     assert found.word == "not attempted" and "measured at 224 px and width 8 only" in found.why
     assert "no records" in verdict([base, thin(fast)], "stem-speeds-inference-up").why
-    assert verdict([thin(base), thin(fast), base, fast], "stem-speeds-inference-up").word == "reproduced"
+    assert (
+        verdict([thin(base), thin(fast), base, fast], "stem-speeds-inference-up").word
+        == "reproduced"
+    )
 
 
 def test_each_device_has_its_verdict(monkeypatch):
@@ -130,29 +147,52 @@ def test_claims_need_names_of_their_own(tmp_path):
 
 
 def test_the_stem_table_has_paper_measured_and_ratio():
-    records = [speed("conv7x7", 100), speed("space_to_depth", 110), speed("resnet_d", 50, phase="training")]
+    records = [
+        speed("conv7x7", 100),
+        speed("space_to_depth", 110),
+        speed("resnet_d", 50, phase="training"),
+    ]
     table = report.stem_table(records).set_index(["stem", "phase"])
     s2d = table.loc[("space_to_depth", "inference")]
     assert (s2d["paper"], s2d["measured"], s2d["ratio"]) == (2950, 110, pytest.approx(1.1))
-    assert s2d["paper_ratio"] == pytest.approx(2950 / 2830) and s2d["label"].startswith("measured (Imaginary")
-    assert pd.isna(table.loc[("space_to_depth", "training"), "paper"])  # Table 4 has no training speeds
-    alone = table.loc[("resnet_d", "training")]  # its 7×7 was not measured: there is no ratio to report
-    assert alone["paper"] == 600 and pd.isna(alone["measured"]) and alone["label"].startswith("not attempted")
+    assert s2d["paper_ratio"] == pytest.approx(2950 / 2830) and s2d["label"].startswith(
+        "measured (Imaginary"
+    )
+    assert pd.isna(
+        table.loc[("space_to_depth", "training"), "paper"]
+    )  # Table 4 has no training speeds
+    alone = table.loc[
+        ("resnet_d", "training")
+    ]  # its 7×7 was not measured: there is no ratio to report
+    assert (
+        alone["paper"] == 600
+        and pd.isna(alone["measured"])
+        and alone["label"].startswith("not attempted")
+    )
 
 
 def test_the_sizes_table_sets_counted_beside_printed():
     sizes = report.sizes().set_index("model")
     assert sizes.loc["TResNet-L", "parameters"] == pytest.approx(55.989256)
     assert sizes.loc["TResNet-L", "paper_parameters"] == 54.7
-    assert sizes.loc["ResNet50", "paper_macs"] == 4.1 and pd.isna(sizes.loc["ResNet50", "paper_parameters"])
+    assert sizes.loc["ResNet50", "paper_macs"] == 4.1 and pd.isna(
+        sizes.loc["ResNet50", "paper_parameters"]
+    )
 
 
 def test_the_readme_shows_committed_stem_speeds_only(monkeypatch):
     monkeypatch.setattr(report, "committed_records", list)
     without = report.readme()
-    assert "| TResNet-M | 31.389 | 29.340 | 29.4 | 5.735 | 5.5 |" in without and "img/s" not in without
-    monkeypatch.setattr(report, "committed_records", lambda: [speed("conv7x7", 100), speed("resnet_d", 90)])
-    assert "| resnet_d | inference | 2670 | 0.943 | 90 | 0.900 | measured (Imaginary GPU" in report.readme()
+    assert (
+        "| TResNet-M | 31.389 | 29.340 | 29.4 | 5.735 | 5.5 |" in without and "img/s" not in without
+    )
+    monkeypatch.setattr(
+        report, "committed_records", lambda: [speed("conv7x7", 100), speed("resnet_d", 90)]
+    )
+    assert (
+        "| resnet_d | inference | 2670 | 0.943 | 90 | 0.900 | measured (Imaginary GPU"
+        in report.readme()
+    )
 
 
 def test_records_of_this_machine_join_the_committed_ones(tmp_path, monkeypatch):
@@ -178,7 +218,14 @@ def test_the_command_line_prints_a_line_for_each_claim(tmp_path):
     environment = {**os.environ, "TRESNET_LITE_RECORDS": str(own), "PYTHONPATH": str(DATA.parent)}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     *lines, last = done.stdout.splitlines()
-    assert {line.split("  ")[0].strip() for line in lines} <= {"reproduced", "differs", "not attempted"}
+    assert {line.split("  ")[0].strip() for line in lines} <= {
+        "reproduced",
+        "differs",
+        "not attempted",
+    }
     assert all(any(claim.id in line for line in lines) for claim in load_claims())
-    assert any("stem-speeds-inference-up" in li and "1.040×" in li and "Imaginary GPU" in li for li in lines)
+    assert any(
+        "stem-speeds-inference-up" in li and "1.040×" in li and "Imaginary GPU" in li
+        for li in lines
+    )
     assert last.startswith(f"{len(load_claims())} claims")

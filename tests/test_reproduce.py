@@ -20,7 +20,9 @@ def write_notebook(path: Path, *sources: str, title: str = "A chapter") -> None:
     v4 = nbformat.v4
     cells = [v4.new_markdown_cell(f"# {title}", id="title")]
     cells += [v4.new_code_cell(PARAMETERS, id="parameters", metadata={"tags": ["parameters"]})]
-    cells += [v4.new_code_cell(source, id=f"code-{number}") for number, source in enumerate(sources)]
+    cells += [
+        v4.new_code_cell(source, id=f"code-{number}") for number, source in enumerate(sources)
+    ]
     spec = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     nbformat.write(v4.new_notebook(cells=cells, metadata=spec), path)
 
@@ -64,7 +66,9 @@ def tag_cell(project):
         tag_cell,
         lambda p: (p.root / "tresnet_lite" / "part.py").write_text("a = 2\n"),
         lambda p: (p.root / "tresnet_lite" / "new.py").write_text(""),
-        lambda p: (p.root / "tresnet_lite" / "part.py").rename(p.root / "tresnet_lite" / "moved.py"),
+        lambda p: (p.root / "tresnet_lite" / "part.py").rename(
+            p.root / "tresnet_lite" / "moved.py"
+        ),
         lambda p: (p.root / "data" / "table.csv").write_text("a,b\n1,3\n"),
         lambda p: (p.root / "notebooks" / "photograph.jpg").write_bytes(b"\xff"),
     ],
@@ -97,13 +101,18 @@ def test_outputs_prose_and_caches_leave_a_notebook_fresh(project):
 
 def test_a_failing_notebook_does_not_stop_the_rest(project, capsys):
     folder = project.root / "notebooks"
-    write_notebook(folder / "02_fails.ipynb", "print('so far')", "answer = 1\nanswer / 0", "print('never')")
+    write_notebook(
+        folder / "02_fails.ipynb", "print('so far')", "answer = 1\nanswer / 0", "print('never')"
+    )
     write_notebook(folder / "03_dies.ipynb", "import os\nos._exit(1)")
     write_notebook(folder / "04_last.ipynb", "import os\nprint(os.path.basename(os.getcwd()))")
     failures = reproduce.execute_all(project, "smoke")
 
     assert [failure.notebook for failure in failures] == ["02_fails.ipynb", "03_dies.ipynb"]
-    assert str(failures[0]) == "02_fails.ipynb: cell [4], `answer = 1`: ZeroDivisionError: division by zero"
+    assert (
+        str(failures[0])
+        == "02_fails.ipynb: cell [4], `answer = 1`: ZeroDivisionError: division by zero"
+    )
     assert "died" in failures[1].error.lower()
     assert cell_outputs(project.build / "executed/smoke/01_one.ipynb") == "smoke\n"
     assert cell_outputs(project.build / "executed/smoke/02_fails.ipynb") == "so far\n"
@@ -111,7 +120,8 @@ def test_a_failing_notebook_does_not_stop_the_rest(project, capsys):
     assert not list(project.build.rglob(".partial-*"))
     assert "4 to execute" in capsys.readouterr().out
 
-    # The two that passed rest; mending one of the others executes that one and the one that still fails.
+    # The two that passed rest; mending one of the others executes that one and the one that still
+    # fails.
     write_notebook(folder / "02_fails.ipynb", "print('mended')")
     stale = [notebook.name for notebook, _ in reproduce.stale_notebooks(project, "smoke")]
     assert stale == ["02_fails.ipynb", "03_dies.ipynb"]
@@ -125,7 +135,9 @@ def test_an_interruption_is_told_in_a_line(project, capsys, monkeypatch):
     monkeypatch.setattr("papermill.execute_notebook", interrupt)
     assert reproduce.main(["--profile", "smoke", "--root", str(project.root)]) == 130
     assert "interrupted: what was executed" in capsys.readouterr().err
-    assert [notebook.name for notebook, _ in reproduce.stale_notebooks(project, "smoke")] == ["01_one.ipynb"]
+    assert [notebook.name for notebook, _ in reproduce.stale_notebooks(project, "smoke")] == [
+        "01_one.ipynb"
+    ]
 
 
 def test_an_output_cut_off_in_writing_is_not_fresh(project):
@@ -141,7 +153,15 @@ def test_an_output_cut_off_in_writing_is_not_fresh(project):
 def test_the_claims_are_judged_again_after_a_change_alone(project, monkeypatch, capsys):
     monkeypatch.setenv(reproduce.RECORDS, "")  # restored afterwards
     judged = []
-    row = {"id": "a", "section": "§1", "verdict": "reproduced", "why": "so", "paper": "", "ours": "", "label": ""}
+    row = {
+        "id": "a",
+        "section": "§1",
+        "verdict": "reproduced",
+        "why": "so",
+        "paper": "",
+        "ours": "",
+        "label": "",
+    }
     monkeypatch.setattr(reproduce, "claims", lambda: judged.append(1) or pd.DataFrame([row]))
 
     def told() -> str:
@@ -165,7 +185,10 @@ def test_claims_that_cannot_be_judged_are_told_with_the_reason(project, monkeypa
     records.parent.mkdir(parents=True)
     records.write_text("{")
     reproduce.print_claims(project, "smoke")
-    assert "claims: not judged (" in (told := capsys.readouterr().err) and "a half-written line" in told
+    assert (
+        "claims: not judged (" in (told := capsys.readouterr().err)
+        and "a half-written line" in told
+    )
 
 
 def test_the_profile_follows_the_device(monkeypatch):
@@ -199,11 +222,15 @@ def test_a_folder_that_is_no_checkout_is_refused(tmp_path, capsys):
 
 
 def test_the_book(project, capsys):
-    """Built from the real configuration: once, again only after a change, and never with a warning."""
+    """Built from the real configuration: once, again only after a change, and never with a
+    warning.
+    """
     shutil.copytree(ROOT / "book" / "static", project.root / "book" / "static")
     shutil.copy(ROOT / "book" / "references.bib", project.root / "book")
     shutil.copy(ROOT / "_config.yml", project.root)
-    (project.root / "_toc.yml").write_text("format: jb-book\nroot: book/page\nchapters:\n- glob: notebooks/*\n")
+    (project.root / "_toc.yml").write_text(
+        "format: jb-book\nroot: book/page\nchapters:\n- glob: notebooks/*\n"
+    )
     output = project.executed(project.notebooks()[0], "smoke")
     assert reproduce.execute(project.notebooks()[0], output, "smoke") is None
 
@@ -219,7 +246,9 @@ def test_the_book(project, capsys):
 
     built = project.index.stat().st_mtime_ns
     assert build() == 0
-    assert project.index.stat().st_mtime_ns == built and "book: unchanged" in capsys.readouterr().out
+    assert (
+        project.index.stat().st_mtime_ns == built and "book: unchanged" in capsys.readouterr().out
+    )
 
     (project.root / "book" / "page.md").write_text("# Page\n\nSee [a page](nowhere.md).\n")
     assert build() == 1

@@ -1,4 +1,6 @@
-"""The fused block ends and the `memory` settings: BatchNorm's gradients exactly, whatever is kept."""
+"""The fused block ends and the `memory` settings: BatchNorm's gradients exactly, whatever is
+kept.
+"""
 
 import copy
 
@@ -15,7 +17,8 @@ from tresnet_lite.layers import BlurPool2d, InPlaceABN, SqueezeExcite
 from tresnet_lite.layers.residual_tail import POINTWISE_TAILS, ResidualTail, residual_tail
 
 MEMORY = ["paper", "lean", "recompute", "min"]
-EXACT = 1e-10  # float64 through a few hundred operations, each wrong by 1e-16 of a sum of up to 1e4 terms
+# float64 through a few hundred operations, each wrong by 1e-16 of a sum of up to 1e4 terms
+EXACT = 1e-10
 
 
 def gradients(function, inputs, modules, weighting):
@@ -48,7 +51,9 @@ def test_tail_is_norm_se_sum_activation(n, h, w, weight, slope, with_se, memory_
     fused, plain = norm_pair(5, weight)
     se = reseed(SqueezeExcite(5, 3), 1).double() if with_se else nn.Identity()
     act = nn.LeakyReLU(slope) if slope else nn.ReLU()
-    x, shortcut, weighting = (images(n, 5, h, w, seed=s, dtype=torch.float64) - 0.5 for s in (1, 2, 3))
+    x, shortcut, weighting = (
+        images(n, 5, h, w, seed=s, dtype=torch.float64) - 0.5 for s in (1, 2, 3)
+    )
     x = x.contiguous(memory_format=memory_format)
     results = [
         gradients(
@@ -70,7 +75,10 @@ def test_pointwise_tails_are_exact(memory, with_se):
     fused, plain = norm_pair(8, [0.0, -1.0, 1e-8])
     conv = reseed(nn.Conv2d(5, 8, 1, bias=False)).double()
     se = reseed(SqueezeExcite(5, 3), 1).double() if with_se else nn.Identity()
-    x, shortcut = images(2, 5, 4, 3, dtype=torch.float64), images(2, 8, 4, 3, seed=2, dtype=torch.float64)
+    x, shortcut = (
+        images(2, 5, 4, 3, dtype=torch.float64),
+        images(2, 8, 4, 3, seed=2, dtype=torch.float64),
+    )
     weighting = images(2, 8, 4, 3, seed=3, dtype=torch.float64)
     results = [
         gradients(
@@ -85,7 +93,11 @@ def test_pointwise_tails_are_exact(memory, with_se):
 
 
 def narrow(**options):
-    return reseed(create_model("tresnet_m", num_classes=10, width=8, depths=(2, 2, 2, 2), **options)).double().train()
+    return (
+        reseed(create_model("tresnet_m", num_classes=10, width=8, depths=(2, 2, 2, 2), **options))
+        .double()
+        .train()
+    )
 
 
 def network_gradients(model, run=None):
@@ -118,7 +130,9 @@ def test_training_compiles_in_one_graph(memory, plain_network):
     torch._dynamo.reset()
     model = narrow(memory=memory)
     expected, buffers = plain_network
-    for name, gradient in network_gradients(model, torch.compile(model, fullgraph=True, backend="aot_eager")).items():
+    for name, gradient in network_gradients(
+        model, torch.compile(model, fullgraph=True, backend="aot_eager")
+    ).items():
         assert relative_error(gradient, expected[name]) < EXACT, name
     for name, buffer in model.named_buffers():
         torch.testing.assert_close(buffer, buffers[name], rtol=EXACT, atol=EXACT)
@@ -126,7 +140,9 @@ def test_training_compiles_in_one_graph(memory, plain_network):
 
 @pytest.mark.parametrize("memory", MEMORY)
 def test_half_precision_gradients_are_as_good_as_batchnorms(memory):
-    """Against float64, bfloat16 autocast through our norms errs no more than through BatchNorm (up to luck: 1.5×)."""
+    """Against float64, bfloat16 autocast through our norms errs no more than through BatchNorm (up
+    to luck: 1.5×).
+    """
     exact = network_gradients(narrow(norm="bn"))
     errors = {}
     for norm in ("iabn", "bn"):
@@ -135,7 +151,10 @@ def test_half_precision_gradients_are_as_good_as_batchnorms(memory):
             y = model(images(4, 3, 64, 64))
         (y.float() * images(4, 10, seed=3)).sum().backward()
         errors[norm] = torch.tensor(
-            [((p.grad - exact[n]).norm() / exact[n].norm()).item() for n, p in model.named_parameters()]
+            [
+                ((p.grad - exact[n]).norm() / exact[n].norm()).item()
+                for n, p in model.named_parameters()
+            ]
         ).median()
     assert errors["iabn"] < 1.5 * errors["bn"] and errors["iabn"] < 1
 
@@ -167,7 +186,9 @@ def test_blur_gradient_is_autograds(h, w, stride):
     x = images(2, 3, h, w, dtype=torch.float64)
     lean, plain = (BlurPool2d(stride, keep_input=k).double() for k in (False, True))
     weighting = images(*plain(x).shape, seed=2, dtype=torch.float64)
-    results = [gradients(layer, [x.clone().requires_grad_()], [], weighting) for layer in (lean, plain)]
+    results = [
+        gradients(layer, [x.clone().requires_grad_()], [], weighting) for layer in (lean, plain)
+    ]
     torch.testing.assert_close(results[0], results[1], rtol=1e-14, atol=1e-14)
 
 
@@ -188,7 +209,10 @@ def test_checkpointed_network_survives_deepcopy_and_eval():
 def test_a_second_derivative_is_refused(memory):
     fused, _ = norm_pair(8, [1.0])
     conv, se = nn.Conv2d(5, 8, 1, bias=False).double(), SqueezeExcite(5, 3).double()
-    x, shortcut = images(2, 5, 4, 3, dtype=torch.float64), images(2, 8, 4, 3, seed=2, dtype=torch.float64)
+    x, shortcut = (
+        images(2, 5, 4, 3, dtype=torch.float64),
+        images(2, 8, 4, 3, seed=2, dtype=torch.float64),
+    )
 
     def squares(x):
         return POINTWISE_TAILS[memory](x, shortcut, se, conv, fused, nn.ReLU()).square().sum()
@@ -203,7 +227,11 @@ def test_a_second_derivative_is_refused(memory):
 def test_torch_func_refuses_a_second_derivative_too(with_se):
     bn, _ = norm_pair(5, [1.0])
     x, shortcut = (images(2, 5, 4, 3, seed=s, dtype=torch.float64) for s in (1, 2))
-    excite = [images(*shape, dtype=torch.float64) for shape in ((3, 5), (3,), (5, 3), (5,))] if with_se else [None] * 4
+    excite = (
+        [images(*shape, dtype=torch.float64) for shape in ((3, 5), (3,), (5, 3), (5,))]
+        if with_se
+        else [None] * 4
+    )
     arguments = bn.training_arguments(x)
 
     def squares(x):
@@ -215,7 +243,9 @@ def test_torch_func_refuses_a_second_derivative_too(with_se):
 
 
 def test_plain_inversion_fails_where_the_tail_is_exact():
-    """bfloat16, γ = 0.01, β = 1: reading xhat back from the output loses dγ, keeping the norm's input does not."""
+    """bfloat16, γ = 0.01, β = 1: reading xhat back from the output loses dγ, keeping the norm's
+    input does not.
+    """
     torch.manual_seed(0)
     x, dy = torch.randn(8, 64, 16, 16), torch.randn(8, 64, 16, 16)
     bn = InPlaceABN(64, activation="identity", weight_sign="signed")

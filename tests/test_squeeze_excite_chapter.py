@@ -31,7 +31,9 @@ ROOT = Path(__file__).resolve().parent.parent
 QUICK = Profile("smoke", "cpu", 64, 2, "float32", repeats=3, min_block=0.01, max_seconds=0.01)
 
 
-def record(model: str, speed: float, case: str = "stages", phase: str = "inference", size: int = 224) -> Record:
+def record(
+    model: str, speed: float, case: str = "stages", phase: str = "inference", size: int = 224
+) -> Record:
     value = Spread(speed, speed * 0.999, speed * 1.001, 5)
     return Record("se", case, model, phase, "throughput", value, Conditions(2, size), collect())
 
@@ -40,7 +42,9 @@ def record(model: str, speed: float, case: str = "stages", phase: str = "inferen
 
 
 def test_the_networks_differ_in_the_stages_with_se_alone():
-    """The first two are rungs of table 4; the parameters are those of timm's SE modules, counted one by one."""
+    """The first two are rungs of table 4; the parameters are those of timm's SE modules, counted
+    one by one.
+    """
     ladder = ablation_ladder()
     with torch.device("meta"):
         networks = se.networks()
@@ -48,7 +52,9 @@ def test_the_networks_differ_in_the_stages_with_se_alone():
         assert networks["three"].config == ladder["+ Optimizer SE layers"]
         assert networks["four"].config == replace(networks["three"].config, se=(True,) * 4)
         sizes = [(64, 64)] * 3 + [(128, 64)] * 4 + [(256, 128)] * 11
-        modules = [timm.layers.SEModule(channels, rd_channels=reduced) for channels, reduced in sizes]
+        modules = [
+            timm.layers.SEModule(channels, rd_channels=reduced) for channels, reduced in sizes
+        ]
         last = [timm.layers.SEModule(512, rd_channels=256) for _ in range(3)]
     none, three, four = map(count_parameters, networks.values())
     assert three - none == sum(map(count_parameters, modules))
@@ -67,21 +73,29 @@ def test_the_published_reductions_are_timms():
 
 def test_the_weight_of_each_stage_is_what_its_layers_see():
     """Channels and sides as hooks find them in a real forward at another size."""
-    network = TResNet(replace(create_model("tresnet_m").config, se=(True,) * 4, width=16, depths=(1, 2, 1, 1))).eval()
+    network = TResNet(
+        replace(create_model("tresnet_m").config, se=(True,) * 4, width=16, depths=(1, 2, 1, 1))
+    ).eval()
     seen = []
     for module in network.modules():
         if isinstance(module, SqueezeExcite):
             module.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0][0].numel()))
     with torch.no_grad():
         network(images(1, 3, 64, 64))
-    assert seen == [16 * 16**2] + [32 * 8**2] * 2 + [64 * 4**2] + [128 * 2**2]  # the rule that the table uses
+    assert seen == [16 * 16**2] + [32 * 8**2] * 2 + [64 * 4**2] + [
+        128 * 2**2
+    ]  # the rule that the table uses
     table = se.per_stage(image_size=64)
     assert table["map"].tolist() == ["64×16×16", "128×8×8", "256×4×4", "512×2×2"]
-    assert table["values"].tolist() == pytest.approx([3 * 16.384e-3, 4 * 8.192e-3, 11 * 4.096e-3, 3 * 2.048e-3])
+    assert table["values"].tolist() == pytest.approx(
+        [3 * 16.384e-3, 4 * 8.192e-3, 11 * 4.096e-3, 3 * 2.048e-3]
+    )
 
 
 def test_what_se_keeps_in_plain_autograd():
-    """By hand: after the 3×3 the product; before the sum the norm's output. Each with its gates and averages."""
+    """By hand: after the 3×3 the product; before the sum the norm's output. Each with its gates and
+    averages.
+    """
     mb = se.places(image_size=224).set_index("name")["plain"]
     one_map = 14 * 14 * 256 * 4 / 1e6
     vectors = 4 * 4 * 1024 / 1e6  # at most averages, hidden and gates
@@ -106,7 +120,8 @@ def test_se_at_the_end_is_squeeze_and_excitation_on_the_blocks_output():
     by_hand = (branch * plain.se.gate(branch) + x).relu()
     torch.testing.assert_close(fused(x), by_hand, rtol=1e-10, atol=1e-10)
     ours, theirs = (
-        torch.autograd.grad(y.square().sum(), [*b.parameters()]) for b, y in ((fused, fused(x)), (plain, by_hand))
+        torch.autograd.grad(y.square().sum(), [*b.parameters()])
+        for b, y in ((fused, fused(x)), (plain, by_hand))
     )
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
@@ -119,9 +134,21 @@ def test_the_steps_of_a_block_are_read_off_its_run(norm):
     network = create_model("tresnet_m", norm=norm, width=16)
     basic = ["conv 3×3", "norm", "leaky ReLU", "conv 3×3", "norm", "SE", "sum", "ReLU"]
     assert block_steps(network.body.layer1[1], 16) == basic
-    bottleneck = ["conv 1×1", "norm", "leaky ReLU", "conv 3×3", "norm", "leaky ReLU", "SE", "conv 1×1", "norm"]
+    bottleneck = [
+        "conv 1×1",
+        "norm",
+        "leaky ReLU",
+        "conv 3×3",
+        "norm",
+        "leaky ReLU",
+        "SE",
+        "conv 1×1",
+        "norm",
+    ]
     assert block_steps(network.body.layer3[1], 256) == [*bottleneck, "sum", "ReLU"]
-    strided = block_steps(network.body.layer3[0], 32)  # with a blur; the shortcut's own layers are left out
+    strided = block_steps(
+        network.body.layer3[0], 32
+    )  # with a blur; the shortcut's own layers are left out
     assert strided == [*bottleneck[:6], "blur", *bottleneck[6:], "sum", "ReLU"]
     assert network.training and not any(m._forward_hooks for m in network.modules())
 
@@ -136,7 +163,9 @@ def test_the_steps_show_another_place():
 
 
 def verdicts(records: list[Record]) -> dict:
-    return {c.id: [v.word for v in c.verdicts(records)] for c in load_claims() if c.id.startswith("se-")}
+    return {
+        c.id: [v.word for v in c.verdicts(records)] for c in load_claims() if c.id.startswith("se-")
+    }
 
 
 def test_counted_claims_need_no_records():
@@ -144,14 +173,18 @@ def test_counted_claims_need_no_records():
     for name in ("m", "l", "xl"):
         assert found[f"se-in-three-stages-{name}"] == ["reproduced"]
     assert found["se-place-basic"] == found["se-place-bottleneck"] == ["reproduced"]
-    assert found["se-reduction-basic"] == found["se-reduction-bottleneck"] == ["differs"]  # timm's sizes, above
+    assert (
+        found["se-reduction-basic"] == found["se-reduction-bottleneck"] == ["differs"]
+    )  # timm's sizes, above
     measured = [name for name, words in found.items() if words == ["not attempted"]]
     assert len(measured) == 6  # four speeds, two accuracies
 
 
 def test_a_wrong_place_or_factor_would_be_noticed():
     place = next(c for c in load_claims() if c.id == "se-place-bottleneck")
-    (found,) = replace(place, check={"name": "se_place", "block": "Bottleneck", "before": "sum"}).verdicts([])
+    (found,) = replace(
+        place, check={"name": "se_place", "block": "Bottleneck", "before": "sum"}
+    ).verdicts([])
     assert (found.word, found.ours) == ("differs", "before the conv 1×1")
     factor = {"name": "se_reduction", "block": "Bottleneck", "factor": 2}
     assert replace(place, check=factor).verdicts([])[0].word == "reproduced"
@@ -159,7 +192,11 @@ def test_a_wrong_place_or_factor_would_be_noticed():
 
 def test_speed_claims_are_judged_at_224_pixels():
     printed = {m: se._printed("stages", "inference", m) for m in ("none", "three")}
-    records = [record("none", printed["none"]), record("three", printed["three"]), record("four", printed["three"])]
+    records = [
+        record("none", printed["none"]),
+        record("three", printed["three"]),
+        record("four", printed["three"]),
+    ]
     found = verdicts(records)
     assert found["se-slows-inference"] == found["se-inference-cost"] == ["reproduced"]
     assert found["se-three-stages-faster-inference"] == ["differs"]  # as fast as each other
@@ -174,9 +211,15 @@ def test_speeds_stand_beside_table_4():
     table = se.speeds([record("none", 40.0), record("three", 30.0), record("four", 20.0)], "stages")
     row = table.set_index("model").loc["three"]
     before, after = (
-        paper_value(4, "inference_img_s", refinement=r) for r in ("+ Inplace-ABN", "+ Optimizer SE layers")
+        paper_value(4, "inference_img_s", refinement=r)
+        for r in ("+ Inplace-ABN", "+ Optimizer SE layers")
     )
-    assert (row["name"], row.ratio, row.paper, row.paper_ratio) == ("stages 1–3", 0.75, after, after / before)
+    assert (row["name"], row.ratio, row.paper, row.paper_ratio) == (
+        "stages 1–3",
+        0.75,
+        after,
+        after / before,
+    )
     assert math.isnan(table.set_index("model").loc["four", "paper"])
     alone = se.speeds([record("none", 4.0, "block"), record("end", 2.0, "block")], "block")
     assert alone["paper_ratio"].isna().all() and alone["ratio"].tolist() == [1.0, 0.5]
@@ -187,7 +230,9 @@ def test_compare_takes_other_inputs_than_images():
     seen = []
     layer = nn.Conv2d(5, 1, 1)
     layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    (timed,) = compare({"a": layer}, QUICK, suite="test", case="maps", phase="inference", inputs=maps)
+    (timed,) = compare(
+        {"a": layer}, QUICK, suite="test", case="maps", phase="inference", inputs=maps
+    )
     assert all(x is maps for x in seen) and timed.value.median > 0
 
 
@@ -215,16 +260,22 @@ def trained(data):
 
 
 def test_the_digits_are_scikit_learns(data):
-    """Enlarged fourfold and averaged back, bilinear interpolation keeps a digit's ink but for the border."""
+    """Enlarged fourfold and averaged back, bilinear interpolation keeps a digit's ink but for the
+    border.
+    """
     scans = load_digits()
     labels = torch.cat([data.labels, data.held_out_labels])
     assert sorted(labels.tolist()) == sorted(scans.target.tolist())
     pictures = torch.cat([data.images, data.held_out_images])
     assert pictures.shape == (1797, 1, 32, 32) and pictures.min() >= 0 and pictures.max() <= 1
     small = nn.functional.avg_pool2d(pictures, 4)[:, 0].flatten(1).numpy()
-    same = np.corrcoef(np.sort(small.mean(1)), np.sort(scans.images.reshape(1797, -1).mean(1) / 16))[0, 1]
+    same = np.corrcoef(
+        np.sort(small.mean(1)), np.sort(scans.images.reshape(1797, -1).mean(1) / 16)
+    )[0, 1]
     assert same > 0.99
-    assert not (set(map(bytes, data.images.numpy())) & set(map(bytes, data.held_out_images.numpy())))
+    assert not (
+        set(map(bytes, data.images.numpy())) & set(map(bytes, data.held_out_images.numpy()))
+    )
 
 
 def test_a_few_epochs_read_most_digits(trained, data):
@@ -258,14 +309,23 @@ def test_fresh_basic_blocks_give_every_image_the_same_gates(data):
 
 
 @settings(deadline=None, max_examples=25)
-@given(classes=st.integers(2, 5), each=st.integers(2, 6), channels=st.integers(1, 4), seed=st.integers(0, 99))
+@given(
+    classes=st.integers(2, 5),
+    each=st.integers(2, 6),
+    channels=st.integers(1, 4),
+    seed=st.integers(0, 99),
+)
 def test_the_share_of_classes_is_one_minus_the_share_within(classes, each, channels, seed):
     """Total variance is variance between classes plus variance within."""
-    gate = torch.rand(classes * each, channels, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    gate = torch.rand(
+        classes * each, channels, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     labels = torch.arange(classes).repeat(each)
     within = sum((gate[labels == k].var(0, unbiased=False) * each).sum() for k in range(classes))
     total = (gate.var(0, unbiased=False) * len(gate)).sum()
-    assert gates.class_share(gate, labels) == pytest.approx(1 - (within / total).item(), rel=1e-9, abs=1e-12)
+    assert gates.class_share(gate, labels) == pytest.approx(
+        1 - (within / total).item(), rel=1e-9, abs=1e-12
+    )
 
 
 def test_the_share_of_classes_at_its_ends():
@@ -273,8 +333,12 @@ def test_the_share_of_classes_at_its_ends():
     generator = torch.Generator().manual_seed(0)
     by_label = torch.rand(4, 3, generator=generator)[labels]
     assert gates.class_share(by_label, labels) == pytest.approx(1)
-    chance = [gates.class_share(torch.rand(200, 50, generator=generator), labels) for _ in range(20)]
-    assert np.mean(chance) == pytest.approx(3 / 199, rel=0.1)  # 20·50 draws, each spread by about its own size
+    chance = [
+        gates.class_share(torch.rand(200, 50, generator=generator), labels) for _ in range(20)
+    ]
+    assert np.mean(chance) == pytest.approx(
+        3 / 199, rel=0.1
+    )  # 20·50 draws, each spread by about its own size
     assert math.isnan(gates.class_share(torch.full((200, 3), 0.5), labels))
 
 
@@ -284,11 +348,15 @@ def test_swaps_are_recorded_with_their_spread(trained, data):
     assert list(table.index) == list(gates.SWAPS)
     own = gates.accuracy(trained, data.held_out_images, data.held_out_labels)
     assert table.loc["its own", "right"] == pytest.approx(own)
-    assert (table["networks"] == 2).all() and (table["q1"] == table["q3"]).all()  # one network, twice
+    assert (table["networks"] == 2).all() and (
+        table["q1"] == table["q3"]
+    ).all()  # one network, twice
 
 
 def test_how_gates_vary_is_tabled(trained, data):
-    table = gates.variation([trained, trained], [gates.small_network(0)] * 2, data).set_index("layer")
+    table = gates.variation([trained, trained], [gates.small_network(0)] * 2, data).set_index(
+        "layer"
+    )
     gate = gates.gates(trained, data.held_out_images)["stage 3, block 2"].numpy()
     row = table.loc["stage 3, block 2"]
     assert row["trained"] == pytest.approx(gate.std(0, ddof=1).mean(), rel=1e-4)
@@ -302,8 +370,13 @@ def test_how_gates_vary_is_tabled(trained, data):
 def test_drawings_show_the_numbers_that_they_are_given(trained, data):
     x = torch.arange(16.0).reshape(4, 2, 2)
     squeezed, gate = x.mean((1, 2)), torch.tensor([0.1, 0.25, 0.5, 0.75])
-    drawn = drawings.excitation(x, squeezed, torch.tensor([3.0, 0.0]), gate, x * gate[:, None, None])
-    assert all(f">{g:.2g}</text>" in drawn.html for g in gate.tolist()) and "1.5, 5.5, 9.5, 14" in drawn.text
+    drawn = drawings.excitation(
+        x, squeezed, torch.tensor([3.0, 0.0]), gate, x * gate[:, None, None]
+    )
+    assert (
+        all(f">{g:.2g}</text>" in drawn.html for g in gate.tolist())
+        and "1.5, 5.5, 9.5, 14" in drawn.text
+    )
     blocks = drawings.block_designs(se.designs())
     assert blocks.html.count(">SE</text>") == 2 and "conv 3×3, norm, SE, sum, ReLU" in blocks.text
     found = gates.gates(trained, data.held_out_images)
@@ -315,7 +388,12 @@ def test_drawings_show_the_numbers_that_they_are_given(trained, data):
 
 
 def test_the_chapters_setup_and_parameters_are_the_stems():
-    stem, chapter = (nbformat.read(ROOT / "notebooks" / f"{n}.ipynb", 4) for n in ("01_stem", "05_squeeze_excite"))
+    stem, chapter = (
+        nbformat.read(ROOT / "notebooks" / f"{n}.ipynb", 4)
+        for n in ("01_stem", "05_squeeze_excite")
+    )
     for cell in ("parameters", "setup"):
-        ours, theirs = (next(c.source for c in book.cells if c.id == cell) for book in (chapter, stem))
+        ours, theirs = (
+            next(c.source for c in book.cells if c.id == cell) for book in (chapter, stem)
+        )
         assert ours == theirs

@@ -17,7 +17,15 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tresnet_lite import TResNet, ablation_ladder, stems
-from tresnet_lite.bench import Conditions, Record, Spread, collect, count_macs, count_parameters, receptive_field
+from tresnet_lite.bench import (
+    Conditions,
+    Record,
+    Spread,
+    collect,
+    count_macs,
+    count_parameters,
+    receptive_field,
+)
 from tresnet_lite.layers import DepthToSpace, SpaceToDepth
 from tresnet_lite.report import stem_table
 
@@ -32,9 +40,13 @@ ROOT = Path(__file__).resolve().parent.parent
     rows=st.integers(1, 4),
     columns=st.integers(1, 4),
 )
-def test_space_to_depth_then_convolution_is_one_convolution(block, in_channels, size, rows, columns):
+def test_space_to_depth_then_convolution_is_one_convolution(
+    block, in_channels, size, rows, columns
+):
     """For any block, kernel and image: equal up to the rounding of a sum in two orders."""
-    conv = nn.Conv2d(in_channels * block**2, 5, size, padding=size // 2, bias=False, dtype=torch.float64)
+    conv = nn.Conv2d(
+        in_channels * block**2, 5, size, padding=size // 2, bias=False, dtype=torch.float64
+    )
     single = stems.single_convolution(conv, block)
     assert single.kernel_size == (size * block,) * 2 and single.stride == (block,) * 2
     x = images(2, in_channels, rows * block, columns * block, dtype=torch.float64)
@@ -48,19 +60,26 @@ def test_the_stem_is_one_convolution_of_12_pixels():
     stem = stems.stems()["space_to_depth"]
     single = stems.single_convolution(stem[1].conv)
     assert (single.kernel_size, single.stride, single.padding) == ((12, 12), (4, 4), (4, 4))
-    assert count_macs(single) == count_macs(stem) and single.weight.numel() == stem[1].conv.weight.numel()
+    assert (
+        count_macs(single) == count_macs(stem)
+        and single.weight.numel() == stem[1].conv.weight.numel()
+    )
 
 
 def test_the_first_two_networks_are_the_rungs_of_table_4():
     networks = stems.networks()
-    for name, config in zip(("conv7x7", "space_to_depth"), islice(ablation_ladder().values(), 2), strict=True):
+    for name, config in zip(
+        ("conv7x7", "space_to_depth"), islice(ablation_ladder().values(), 2), strict=True
+    ):
         rung = TResNet(config)
         rung.load_state_dict(networks[name].state_dict(), strict=True)
         x = images(1, 3, 64, 64)
         assert torch.equal(rung.eval()(x), networks[name].eval()(x))
 
 
-@pytest.mark.parametrize(("name", "reference"), [("conv7x7", "resnet50"), ("resnet_d", "resnet50d")])
+@pytest.mark.parametrize(
+    ("name", "reference"), [("conv7x7", "resnet50"), ("resnet_d", "resnet50d")]
+)
 def test_the_resnet_stems_are_timms(name, reference):
     """timm's weights, in their order, give timm's output."""
     theirs = reseed(timm.create_model(reference)).double().eval()
@@ -74,11 +93,15 @@ def test_the_resnet_stems_are_timms(name, reference):
 
 def test_resnet50_with_the_deep_stem_alone_is_timms_resnet50c():
     with torch.device("meta"):
-        assert count_parameters(stems.networks()["resnet_d"]) == count_parameters(timm.create_model("resnet50c"))
+        assert count_parameters(stems.networks()["resnet_d"]) == count_parameters(
+            timm.create_model("resnet50c")
+        )
 
 
 def test_the_table_of_sizes():
-    """MACs as PyTorch's own counter has them; window and stride from the layers, cross-checked with the kernel."""
+    """MACs as PyTorch's own counter has them; window and stride from the layers, cross-checked with
+    the kernel.
+    """
     table = stems.sizes(image_size=64).set_index("stem")
     for name, stem in stems.stems().items():
         with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -120,20 +143,33 @@ def test_as_printed_the_stem_loses_nothing():
 
 def record(model: str, speed: float, case: str = "resnet50") -> Record:
     value = Spread(speed, speed * 0.9, speed * 1.2, 5)
-    return Record("stem", case, model, "training", "throughput", value, Conditions(2, 64), collect())
+    return Record(
+        "stem", case, model, "training", "throughput", value, Conditions(2, 64), collect()
+    )
 
 
 def test_speeds_stand_beside_the_papers():
-    table = stems.speeds([record("conv7x7", 40.0), record("resnet_d", 30.0)], "resnet50").set_index("stem")
+    table = stems.speeds([record("conv7x7", 40.0), record("resnet_d", 30.0)], "resnet50").set_index(
+        "stem"
+    )
     row = table.loc["resnet_d"]
-    assert (row["name"], row.ratio, row.ratio_q1, row.ratio_q3) == ("ResNet50-D", 0.75, 27 / 40, 36 / 40)
+    assert (row["name"], row.ratio, row.ratio_q1, row.ratio_q3) == (
+        "ResNet50-D",
+        0.75,
+        27 / 40,
+        36 / 40,
+    )
     printed = stem_table([]).query("stem == 'resnet_d' and phase == 'training'").iloc[0]
     assert (row.paper, row.paper_ratio) == (printed.paper, printed.paper_ratio)
 
 
 def test_the_paper_has_no_figure_for_a_stem_alone():
-    table = stems.speeds([record("conv7x7", 40.0, "alone"), record("space_to_depth_1x1", 80.0, "alone")], "alone")
-    assert table["ratio"].tolist() == [1.0, 2.0] and table[["paper", "paper_ratio"]].isna().all(axis=None)
+    table = stems.speeds(
+        [record("conv7x7", 40.0, "alone"), record("space_to_depth_1x1", 80.0, "alone")], "alone"
+    )
+    assert table["ratio"].tolist() == [1.0, 2.0] and table[["paper", "paper_ratio"]].isna().all(
+        axis=None
+    )
 
 
 @pytest.fixture(scope="module")
@@ -146,12 +182,16 @@ def source(chapter, cell: str) -> str:
 
 
 def test_the_chapter_fetches_the_repository_of_the_configuration(chapter):
-    address = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+    address = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"][
+        "url"
+    ]
     assert re.findall(r'"(https?://[^"]+)"', source(chapter, "setup")) == [address]
 
 
 def test_the_chapter_takes_its_parameters_as_they_stand(chapter):
-    """papermill injects after this cell, so it derives nothing; as committed it is the smoke profile."""
+    """papermill injects after this cell, so it derives nothing; as committed it is the smoke
+    profile.
+    """
     values: dict = {}
     exec(source(chapter, "parameters"), values)
     del values["__builtins__"]

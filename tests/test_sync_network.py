@@ -1,4 +1,6 @@
-"""Two gloo processes with synchronised norms equal one on the joined batch: the whole network, fused ends too."""
+"""Two gloo processes with synchronised norms equal one on the joined batch: the whole network,
+fused ends too.
+"""
 
 import copy
 
@@ -27,13 +29,17 @@ def total_loss(logits, images_of_this_process):
 
 def work(rank, folder):
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=len(SPLIT))
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=len(SPLIT)
+    )
     mine = slice(0, SPLIT[0]) if rank == 0 else slice(SPLIT[0], sum(SPLIT))
     results = {}
     for memory in MEMORY:
         model = nn.parallel.DistributedDataParallel(synchronise_norms(narrow(memory)))
         logits = model(images(sum(SPLIT), 3, 64, 64, dtype=torch.float64)[mine])
-        (total_loss(logits, mine) * len(SPLIT)).backward()  # DDP takes the mean over processes, the loss is a sum
+        (
+            total_loss(logits, mine) * len(SPLIT)
+        ).backward()  # DDP takes the mean over processes, the loss is a sum
         copied = copy.deepcopy(model.module)
         results[memory] = {
             "logits": logits.detach(),

@@ -1,4 +1,6 @@
-"""Tables of the paper beside records, and claims about whole tables; the planted records are of no real device."""
+"""Tables of the paper beside records, and claims about whole tables; the planted records are of no
+real device.
+"""
 
 import dataclasses
 import math
@@ -21,7 +23,16 @@ GIB = 2**30
 
 
 def speed(
-    suite, model, phase, median, *, case="networks", device="Imaginary GPU", spread=0.0, metric="throughput", **ran
+    suite,
+    model,
+    phase,
+    median,
+    *,
+    case="networks",
+    device="Imaginary GPU",
+    spread=0.0,
+    metric="throughput",
+    **ran,
 ):
     conditions = Conditions(**{"batch": 32, "resolution": 224, "dtype": "float16"} | ran)
     value = Spread(median, median * (1 - spread), median * (1 + spread), 9)
@@ -32,7 +43,10 @@ def speed(
 def rungs(speeds, phase="inference", **options) -> list[Record]:
     """A run of the ladder at these speeds."""
     names = paper_table(4)["refinement"]
-    return [speed("table4", n, phase, v, case="ladder", **options) for n, v in zip(names, speeds, strict=True)]
+    return [
+        speed("table4", n, phase, v, case="ladder", **options)
+        for n, v in zip(names, speeds, strict=True)
+    ]
 
 
 def one(frame, **where):
@@ -52,12 +66,16 @@ def test_without_records_the_paper_stands_alone_and_says_why(number):
 
 
 @pytest.mark.parametrize(
-    ("number", "phase", "column"), [(1, "training", "training_img_s"), (3, "inference", "inference_img_s")]
+    ("number", "phase", "column"),
+    [(1, "training", "training_img_s"), (3, "inference", "inference_img_s")],
 )
 def test_every_printed_number_is_there(number, phase, column):
     lines = TABLES[number]([]).query("phase == @phase")
     assert lines["paper"].tolist() == paper_table(number)[column].tolist()
-    assert lines["paper_ratio"].tolist() == (paper_table(number)[column] / paper_table(number)[column][0]).tolist()
+    assert (
+        lines["paper_ratio"].tolist()
+        == (paper_table(number)[column] / paper_table(number)[column][0]).tolist()
+    )
 
 
 def test_the_paper_prints_no_training_in_table_4_and_no_speed_at_448_px():
@@ -71,7 +89,11 @@ def test_the_suites_measure_what_the_tables_show():
     """Every line has a point that measures it, under the names and sizes that the table expects."""
     points = suites.points(profiles.PROFILES["gpu"])
     for number, cases in ((1, "networks"), (3, "networks"), (4, "ladder"), (5, "networks")):
-        have = {(p.model, p.resolution) for p in points if f"table{number}" in p.suites and p.case == cases}
+        have = {
+            (p.model, p.resolution)
+            for p in points
+            if f"table{number}" in p.suites and p.case == cases
+        }
         names = tables.MODELS | {n: n for n in paper_table(4)["refinement"]}
         frame = TABLES[number]([])
         assert have == {(names[line.network], line.resolution) for line in frame.itertuples()}
@@ -93,12 +115,21 @@ def test_a_line_is_measured_beside_its_base():
     line = one(tables.table3(records), network="TResNet-M", phase="training")
     assert (line.measured, line.ratio, line.batch, line.source) == (150.0, 0.75, 32, "measured")
     assert (line.ratio_q1, line.ratio_q3) == pytest.approx((0.675, 0.825))
-    assert line.run == "measured (Imaginary GPU, 2026-01-02, abcdef12); 224 px, float16, channels first, eager"
-    assert one(tables.table3(records), network="TResNet-L", phase="training").source == "not attempted"
+    assert (
+        line.run
+        == "measured (Imaginary GPU, 2026-01-02, abcdef12); 224 px, float16, channels first, eager"
+    )
+    assert (
+        one(tables.table3(records), network="TResNet-L", phase="training").source == "not attempted"
+    )
 
 
 def test_without_its_base_a_line_has_no_ratio():
-    line = one(tables.table3([speed("table3", "tresnet_m", "training", 150.0)]), network="TResNet-M", phase="training")
+    line = one(
+        tables.table3([speed("table3", "tresnet_m", "training", 150.0)]),
+        network="TResNet-M",
+        phase="training",
+    )
     assert line.measured == 150.0 and math.isnan(line.ratio)
 
 
@@ -110,8 +141,13 @@ def test_devices_and_ways_of_running_are_never_mixed():
         {"memory_format": "channels_last"},
         {"memory_budget": GIB},
     ]
-    records = [speed("table3", "resnet50", "training", 100.0 + i, **way) for i, way in enumerate(ways)]
-    records += [speed("table3", "tresnet_m", "training", 50.0 * (1 + i), **way) for i, way in enumerate(ways)]
+    records = [
+        speed("table3", "resnet50", "training", 100.0 + i, **way) for i, way in enumerate(ways)
+    ]
+    records += [
+        speed("table3", "tresnet_m", "training", 50.0 * (1 + i), **way)
+        for i, way in enumerate(ways)
+    ]
     lines = tables.table3(records).query("network == 'TResNet-M' and phase == 'training'")
     assert lines["ratio"].tolist() == [50.0 * (1 + i) / (100.0 + i) for i in range(5)]
     assert lines["run"].nunique() == 5
@@ -126,7 +162,10 @@ def test_records_of_other_suites_and_cases_do_not_count():
 
 
 def test_of_several_batches_the_largest_counts():
-    records = [speed("table3", "resnet50", "training", v, batch=b) for b, v in ((128, 10.0), (300, 12.0), (64, 9.0))]
+    records = [
+        speed("table3", "resnet50", "training", v, batch=b)
+        for b, v in ((128, 10.0), (300, 12.0), (64, 9.0))
+    ]
     line = one(tables.table3(records), network="ResNet50", phase="training")
     assert (line.measured, line.batch) == (12.0, 300)
 
@@ -143,7 +182,10 @@ def test_efficientnet_belongs_to_the_run_of_224_px_images():
 
 def test_the_larger_images_of_table_5_are_no_run_of_their_own():
     for small, large in ((224, 448), (64, 128)):
-        records = [speed("table5", "tresnet_m", "inference", v, resolution=s) for s, v in ((large, 3.0), (small, 10.0))]
+        records = [
+            speed("table5", "tresnet_m", "inference", v, resolution=s)
+            for s, v in ((large, 3.0), (small, 10.0))
+        ]
         frame = tables.table5(records)
         assert set(frame["side"]) == {small}
         assert one(frame, network="TResNet-M", resolution=448, phase="inference").ratio == 0.3
@@ -151,9 +193,14 @@ def test_the_larger_images_of_table_5_are_no_run_of_their_own():
 
 
 def test_a_counted_batch_is_called_counted():
-    """On a CPU the speeds have no budget of memory and the largest batch has one; it is not measured, either."""
+    """On a CPU the speeds have no budget of memory and the largest batch has one; it is not
+    measured, either.
+    """
     largest = {"metric": "largest_batch", "case": "counted", "memory_budget": 16 * GIB}
-    records = [speed("table3", "resnet50", "training", 9.0), speed("table3", "resnet50", "training", 190, **largest)]
+    records = [
+        speed("table3", "resnet50", "training", 9.0),
+        speed("table3", "resnet50", "training", 190, **largest),
+    ]
     line = one(tables.table3(records), network="ResNet50", phase=tables.BATCH)
     assert (line.measured, line.source) == (190, "counted")
 
@@ -163,9 +210,13 @@ def test_a_largest_batch_is_taken_from_the_runs_own_budget():
     for budget, batch in ((16 * GIB, 250), (None, 2000)):
         ran = {"memory_budget": budget}
         records.append(speed("table3", "resnet50", "training", 9.0, **ran))
-        records.append(speed("table3", "resnet50", "training", batch, metric="largest_batch", **ran))
+        records.append(
+            speed("table3", "resnet50", "training", batch, metric="largest_batch", **ran)
+        )
     found = tables.table3(records).query("network == 'ResNet50' and phase == @tables.BATCH")
-    told = {"16 GiB" in run: batch for run, batch in zip(found["run"], found["measured"], strict=True)}
+    told = {
+        "16 GiB" in run: batch for run, batch in zip(found["run"], found["measured"], strict=True)
+    }
     assert told == {True: 250, False: 2000}
 
 
@@ -173,13 +224,28 @@ def test_what_failed_says_why():
     records = [speed("table3", "resnet50", "training", 9.0)]
     here = dataclasses.replace(PROVENANCE, device="Imaginary GPU")
     failure = Failure(
-        "table3", "networks", "tresnet_xl", "training", "out of memory", "no room", "tresnet_xl, 224 px, x", here
+        "table3",
+        "networks",
+        "tresnet_xl",
+        "training",
+        "out of memory",
+        "no room",
+        "tresnet_xl, 224 px, x",
+        here,
     )
     frame = tables.table3(records, [failure])
-    assert one(frame, network="TResNet-XL", phase="training").source == "failed: out of memory, no room"
+    assert (
+        one(frame, network="TResNet-XL", phase="training").source
+        == "failed: out of memory, no room"
+    )
     assert one(frame, network="TResNet-XL", phase="inference").source == "not attempted"
-    elsewhere = dataclasses.replace(failure, provenance=dataclasses.replace(here, device="Other GPU"))
-    assert one(tables.table3(records, [elsewhere]), network="TResNet-XL", phase="training").source == "not attempted"
+    elsewhere = dataclasses.replace(
+        failure, provenance=dataclasses.replace(here, device="Other GPU")
+    )
+    assert (
+        one(tables.table3(records, [elsewhere]), network="TResNet-XL", phase="training").source
+        == "not attempted"
+    )
 
 
 def test_each_run_is_shown_with_its_source():
@@ -189,13 +255,19 @@ def test_each_run_is_shown_with_its_source():
     assert drawn.text.count("12 lines") == 2 and "GPU <A>" in drawn.text
     assert drawn.html.count("<b>12</b>") == 2 and "GPU &lt;A&gt;" in drawn.html
     shown = tables.shown(frame, tables.SPEEDS)
-    assert "| ResNet50 | training | 805 | 9.00 | 9.00–9.00 | 1.000 | 1.000 | measured |" in shown.text
+    assert (
+        "| ResNet50 | training | 805 | 9.00 | 9.00–9.00 | 1.000 | 1.000 | measured |" in shown.text
+    )
     assert "not attempted" in shown.text
     assert "no records" in tables.each_run(frame.iloc[:0], tables.table).text
 
 
 def test_measured_lines_need_no_column_that_says_so():
-    records = [speed("table4", n, p, 1.0, case="ladder") for n in paper_table(4)["refinement"] for p in tables.PHASES]
+    records = [
+        speed("table4", n, p, 1.0, case="ladder")
+        for n in paper_table(4)["refinement"]
+        for p in tables.PHASES
+    ]
     assert "source" not in tables.shown(tables.table4(records), tables.SPEEDS).text
 
 
@@ -208,7 +280,9 @@ def test_a_chapter_takes_what_was_measured_before(tmp_path, monkeypatch, capsys)
     device = campaigns.campaign.find_slots("cpu")[0].device
     points = suites.select(suites.points(profile), ["table4"])
     done = [
-        dataclasses.replace(speed("table4", p.model, "inference", 1.0, case="ladder", device=device), point=p.id)
+        dataclasses.replace(
+            speed("table4", p.model, "inference", 1.0, case="ladder", device=device), point=p.id
+        )
         for p in points
     ]
     append(tmp_path / "smoke.jsonl", *done)
@@ -217,14 +291,18 @@ def test_a_chapter_takes_what_was_measured_before(tmp_path, monkeypatch, capsys)
     assert f"{len(points)} points, {len(points)} of them measured before" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name, given, allowed", [("cpu", None, 2.4), ("cpu", 9, 9), ("gpu", None, None)])
+@pytest.mark.parametrize(
+    "name, given, allowed", [("cpu", None, 2.4), ("cpu", 9, 9), ("gpu", None, None)]
+)
 def test_a_chapter_measures_as_long_as_its_reader_says_or_the_profile_allows(
     name, given, allowed, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("TRESNET_LITE_RECORDS", str(tmp_path / "records.jsonl"))
     limits = []
     monkeypatch.setattr(campaigns.campaign, "find_slots", lambda _: [])
-    monkeypatch.setattr(campaigns.campaign, "run", lambda *_, minutes, **__: limits.append(minutes) or [])
+    monkeypatch.setattr(
+        campaigns.campaign, "run", lambda *_, minutes, **__: limits.append(minutes) or []
+    )
     campaigns.measure(profiles.PROFILES[name], "table4", minutes=given)
     assert limits == [allowed]
 
@@ -269,7 +347,9 @@ def test_batches_by_setting_are_ratios_to_resnet50_of_the_same_run():
 
 
 def test_steps_are_changes_from_rung_to_rung():
-    steps = table4.steps(tables.table4(rungs([100.0, 110.0, 99.0, 99.0, 198.0, 99.0]))).query("phase == 'inference'")
+    steps = table4.steps(tables.table4(rungs([100.0, 110.0, 99.0, 99.0, 198.0, 99.0]))).query(
+        "phase == 'inference'"
+    )
     assert steps["step"].tolist()[1:] == pytest.approx([0.1, -0.1, 0.0, 1.0, -0.5])
     assert math.isnan(steps["step"].iloc[0])
     printed = paper_table(4)["inference_img_s"].tolist()
@@ -288,31 +368,45 @@ def test_a_waterfall_tells_its_numbers():
 def test_sizes_of_the_rungs():
     rows = table4.sizes().set_index("refinement")
     with torch.device("meta"):
-        expected = {"Original ResNet50": timm.create_model("resnet50"), "+ AA": create_model("tresnet_m")}
+        expected = {
+            "Original ResNet50": timm.create_model("resnet50"),
+            "+ AA": create_model("tresnet_m"),
+        }
     for name, network in expected.items():
         assert rows.at[name, "parameters"] == count_parameters(network) / 1e6
     assert rows.at["+ AA", "macs"] == 5.734965248
 
 
 def test_speed_for_each_mac():
-    records = [speed("table1", "resnet50", "training", 100.0), speed("table1", "mixnet_l", "training", 50.0)]
+    records = [
+        speed("table1", "resnet50", "training", 100.0),
+        speed("table1", "mixnet_l", "training", 50.0),
+    ]
     line = one(table1.per_mac(tables.table1(records)), network="MixNet-L", phase="training")
     macs = table1.sizes().set_index("network")["macs"]
     assert line.time == 2.0 and line.macs_ratio == macs["MixNet-L"] / macs["ResNet50"]
     assert line.per_mac == pytest.approx(0.5 * line.macs_ratio)
     drawn = table1.proxy(table1.per_mac(tables.table1(records)))
-    assert "training, MixNet-L: 0.14 of the MACs in 2.01 of the time (paper), 2.00 (measured)" in drawn.text
+    assert (
+        "training, MixNet-L: 0.14 of the MACs in 2.01 of the time (paper), 2.00 (measured)"
+        in drawn.text
+    )
 
 
 def test_four_times_the_pixels_are_four_times_the_work():
-    """Convolutions scale with the pixels; only what works on averages, SE and the classifier, does not."""
+    """Convolutions scale with the pixels; only what works on averages, SE and the classifier, does
+    not.
+    """
     large = table5.sizes().query("resolution == 448")
     for column in ("macs_ratio", "kept_ratio"):
         assert ((large[column] > 3.99) & (large[column] < 4)).all()
 
 
 def test_figures_stand_without_measurements():
-    for frame, draw in ((tables.table5([]), table5.trade), (table1.per_mac(tables.table1([])), table1.proxy)):
+    for frame, draw in (
+        (tables.table5([]), table5.trade),
+        (table1.per_mac(tables.table1([])), table1.proxy),
+    ):
         assert "measured)" not in tables.each_run(frame, draw).text
     assert "this run" not in table3.batches(table3.factors(), tables.table3([])).text
 
@@ -324,7 +418,9 @@ def successors(ratio: float, spread=0.001, phase="training") -> list[Record]:
     """A run of Table 1 in which ResNet50 is `ratio` times as fast as each of the others."""
     sizes = {m: suites.EFFICIENTNETS.get(m, 224) for m in suites.TABLE1}
     speeds = {m: 100.0 if m == "resnet50" else 100.0 / ratio for m in suites.TABLE1}
-    return [speed("table1", m, phase, v, resolution=sizes[m], spread=spread) for m, v in speeds.items()]
+    return [
+        speed("table1", m, phase, v, resolution=sizes[m], spread=spread) for m, v in speeds.items()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -337,17 +433,30 @@ def successors(ratio: float, spread=0.001, phase="training") -> list[Record]:
     ],
 )
 def test_outpaces(ratio, spread, margin, word):
-    settings = {"table": 1, "phase": "training", "network": "ResNet50", "than": ["EfficientNetB1", "MixNet-L"]}
+    settings = {
+        "table": 1,
+        "phase": "training",
+        "network": "ResNet50",
+        "than": ["EfficientNetB1", "MixNet-L"],
+    }
     (found,) = CHECKS["outpaces"](successors(ratio, spread), **settings, margin=margin)
     assert found.word == word and f"{ratio:.2f}" in found.ours
     assert found.label == "measured (Imaginary GPU, 2026-01-02, abcdef12)"
 
 
 def test_outpaces_needs_every_network_at_the_papers_size():
-    settings = {"table": 1, "phase": "training", "network": "ResNet50", "than": ["EfficientNetB1", "MixNet-L"]}
+    settings = {
+        "table": 1,
+        "phase": "training",
+        "network": "ResNet50",
+        "than": ["EfficientNetB1", "MixNet-L"],
+    }
     (found,) = CHECKS["outpaces"](successors(2.0)[:4], **settings)
     assert found.word == "not attempted" and "MixNet-L" in found.why
-    small = [speed("table1", m, "training", 1.0, resolution=64) for m in ("resnet50", "mixnet_l", "efficientnet_b1")]
+    small = [
+        speed("table1", m, "training", 1.0, resolution=64)
+        for m in ("resnet50", "mixnet_l", "efficientnet_b1")
+    ]
     for records in ([], small, successors(2.0, phase="inference")):
         (found,) = CHECKS["outpaces"](records, **settings)
         assert found.word == "not attempted" and "at 224 px" in found.why
@@ -358,7 +467,9 @@ def test_directions():
     (found,) = CHECKS["directions"](rungs(printed), phase="inference")
     assert (found.word, found.ours) == ("reproduced", "5 of 5 steps")
     (found,) = CHECKS["directions"](rungs(printed, spread=0.03), phase="inference")
-    assert found.word == "differs" and "Inplace-ABN" in found.why  # a step within the spread is none
+    assert (
+        found.word == "differs" and "Inplace-ABN" in found.why
+    )  # a step within the spread is none
     (found,) = CHECKS["directions"](rungs(printed)[:3], phase="inference")
     assert found.word == "not attempted" and "+ AA" in found.why
 
@@ -369,10 +480,15 @@ def test_a_day_of_training_is_judged_on_the_papers_gpu_alone():
 
     def run(device, factor):
         named = {"resnet50": "ResNet50", "tresnet_m": "TResNet-M"}
-        return [speed("table3", m, "training", factor * float(printed[n]), device=device) for m, n in named.items()]
+        return [
+            speed("table3", m, "training", factor * float(printed[n]), device=device)
+            for m, n in named.items()
+        ]
 
     (found,) = CHECKS["trains_within"](run("Tesla V100-SXM2-16GB", 1.0), **settings)
-    assert found.word == "reproduced" and "TResNet-M 18.3 h" in found.ours  # 300 · 1281167 / (8 · 730) seconds
+    assert (
+        found.word == "reproduced" and "TResNet-M 18.3 h" in found.ours
+    )  # 300 · 1281167 / (8 · 730) seconds
     (found,) = CHECKS["trains_within"](run("Tesla V100-SXM2-16GB", 0.7), **settings)
     assert found.word == "differs"
     (found,) = CHECKS["trains_within"](run("Imaginary GPU", 1.0), **settings)
@@ -381,6 +497,9 @@ def test_a_day_of_training_is_judged_on_the_papers_gpu_alone():
 
 def test_macs_of_table_1():
     (found,) = CHECKS["table_1_macs"]([], but=["ResNet50", "TResNet-M"])
-    assert (found.word, found.ours) == ("differs", "0 of 5") and "MixNet-L 0.56 G, printed 0.5" in found.why
+    assert (found.word, found.ours) == (
+        "differs",
+        "0 of 5",
+    ) and "MixNet-L 0.56 G, printed 0.5" in found.why
     (found,) = CHECKS["table_1_macs"]([], but=list(set(paper_table(1)["model"]) - {"ResNet50"}))
     assert found.word == "reproduced"

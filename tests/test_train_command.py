@@ -16,7 +16,18 @@ from tresnet_lite.training import build_network, initialise_from, load_trained, 
 from tresnet_lite.training.networks import find_config
 
 NARROW = ["--width", "4", "--depths", "1,1,1,1"]
-QUICK = [*NARROW, "--epochs", "1", "--batch", "8", "--size", "20", "--no-tensorboard", "--device", "cpu"]
+QUICK = [
+    *NARROW,
+    "--epochs",
+    "1",
+    "--batch",
+    "8",
+    "--size",
+    "20",
+    "--no-tensorboard",
+    "--device",
+    "cpu",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -32,10 +43,20 @@ def run(out, *more):
 def test_a_run_says_what_it_does_and_how_to_go_on(tmp_path, capsys):
     assert run(tmp_path / "a", "--lr", "0.01") == 0
     said = capsys.readouterr().out
-    assert "tresnet_m, " in said and "36 images to train, 21 to test" in said and "epoch 1/1: loss" in said
-    assert "test accuracy " in said and f"tresnet_lite.evaluate --weights {tmp_path / 'a' / 'last.pt'}" in said
+    assert (
+        "tresnet_m, " in said
+        and "36 images to train, 21 to test" in said
+        and "epoch 1/1: loss" in said
+    )
+    assert (
+        "test accuracy " in said
+        and f"tresnet_lite.evaluate --weights {tmp_path / 'a' / 'last.pt'}" in said
+    )
     _, identity = load_trained(tmp_path / "a")
-    assert (identity["recipe"]["lr"], identity["recipe"]["label_smoothing"]) == (0.01, RECIPE.label_smoothing)
+    assert (identity["recipe"]["lr"], identity["recipe"]["label_smoothing"]) == (
+        0.01,
+        RECIPE.label_smoothing,
+    )
     assert run(tmp_path / "a", "--lr", "0.02") == 2
     assert "recipe.lr: 0.01 there, 0.02 here" in capsys.readouterr().err
     assert run(tmp_path / "a", "--lr", "0.01") == 0 and "test accuracy" in capsys.readouterr().out
@@ -66,7 +87,10 @@ def test_misuse_is_told_in_a_line(tmp_path, capsys, arguments, message):
 def test_an_unknown_option_names_the_nearest(capsys):
     with pytest.raises(SystemExit) as stopped:
         command.main(["--epoch", "3"])
-    assert stopped.value.code == 2 and "unknown option --epoch; did you mean --epochs" in capsys.readouterr().err
+    assert (
+        stopped.value.code == 2
+        and "unknown option --epoch; did you mean --epochs" in capsys.readouterr().err
+    )
 
 
 def test_a_loss_that_is_no_number_has_its_exit_code(tmp_path, capsys):
@@ -81,7 +105,9 @@ def test_fine_tuning_starts_from_a_run(tmp_path, capsys):
     model, _ = load_trained(tmp_path / "a")
     fresh = tresnet(se_reduction="code")
     assert initialise_from(fresh, tmp_path / "a" / "last.pt").startswith("weights from")
-    assert all(torch.equal(a, b) for a, b in zip(fresh.parameters(), model.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(fresh.parameters(), model.parameters(), strict=True)
+    )
 
 
 def test_a_classifier_for_other_classes_stays_fresh(tmp_path):
@@ -99,7 +125,9 @@ def test_networks_by_name_rung_and_number():
     ladder = list(ablation_ladder().items())
     assert find_config("0") == find_config("Original ResNet50") == ladder[0][1]
     assert find_config("5") == find_config("+ AA") == ladder[-1][1]
-    ours, timms = (build_network(name, num_classes=4, in_chans=1) for name in ("resnet50", "resnet18"))
+    ours, timms = (
+        build_network(name, num_classes=4, in_chans=1) for name in ("resnet50", "resnet18")
+    )
     assert ours.config == create_model("resnet50").config and timms.num_classes == 4
 
 
@@ -111,11 +139,24 @@ def test_a_job_of_two_processes(tmp_path, monkeypatch, capfd):
         path = images / ("train" if number < 16 else "val") / "ab"[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (20, 20), (number, 0, 0)).save(path)
-    job = ["--submit", "--cluster", "local", "--gpus", "0", "--tasks", "2", "--workers", "0", "--synchronise"]
+    job = [
+        "--submit",
+        "--cluster",
+        "local",
+        "--gpus",
+        "0",
+        "--tasks",
+        "2",
+        "--workers",
+        "0",
+        "--synchronise",
+    ]
     assert run(tmp_path / "run", "--data", str(images), *job) == 0
     assert f"run in {tmp_path / 'run'}" in capfd.readouterr().out
     (start,) = read_log(tmp_path / "run", "start")
-    assert start["processes"] == 2 and [event["images"] for event in read_log(tmp_path / "run")] == [8]
+    assert start["processes"] == 2 and [
+        event["images"] for event in read_log(tmp_path / "run")
+    ] == [8]
     (said,) = tmp_path.glob("run/jobs/*_0_log.out")
     assert "16 images to train, 8 to test" in said.read_text()
     assert "\r" not in said.with_suffix(".err").read_text()  # no bar in a log
@@ -123,7 +164,9 @@ def test_a_job_of_two_processes(tmp_path, monkeypatch, capfd):
 
 def test_a_job_whose_run_fails_fails(tmp_path, monkeypatch):
     helpers = pytest.importorskip("submitit.helpers", reason="submitit is an optional extra")
-    monkeypatch.setattr(helpers, "TorchDistributedEnvironment", lambda: argparse.Namespace(export=lambda **_: None))
+    monkeypatch.setattr(
+        helpers, "TorchDistributedEnvironment", lambda: argparse.Namespace(export=lambda **_: None)
+    )
     options = command.parse([*QUICK, "--out", str(tmp_path), "--model", "tresnet_n"])
     job = slurm.Job(options)
     with pytest.raises(RuntimeError, match="exit code 2"):

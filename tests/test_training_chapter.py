@@ -1,4 +1,6 @@
-"""What the training chapter shows, against closed forms and independent references; what is recorded and reused."""
+"""What the training chapter shows, against closed forms and independent references; what is
+recorded and reused.
+"""
 
 import math
 from pathlib import Path
@@ -49,7 +51,10 @@ def test_what_decays_is_what_has_more_than_one_dimension():
         ("weights of convolutions and classifier", [p for p in parameters if p.ndim > 1]),
         ("norms and biases", [p for p in parameters if p.ndim == 1]),
     ):
-        assert found.loc[what, ["tensors", "numbers"]].tolist() == [len(chosen), sum(p.numel() for p in chosen)]
+        assert found.loc[what, ["tensors", "numbers"]].tolist() == [
+            len(chosen),
+            sum(p.numel() for p in chosen),
+        ]
     assert found["decay"].tolist() == [make_recipe("imagenet").weight_decay, 0]
 
 
@@ -76,7 +81,9 @@ def test_augmented_photographs_differ_as_their_names_say():
     assert names[0] == "as it is" and all(image.shape == (64, 64, 3) for image in images)
     assert len({image.numpy().tobytes() for image in images}) == len(images)
     cut = (images[names.index("Cutout")] != images[0]).any(2)  # (H, W)
-    assert cut.sum() == 32 * 32 and not images[names.index("Cutout")][cut].any()  # a quarter of the area, black
+    assert (
+        cut.sum() == 32 * 32 and not images[names.index("Cutout")][cut].any()
+    )  # a quarter of the area, black
     again = training.augmented(photograph, 64)
     assert all(torch.equal(a, b) for (_, a), (_, b) in zip(shown, again, strict=True))
 
@@ -96,13 +103,19 @@ def test_one_ingredient_is_missing_at_a_time():
     assert len(found) == len(INGREDIENTS) and all(recipe.epochs == 3 for recipe in found.values())
     for name, recipe in found.items():
         out = INGREDIENTS[name.removeprefix("without ")]
-        changed = {field for field in vars(whole) if getattr(whole, field) != getattr(recipe, field)}
+        changed = {
+            field for field in vars(whole) if getattr(whole, field) != getattr(recipe, field)
+        }
         assert changed == set(out)
 
 
 def test_what_was_trained_is_not_trained_again(record_file, monkeypatch, capsys):
     names = list(training.recipes(1))[:2]
-    monkeypatch.setattr(training, "recipes", lambda epochs, real=training.recipes: {n: real(epochs)[n] for n in names})
+    monkeypatch.setattr(
+        training,
+        "recipes",
+        lambda epochs, real=training.recipes: {n: real(epochs)[n] for n in names},
+    )
     found = training.measure(SMOKE, TINY).records
     assert [(r.model, r.case) for r in found] == [
         (name, f"64 digits, 1 epoch, seed {seed}") for seed in (0, 1) for name in names
@@ -135,7 +148,9 @@ def test_other_settings_are_other_points():
 
 def test_the_same_seed_gives_the_same_network():
     a, b, c = (training.small_network(seed) for seed in (1, 1, 2))
-    assert torch.equal(nn.utils.parameters_to_vector(a.parameters()), nn.utils.parameters_to_vector(b.parameters()))
+    assert torch.equal(
+        nn.utils.parameters_to_vector(a.parameters()), nn.utils.parameters_to_vector(b.parameters())
+    )
     first = next(iter(a.parameters()))
     assert not torch.equal(first, next(iter(c.parameters())))
 
@@ -147,7 +162,11 @@ def run_of(values):
 
 
 def test_differences_are_paired_by_seed_and_corrected():
-    full, cutout, smooth = [90.0, 92.0, 91.0, 95.0], [88.0, 90.5, 89.0, 92.5], [91.0, 91.0, 92.0, 94.0]
+    full, cutout, smooth = (
+        [90.0, 92.0, 91.0, 95.0],
+        [88.0, 90.5, 89.0, 92.5],
+        [91.0, 91.0, 92.0, 94.0],
+    )
     run = run_of({training.FULL: full, "without Cutout": cutout, "without label smoothing": smooth})
     found = training.differences(run).set_index("name")
     theirs = stats.ttest_rel(cutout, full)
@@ -161,8 +180,13 @@ def test_differences_are_paired_by_seed_and_corrected():
 
 
 def test_one_seed_gives_differences_without_a_verdict():
-    found = training.differences(run_of({training.FULL: [90.0], "without Cutout": [88.0]})).set_index("name")
-    assert (found.loc["without Cutout", "change"], found.loc["without Cutout", "word"]) == (-2, statistics.UNTESTED)
+    found = training.differences(
+        run_of({training.FULL: [90.0], "without Cutout": [88.0]})
+    ).set_index("name")
+    assert (found.loc["without Cutout", "change"], found.loc["without Cutout", "word"]) == (
+        -2,
+        statistics.UNTESTED,
+    )
     assert "without Cutout -2.00" in drawings.ingredients(found.reset_index()).text
 
 

@@ -9,7 +9,15 @@ from PIL import Image
 from torch.utils.data import ConcatDataset, Subset
 from training_helpers import RECIPE, data
 
-from tresnet_lite.training import Images, TooManyUnreadable, Unreadable, digits, image_folder, load_data, test_loader
+from tresnet_lite.training import (
+    Images,
+    TooManyUnreadable,
+    Unreadable,
+    digits,
+    image_folder,
+    load_data,
+    test_loader,
+)
 from tresnet_lite.training.reading import Steps, mixed, name_of, training_loader
 
 
@@ -17,13 +25,20 @@ def fill(folder, images=4, classes=("cat", "dog")):
     for label, name in enumerate(classes):
         (folder / name).mkdir(parents=True)
         for number in range(images):
-            Image.new("RGB", (30, 24), (label * 200, number * 40, 0)).save(folder / name / f"{number}.png")
+            Image.new("RGB", (30, 24), (label * 200, number * 40, 0)).save(
+                folder / name / f"{number}.png"
+            )
     return folder
 
 
 def test_digits_need_no_network_and_are_those_of_the_chapters():
     found, tensors = load_data("digits", download=False), digits()
-    assert (len(found.train), len(found.test), found.channels, len(found.classes)) == (1347, 450, 1, 10)
+    assert (len(found.train), len(found.test), found.channels, len(found.classes)) == (
+        1347,
+        450,
+        1,
+        10,
+    )
     image, label = found.test[3]
     assert label == tensors.held_out_labels[3]
     pixels = torch.from_numpy(np.array(image)).float() / 255
@@ -41,7 +56,9 @@ def test_a_folder_laid_out_as_imagenet(tmp_path):
 def test_a_plain_folder_holds_out_a_quarter_by_name(tmp_path):
     found = load_data(fill(tmp_path / "a", images=60))
     again = load_data(fill(tmp_path / "b", images=60))
-    assert len(found.train) + len(found.test) == 120 and 15 <= len(found.test) <= 45  # 30 ± 3 standard deviations
+    assert (
+        len(found.train) + len(found.test) == 120 and 15 <= len(found.test) <= 45
+    )  # 30 ± 3 standard deviations
     assert found.fingerprint == again.fingerprint and found.test.indices == again.test.indices
     assert not set(found.train.indices) & set(found.test.indices)
     (tmp_path / "b" / "dog" / "0.png").unlink()
@@ -54,7 +71,10 @@ def test_a_plain_folder_holds_out_a_quarter_by_name(tmp_path):
         (lambda p: p / "cifar", "'.*' is neither a folder nor a data set's name"),
         (lambda p: p, "must have a sub-folder with images for each class"),
         (lambda p: fill(p / "train").parent, "has train/ but neither val/ nor test/"),
-        (lambda p: fill(fill(p / "train").parent / "val", classes=("cat", "cow")).parent, "cow, dog only in one"),
+        (
+            lambda p: fill(fill(p / "train").parent / "val", classes=("cat", "cow")).parent,
+            "cow, dog only in one",
+        ),
         (lambda p: fill(p, images=1, classes=("x",)), "too few to hold out"),
     ],
 )
@@ -74,7 +94,9 @@ def test_a_misspelt_name_and_a_lost_network(tmp_path, monkeypatch):
 
     monkeypatch.setattr("urllib.request.urlopen", offline)
     for name in ("cifar100", "imagenette", "flowers102", "stanford_cars"):
-        with pytest.raises(ConnectionError, match=f"{name} is not in .* and cannot be fetched.*--data digits"):
+        with pytest.raises(
+            ConnectionError, match=f"{name} is not in .* and cannot be fetched.*--data digits"
+        ):
             load_data(name, root=tmp_path)
 
 
@@ -95,7 +117,10 @@ def test_broken_images_are_named_counted_and_skipped(tmp_path):
     assert named == ["cat/1.png", "cat/2.png", "dog/3.png"]
     unreadable.note(unreadable.names)  # in the next epoch
     assert len(unreadable.names) == 3
-    with pytest.raises(TooManyUnreadable, match="4 images cannot be read, more than the 3 .*cat/1.png.*--unreadable"):
+    with pytest.raises(
+        TooManyUnreadable,
+        match="4 images cannot be read, more than the 3 .*cat/1.png.*--unreadable",
+    ):
         unreadable.note(["another"])
 
 
@@ -105,7 +130,10 @@ def test_in_training_the_next_readable_image_stands_in(tmp_path):
         (tmp_path / f"{name}.png").write_bytes(b"")
     images = Images(image_folder(tmp_path), RECIPE.train_transform(), substitute=True)
     assert [images[0, index].index for index in range(8)] == [0, 3, 3, 3, 4, 5, 6, 0]
-    assert len(images[0, 1].unreadable) == 2 and "cat/1.png: UnidentifiedImageError" in images[0, 1].unreadable[0]
+    assert (
+        len(images[0, 1].unreadable) == 2
+        and "cat/1.png: UnidentifiedImageError" in images[0, 1].unreadable[0]
+    )
     for path in tmp_path.glob("*/*.png"):
         path.write_bytes(b"")
     with pytest.raises(TooManyUnreadable, match="8 images in a row"):
@@ -144,17 +172,31 @@ def test_workers_change_nothing():
 
 @settings(max_examples=40, deadline=None)
 @given(
-    parts=st.integers(1, 3), processes=st.integers(1, 3), share=st.integers(1, 3), more=st.integers(0, 20),
-    start=st.integers(0, 5), seed=st.integers(0, 3),
-)  # fmt: skip
-def test_a_steps_images_are_the_same_however_it_is_split(parts, processes, share, more, start, seed):
+    parts=st.integers(1, 3),
+    processes=st.integers(1, 3),
+    share=st.integers(1, 3),
+    more=st.integers(0, 20),
+    start=st.integers(0, 5),
+    seed=st.integers(0, 3),
+)
+def test_a_steps_images_are_the_same_however_it_is_split(
+    parts, processes, share, more, start, seed
+):
     batch = parts * processes * share
     images, stop = batch * 2 + more, 6
 
     def joined(parts, processes, start):
-        ranks = [list(Steps(images, batch, seed, start, stop, parts, rank, processes)) for rank in range(processes)]
+        ranks = [
+            list(Steps(images, batch, seed, start, stop, parts, rank, processes))
+            for rank in range(processes)
+        ]
         return [
-            sorted(key for rank in ranks for part in rank[step * parts : (step + 1) * parts] for key in part)
+            sorted(
+                key
+                for rank in ranks
+                for part in rank[step * parts : (step + 1) * parts]
+                for key in part
+            )
             for step in range(stop - start)
         ]
 

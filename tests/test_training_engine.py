@@ -1,4 +1,6 @@
-"""Runs: they learn, leave a log and checkpoints, and end alike however often they were interrupted."""
+"""Runs: they learn, leave a log and checkpoints, and end alike however often they were
+interrupted.
+"""
 
 import json
 import os
@@ -38,7 +40,9 @@ STEPS = 8  # two epochs of 36 images in batches of 8
 
 
 def run(out=None, *, model=None, recipe=RECIPE, **options):
-    return train(tresnet() if model is None else model, data(), recipe, out=out, **{"tell": None, **options})
+    return train(
+        tresnet() if model is None else model, data(), recipe, out=out, **{"tell": None, **options}
+    )
 
 
 def last(out):
@@ -64,16 +68,29 @@ def test_it_learns_what_is_easily_told_apart():
 
 def test_the_log_and_the_lines(whole):
     result, out, told = whole
-    epochs, steps, (start,) = read_log(out), read_log(out, "step"), read_log(out / "log.jsonl", "start")
+    epochs, steps, (start,) = (
+        read_log(out),
+        read_log(out, "step"),
+        read_log(out / "log.jsonl", "start"),
+    )
     assert [event["step"] for event in steps] == [3, 4, 6, 8]
-    assert [event["step"] for event in epochs] == [4, 8] and epochs == [{"event": "epoch", **e} for e in result.history]
+    assert [event["step"] for event in epochs] == [4, 8] and epochs == [
+        {"event": "epoch", **e} for e in result.history
+    ]
     # An epoch's loss is the mean of its steps': of three and of one, then of two and two.
     losses = [event["loss"] for event in steps]
     assert epochs[0]["loss"] == pytest.approx((3 * losses[0] + losses[1]) / 4)
     assert epochs[1]["loss"] == pytest.approx((losses[2] + losses[3]) / 2)
     assert start["recipe"]["lr"] == RECIPE.lr and start["provenance"]["torch"] == torch.__version__
-    assert len(told) == 2 and told[0].startswith("epoch 1/2: loss ") and told[1].endswith("0 s left")
-    assert sorted(path.name for path in out.iterdir()) == [".lock", "best.pt", "last.pt", "log.jsonl"]
+    assert (
+        len(told) == 2 and told[0].startswith("epoch 1/2: loss ") and told[1].endswith("0 s left")
+    )
+    assert sorted(path.name for path in out.iterdir()) == [
+        ".lock",
+        "best.pt",
+        "last.pt",
+        "log.jsonl",
+    ]
 
 
 def test_what_the_checkpoints_hold(whole):
@@ -84,14 +101,18 @@ def test_what_the_checkpoints_hold(whole):
     assert identity["recipe"]["epochs"] == 2 and identity["model"]["name"] == "tresnet_m"
     best, _ = load_trained(out / "best.pt")
     assert evaluate(best, data().test, RECIPE.eval_transform(1)).top1 == result.best_top1
-    assert not same(last(out)["training"]["model"], last(out)["model"])  # the average is another network
+    assert not same(
+        last(out)["training"]["model"], last(out)["model"]
+    )  # the average is another network
 
 
 def test_a_finished_run_is_not_trained_again(whole):
     result, out, _ = whole
     before = (out / "last.pt").stat().st_mtime_ns, (out / "log.jsonl").read_bytes()
     again = run(out, name="tresnet_m")
-    assert again.history == result.history and same(again.model.state_dict(), result.model.state_dict())
+    assert again.history == result.history and same(
+        again.model.state_dict(), result.model.state_dict()
+    )
     assert ((out / "last.pt").stat().st_mtime_ns, (out / "log.jsonl").read_bytes()) == before
 
 
@@ -111,7 +132,10 @@ def interrupt(monkeypatch, out, after, **options):
 
 
 def timeless(history):
-    return [{k: v for k, v in epoch.items() if k not in ("seconds", "images_per_second")} for epoch in history]
+    return [
+        {k: v for k, v in epoch.items() if k not in ("seconds", "images_per_second")}
+        for epoch in history
+    ]
 
 
 @pytest.mark.parametrize("after", [1, 4, 6])  # in the first epoch, at its end, in the second
@@ -133,11 +157,15 @@ def test_dropout_and_bfloat16_are_resumed_too(tmp_path, monkeypatch):
         interrupt(monkeypatch, tmp_path, after, model=Tiny(dropout=0.5), recipe=recipe)
     result = run(tmp_path, model=Tiny(dropout=0.5), recipe=recipe)
     assert same(result.model.state_dict(), uninterrupted.model.state_dict())
-    assert not same(result.model.state_dict(), run(model=Tiny(dropout=0.4), recipe=recipe).model.state_dict())
+    assert not same(
+        result.model.state_dict(), run(model=Tiny(dropout=0.4), recipe=recipe).model.state_dict()
+    )
 
 
 def test_the_loss_scale_of_float16_is_resumed_too(tmp_path, monkeypatch):
-    """As on a GPU, with CPU's own float16: too slow and too narrow to train in, but the same code."""
+    """As on a GPU, with CPU's own float16: too slow and too narrow to train in, but the same
+    code.
+    """
     for module in (state, trainer):
         monkeypatch.setattr(module, "half_type", lambda recipe, device: torch.float16)
     uninterrupted = run(tmp_path / "a")
@@ -165,7 +193,10 @@ train(tresnet(), data(), RECIPE, out=sys.argv[1], name="tresnet_m", save_minutes
 
 
 def test_a_killed_run_goes_on(whole, tmp_path):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+    }
     process = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], env=environment)
     assert process.returncode == -signal.SIGKILL
     assert last(tmp_path)["training"]["step"] == 6  # in the second epoch
@@ -177,7 +208,9 @@ def test_a_killed_run_goes_on(whole, tmp_path):
 def test_the_log_forgets_what_is_done_again(tmp_path):
     log = tmp_path / "log.jsonl"
     events = [{"event": "step", "step": step} for step in (3, 6, 9)]
-    log.write_text("".join(json.dumps(event) + "\n" for event in events) + '{"event": "st', encoding="utf-8")
+    log.write_text(
+        "".join(json.dumps(event) + "\n" for event in events) + '{"event": "st', encoding="utf-8"
+    )
     assert read_log(log, "step") == events
     forget_after(log, 6)
     assert [json.loads(line) for line in log.read_text().splitlines()] == events[:2]
@@ -188,7 +221,11 @@ def test_another_run_is_refused_and_named(whole, tmp_path):
     kept = (out / "last.pt").read_bytes()
     with pytest.raises(ResumeError) as refused:
         run(out, model=tresnet(width=6), recipe=replace(RECIPE, lr=0.01), seed=3, name="tresnet_m")
-    for line in ("recipe.lr: 0.05 there, 0.01 here", "model.config.width: 4 there, 6 here", "seed: 0 there, 3 here"):
+    for line in (
+        "recipe.lr: 0.05 there, 0.01 here",
+        "model.config.width: 4 there, 6 here",
+        "seed: 0 there, 3 here",
+    ):
         assert line in str(refused.value)
     assert "epochs" not in str(refused.value) and (out / "last.pt").read_bytes() == kept
     with pytest.raises(ResumeError, match="data.train: 36 there, 40 here"):
@@ -206,7 +243,9 @@ def test_two_processes_cannot_train_in_one_folder(tmp_path):
         run(tmp_path)
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(
+    tmp_path, monkeypatch
+):
     step = Trainer.step
 
     def spoilt(self, parts):
@@ -222,7 +261,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoi
     assert "the loss is nan at step 5, epoch 2, at a learning rate of " in message
     assert "--lr 0.025" in message and f"--init {tmp_path / 'last.pt'}" in message
     kept = last(tmp_path)["training"]
-    assert kept["step"] == 5 and all(torch.isfinite(value).all() for value in kept["model"].values())
+    assert kept["step"] == 5 and all(
+        torch.isfinite(value).all() for value in kept["model"].values()
+    )
 
 
 def test_weights_that_are_no_numbers_are_not_saved(tmp_path, monkeypatch):
@@ -244,7 +285,9 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path, monkeypatch):
 def test_parts_add_up_to_the_batch(amp):
     """Without norms a step in two parts is the step in one, to rounding."""
     recipe = replace(RECIPE, amp=amp)
-    models = [run(model=Tiny(norm=False), recipe=recipe, accumulate=parts).model for parts in (1, 2, 4)]
+    models = [
+        run(model=Tiny(norm=False), recipe=recipe, accumulate=parts).model for parts in (1, 2, 4)
+    ]
     tolerance = 1e-10 if amp == "off" else 0.02
     for model in models[1:]:
         for one, other in zip(models[0].parameters(), model.parameters(), strict=True):
@@ -271,8 +314,14 @@ def test_broken_images_stop_a_run_over_the_limit(tmp_path):
     ("options", "message"),
     [
         ({"accumulate": 3}, "a batch of 8 does not split into 1 processes × 3 parts: take 6 or 9"),
-        ({"recipe": replace(RECIPE, batch=64)}, "scans has 36 training images, less than a batch of 64"),
-        ({"recipe": make_recipe("digits", size=20, batch=8, amp="float16")}, "a CPU does not train in"),
+        (
+            {"recipe": replace(RECIPE, batch=64)},
+            "scans has 36 training images, less than a batch of 64",
+        ),
+        (
+            {"recipe": make_recipe("digits", size=20, batch=8, amp="float16")},
+            "a CPU does not train in",
+        ),
     ],
 )
 def test_settings_that_do_not_fit(options, message):
@@ -294,8 +343,16 @@ def test_tensorboard_gets_the_numbers_of_the_log(tmp_path, monkeypatch):
     result = run(tmp_path, model=Tiny(), tensorboard=True)
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     found = [(event.step, event.value) for event in board.Scalars("epoch/top1")]
-    assert found == [(epoch["step"], pytest.approx(epoch["top1"], rel=1e-6)) for epoch in result.history]
+    assert found == [
+        (epoch["step"], pytest.approx(epoch["top1"], rel=1e-6)) for epoch in result.history
+    ]
 
 
 def test_durations():
-    assert [duration(s) for s in (0.4, 89, 120, 5399, 5400 * 2)] == ["0 s", "89 s", "2 min", "90 min", "3.0 h"]
+    assert [duration(s) for s in (0.4, 89, 120, 5399, 5400 * 2)] == [
+        "0 s",
+        "89 s",
+        "2 min",
+        "90 min",
+        "3.0 h",
+    ]

@@ -40,12 +40,21 @@ def scores(model):
 
 def work(rank, folder):
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=PROCESSES)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=PROCESSES
+    )
     found = {}
     for case, (network, options) in CASES.items():
         told = []
-        result = train(Tiny(**network), data(), RECIPE, out=f"{folder}/{case}", tell=told.append, **options)
-        found[case] = {"model": result.model.state_dict(), "top1": result.top1, "images": result.images, "told": told}
+        result = train(
+            Tiny(**network), data(), RECIPE, out=f"{folder}/{case}", tell=told.append, **options
+        )
+        found[case] = {
+            "model": result.model.state_dict(),
+            "top1": result.top1,
+            "images": result.images,
+            "told": told,
+        }
         found[case]["history"] = result.history
     found["scores"] = vars(scores(Tiny()))
     torch.save(found, f"{folder}/{rank}.pt")
@@ -76,7 +85,12 @@ def test_two_processes_equal_one_with_the_joined_batch(ranks, case):
 def test_the_first_process_alone_writes_and_tells(ranks):
     folder, (first, second) = ranks
     assert len(first["parts"]["told"]) == RECIPE.epochs and second["parts"]["told"] == []
-    assert sorted(p.name for p in Path(folder, "parts").iterdir()) == [".lock", "best.pt", "last.pt", "log.jsonl"]
+    assert sorted(p.name for p in Path(folder, "parts").iterdir()) == [
+        ".lock",
+        "best.pt",
+        "last.pt",
+        "log.jsonl",
+    ]
 
 
 def test_a_run_of_two_processes_is_finished_by_one(ranks):
@@ -90,7 +104,9 @@ def test_every_readable_image_is_counted_once(ranks):
     assert expected.images == 20
     for rank in ranks[1]:
         assert rank["scores"]["images"] == 20 and rank["scores"]["top1"] == expected.top1
-        assert rank["scores"]["loss"] == pytest.approx(expected.loss, rel=1e-6)  # summed in float32 by batches
+        assert rank["scores"]["loss"] == pytest.approx(
+            expected.loss, rel=1e-6
+        )  # summed in float32 by batches
 
 
 def test_batchnorm_cannot_be_joined_on_a_cpu():
@@ -100,5 +116,7 @@ def test_batchnorm_cannot_be_joined_on_a_cpu():
 
 def test_synchronising_one_process_changes_nothing():
     recipe = replace(RECIPE, epochs=1)
-    one, other = (train(Tiny(), data(), recipe, tell=None, synchronise=flag) for flag in (False, True))
+    one, other = (
+        train(Tiny(), data(), recipe, tell=None, synchronise=flag) for flag in (False, True)
+    )
     assert same(one.model.state_dict(), other.model.state_dict())

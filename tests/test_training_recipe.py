@@ -1,4 +1,6 @@
-"""Recipes: what the paper states, overrides from a command line, and errors that say what would be right."""
+"""Recipes: what the paper states, overrides from a command line, and errors that say what would be
+right.
+"""
 
 import re
 from dataclasses import fields, replace
@@ -12,15 +14,29 @@ from tresnet_lite.training.overrides import with_overrides
 
 def test_what_the_paper_states():
     recipe = RECIPES["imagenet"]
-    assert (recipe.epochs, recipe.size, recipe.schedule, recipe.decoupled) == (300, 224, "1cycle", True)  # §3.1
-    assert recipe.label_smoothing and recipe.cutout and recipe.autoaugment == "imagenet" and not recipe.standardise
+    assert (recipe.epochs, recipe.size, recipe.schedule, recipe.decoupled) == (
+        300,
+        224,
+        "1cycle",
+        True,
+    )  # §3.1
+    assert (
+        recipe.label_smoothing
+        and recipe.cutout
+        and recipe.autoaugment == "imagenet"
+        and not recipe.standardise
+    )
     fine_tuning = RECIPES["imagenet_448"]
     assert (fine_tuning.epochs, fine_tuning.size) == (10, 448)  # §3.3
     assert fine_tuning.eval_transform().transforms[1].size == (448, 448)  # squashed, not cropped
 
 
 def test_every_field_is_explained():
-    explained = {name for heads in re.findall(r"^ {8}(\w[\w, ]*):", Recipe.__doc__, re.M) for name in heads.split(", ")}
+    explained = {
+        name
+        for heads in re.findall(r"^ {8}(\w[\w, ]*):", Recipe.__doc__, re.M)
+        for name in heads.split(", ")
+    }
     assert {field.name for field in fields(Recipe)} == explained - {"ValueError"}
 
 
@@ -30,10 +46,18 @@ def test_an_ingredient_can_be_taken_out(ingredient):
 
 
 def test_texts_become_the_type_of_the_field():
-    recipe = make_recipe("digits", epochs="5", lr="1e-2", flip="true", squash="none", amp="off", ema=0)
-    assert recipe == replace(RECIPES["digits"], epochs=5, lr=0.01, flip=True, squash=None, amp="off", ema=0.0)
-    config = with_overrides(TResNetConfig(), {"depths": "1,1,2,1", "se": "yes,no,no,no", "width": "8", "norm": "bn"})
-    assert config == TResNetConfig(depths=(1, 1, 2, 1), se=(True, False, False, False), width=8, norm="bn")
+    recipe = make_recipe(
+        "digits", epochs="5", lr="1e-2", flip="true", squash="none", amp="off", ema=0
+    )
+    assert recipe == replace(
+        RECIPES["digits"], epochs=5, lr=0.01, flip=True, squash=None, amp="off", ema=0.0
+    )
+    config = with_overrides(
+        TResNetConfig(), {"depths": "1,1,2,1", "se": "yes,no,no,no", "width": "8", "norm": "bn"}
+    )
+    assert config == TResNetConfig(
+        depths=(1, 1, 2, 1), se=(True, False, False, False), width=8, norm="bn"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""The paper's preprocessing: values in [0, 1], a centre crop at 224, the whole image squashed at 448."""
+"""The paper's preprocessing: values in [0, 1], a centre crop at 224, the whole image squashed at
+448.
+"""
 
 import numpy as np
 import pytest
@@ -9,16 +11,21 @@ from tresnet_lite.transforms import eval_transform, train_transform
 
 
 def photograph(width, height):
-    """Left to right from black to white, so that a column's value tells where in the image it lay."""
+    """Left to right from black to white, so that a column's value tells where in the image it
+    lay.
+    """
     ramp = np.linspace(0, 255, width).round().astype(np.uint8)
     return Image.fromarray(np.broadcast_to(ramp[None, :, None], (height, width, 3)).copy())
 
 
 @pytest.mark.parametrize(
-    ("size", "squash", "visible"), [(224, None, 0.4375), (448, None, 1.0), (448, False, 0.4375), (224, True, 1.0)]
+    ("size", "squash", "visible"),
+    [(224, None, 0.4375), (448, None, 1.0), (448, False, 0.4375), (224, True, 1.0)],
 )
 def test_what_is_seen_of_a_wide_photograph(size, squash, visible):
-    """Of a 2:1 image the crop keeps 0.875 of the height, so 0.4375 of the width; the squash keeps it all."""
+    """Of a 2:1 image the crop keeps 0.875 of the height, so 0.4375 of the width; the squash keeps
+    it all.
+    """
     x = eval_transform(size, squash=squash)(photograph(1200, 600))
     assert x.shape == (3, size, size)
     seen = x[0, 0, -1] - x[0, 0, 0]

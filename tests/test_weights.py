@@ -14,7 +14,11 @@ from tresnet_lite.layers import InPlaceABN
 from tresnet_lite.weights import to_timm_layout
 
 NARROW = {"width": 8, "depths": (1, 2, 1, 1), "num_classes": 10}
-BLURRED = ("layer2.0.conv1", "layer3.0.conv2", "layer4.0.conv2")  # the convolutions that stride, in TResNet-M
+BLURRED = (
+    "layer2.0.conv1",
+    "layer3.0.conv2",
+    "layer4.0.conv2",
+)  # the convolutions that stride, in TResNet-M
 
 
 def narrow(seed=0, **options):
@@ -22,7 +26,9 @@ def narrow(seed=0, **options):
 
 
 def in_the_authors_layout(state, blurs):
-    """Units are pairs (0: convolution, 1: norm); a blur wraps the pair once more; Inplace-ABN counts no batches."""
+    """Units are pairs (0: convolution, 1: norm); a blur wraps the pair once more; Inplace-ABN
+    counts no batches.
+    """
     published = {}
     for key, value in state.items():
         if key.endswith("num_batches_tracked"):
@@ -30,7 +36,9 @@ def in_the_authors_layout(state, blurs):
         inner = ".0" if any(unit in key for unit in BLURRED) else ""
         key = re.sub(r"(conv\d)\.conv", rf"\g<1>{inner}.0", key)
         key = re.sub(r"(conv\d)\.bn", rf"\g<1>{inner}.1", key)
-        key = key.replace("downsample.1.conv", "downsample.1.0").replace("downsample.1.bn", "downsample.1.1")
+        key = key.replace("downsample.1.conv", "downsample.1.0").replace(
+            "downsample.1.bn", "downsample.1.1"
+        )
         published[key] = value
     if blurs:
         published |= {f"body.{unit}.1.filt": torch.ones(16, 1, 3, 3) for unit in BLURRED}
@@ -48,7 +56,10 @@ def assert_same(state, expected):
     [
         lambda state: state,
         lambda state: {"model": state},
-        lambda state: {"epoch": 3, "state_dict": {f"module.{key}": value for key, value in state.items()}},
+        lambda state: {
+            "epoch": 3,
+            "state_dict": {f"module.{key}": value for key, value in state.items()},
+        },
     ],
     ids=["plain", "model", "ddp"],
 )
@@ -56,7 +67,9 @@ def test_the_authors_layout(wrap, blurs):
     """Names as timm's; norm weights, trained as |w| + 1e-5, in BatchNorm's reading."""
     state = narrow().state_dict()
     loaded = load_weights(narrow(seed=1), wrap(in_the_authors_layout(state, blurs))).state_dict()
-    assert_same(loaded, {k: v.abs() + 1e-5 if k.endswith("bn.weight") else v for k, v in state.items()})
+    assert_same(
+        loaded, {k: v.abs() + 1e-5 if k.endswith("bn.weight") else v for k, v in state.items()}
+    )
 
 
 def test_the_authors_layout_is_read_as_timm_reads_it():
@@ -65,9 +78,13 @@ def test_the_authors_layout_is_read_as_timm_reads_it():
 
 
 def test_the_published_norm_gives_the_converted_models_logits():
-    """An Inplace-ABN that reads |w| + eps, with the weights as trained, against our model with converted weights."""
+    """An Inplace-ABN that reads |w| + eps, with the weights as trained, against our model with
+    converted weights.
+    """
     trained = narrow()
-    converted = load_weights(narrow(seed=1), in_the_authors_layout(trained.state_dict(), blurs=True))
+    converted = load_weights(
+        narrow(seed=1), in_the_authors_layout(trained.state_dict(), blurs=True)
+    )
     for module in trained.modules():
         if isinstance(module, InPlaceABN):
             module.weight_sign = "abs"
@@ -87,7 +104,9 @@ def test_timms_layout_and_export_back(tmp_path):
 @pytest.mark.parametrize("library", ["timm", "torchvision"])
 def test_resnet50(library):
     torchvision = pytest.importorskip("torchvision")
-    reference = timm.create_model("resnet50") if library == "timm" else torchvision.models.resnet50()
+    reference = (
+        timm.create_model("resnet50") if library == "timm" else torchvision.models.resnet50()
+    )
     reseed(reference).eval().double()
     ours = load_weights(create_model("resnet50").double(), reference.state_dict()).eval()
     x = images(2, 3, 64, 96, dtype=torch.float64)
@@ -135,10 +154,16 @@ def test_what_is_no_checkpoint(bad):
 
 
 def test_unsafe_and_broken_files(tmp_path):
-    torch.save(nn.Linear(2, 2), tmp_path / "pickled.pth")  # a whole module, which could run code when unpickled
+    torch.save(
+        nn.Linear(2, 2), tmp_path / "pickled.pth"
+    )  # a whole module, which could run code when unpickled
     (tmp_path / "cut.pth").write_bytes(b"PK half a file")
     torch.save([1, 2], tmp_path / "list.pth")
-    for name, message in (("pickled", "plain tensors"), ("cut", "plain tensors"), ("list", "holds a list")):
+    for name, message in (
+        ("pickled", "plain tensors"),
+        ("cut", "plain tensors"),
+        ("list", "holds a list"),
+    ):
         with pytest.raises(ValueError, match=message):
             load_weights(narrow(), tmp_path / f"{name}.pth")
 
@@ -152,12 +177,17 @@ def test_missing_files_are_named_with_their_neighbours(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "source", ["timm/tresnet_m.miil_in1k", "hf-hub:timm/tresnet_m.miil_in1k", "http://127.0.0.1:9/w"]
+    "source",
+    ["timm/tresnet_m.miil_in1k", "hf-hub:timm/tresnet_m.miil_in1k", "http://127.0.0.1:9/w"],
 )
 def test_no_network_is_said_clearly(source, monkeypatch, tmp_path):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # as a failing network, without the retries
+    monkeypatch.setattr(
+        "huggingface_hub.constants.HF_HUB_OFFLINE", True
+    )  # as a failing network, without the retries
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ConnectionError, match="cannot be fetched from here .* copy the file and give its path"):
+    with pytest.raises(
+        ConnectionError, match="cannot be fetched from here .* copy the file and give its path"
+    ):
         load_weights(narrow(), source)
 
 
@@ -166,13 +196,18 @@ def test_no_network_is_said_clearly(source, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("activation", ["leaky_relu", "relu"])
 def test_norms_convert_without_loss(activation):
-    """Weights of either sign and zero: the same state, the same function in eval and in training, there and back."""
+    """Weights of either sign and zero: the same state, the same function in eval and in training,
+    there and back.
+    """
     iabn = narrow(activation=activation).double()
     iabn.body.layer1[0].conv1.bn.weight.data[:3] = torch.tensor([0.0, -1.0, -1e-7])
     bn = to_batchnorm(iabn)
     back = to_inplace_abn(bn)
     assert not any(isinstance(m, InPlaceABN) for m in bn.modules()) and bn.config.norm == "bn"
-    assert not any(isinstance(m, nn.BatchNorm2d) for m in back.modules()) and back.config == iabn.config
+    assert (
+        not any(isinstance(m, nn.BatchNorm2d) for m in back.modules())
+        and back.config == iabn.config
+    )
     assert_same(bn.state_dict(), iabn.state_dict())
     assert_same(back.state_dict(), iabn.state_dict())
     x = images(2, 3, 64, 64, dtype=torch.float64)
@@ -189,7 +224,10 @@ def test_conversion_keeps_frozen_parameters_mode_and_dtype():
     model.body.conv1.bn.weight.requires_grad_(False)
     model.body.layer1.train()
     for converted in (to_batchnorm(model), to_inplace_abn(to_batchnorm(model))):
-        assert not converted.body.conv1.bn.weight.requires_grad and converted.body.conv1.bn.bias.requires_grad
+        assert (
+            not converted.body.conv1.bn.weight.requires_grad
+            and converted.body.conv1.bn.bias.requires_grad
+        )
         assert converted.body.layer1[0].conv1.bn.training and not converted.body.conv1.bn.training
         assert converted.body.conv1.bn.weight.dtype == torch.bfloat16
 

@@ -9,7 +9,15 @@ from tresnet_lite.training.data import Scans
 
 CLASSES = ("a", "b", "c")
 RECIPE = Recipe(
-    epochs=2, size=20, batch=8, lr=0.05, autoaugment="svhn", cutout_area=0.1, crop_area=0.7, ema=0.9, squash=True
+    epochs=2,
+    size=20,
+    batch=8,
+    lr=0.05,
+    autoaugment="svhn",
+    cutout_area=0.1,
+    crop_area=0.7,
+    ema=0.9,
+    squash=True,
 )
 
 
@@ -32,7 +40,9 @@ def tresnet(seed=0, **options):
 
 
 class Tiny(nn.Module):
-    """A convolution, a norm if wanted, dropout if wanted, a classifier; in double precision, to compare closely."""
+    """A convolution, a norm if wanted, dropout if wanted, a classifier; in double precision, to
+    compare closely.
+    """
 
     def __init__(self, norm=True, dropout=0.0):
         super().__init__()

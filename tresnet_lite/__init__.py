@@ -1,4 +1,6 @@
-"""TResNet in small: the paper's networks, its measurements and its claims as code that reads like the paper."""
+"""TResNet in small: the paper's networks, its measurements and its claims as code that reads like
+the paper.
+"""
 
 from tresnet_lite import layers
 from tresnet_lite.ablation import ablation_ladder

@@ -2,13 +2,14 @@
 
 What the paper leaves open, and what we decided:
 
-* **Activations.** Leaky ReLU comes with Inplace-ABN, which needs an activation that it can invert; until then the
-  rungs use ResNet50's ReLU.
-* **Depths and widths.** §2.1 names the new widths and the deeper third stage together with the block types, so they
-  enter on that rung: 3, 4, 11, 3 blocks and TResNet-M's widths. The stem is 64 channels wide on every rung.
-* **The average-pool shortcut** is not in the paper, only in the code. It enters with anti-aliasing: it takes the
-  stride out of the shortcuts' convolutions, and averaging 2×2 pixels is a blur. It changes neither parameters nor
-  MACs, so only the last rung's speed could tell.
+* **Activations.** Leaky ReLU comes with Inplace-ABN, which needs an activation that it can invert;
+  until then the rungs use ResNet50's ReLU.
+* **Depths and widths.** §2.1 names the new widths and the deeper third stage together with the
+  block types, so they enter on that rung: 3, 4, 11, 3 blocks and TResNet-M's widths. The stem is 64
+  channels wide on every rung.
+* **The average-pool shortcut** is not in the paper, only in the code. It enters with anti-aliasing:
+  it takes the stride out of the shortcuts' convolutions, and averaging 2×2 pixels is a blur. It
+  changes neither parameters nor MACs, so only the last rung's speed could tell.
 * **Initialisation** is TResNet's on every rung.
 """
 
@@ -20,7 +21,9 @@ RESNET50 = "Original ResNet50"
 
 
 def ablation_ladder() -> dict[str, TResNetConfig]:
-    """Table 4's rows in their order: label as printed, "Optimizer" included → configuration; TResNet-M's is last."""
+    """Table 4's rows in their order: label as printed, "Optimizer" included → configuration;
+    TResNet-M's is last.
+    """
     rung = variant("resnet50")
     ladder = {RESNET50: rung}
     refinements = {

@@ -1,6 +1,8 @@
-"""The accuracies of Tables 3 and 5 beside those measured with the published weights, and checks of claims about them.
+"""The accuracies of Tables 3 and 5 beside those measured with the published weights, and checks of
+claims about them.
 
-The records are those of `python -m tresnet_lite.evaluate` on ImageNet's validation images (suite "accuracy").
+The records are those of `python -m tresnet_lite.evaluate` on ImageNet's validation images (suite
+"accuracy").
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SUITE, IMAGENET = "accuracy", "ImageNet validation"
-TAG = "miil_in1k"  # of the paper's weights, as timm names them; with _448 those fine-tuned at 448 px
+TAG = (  # of the paper's weights, as timm names them; with _448 those fine-tuned at 448 px
+    "miil_in1k"
+)
 SQUASHED = 448  # pixels from which on the authors squash the image instead of cropping it
 COMMAND = "python -m tresnet_lite.evaluate --table {table} --data IMAGENET"
 
@@ -75,7 +79,9 @@ def protocol_of(resolution: int) -> str:
 
 
 def printed_top1(name: str, resolution: int, case: str) -> float | None:
-    """What Table 5 prints for published weights in a record's case, in per cent; None where it prints nothing."""
+    """What Table 5 prints for published weights in a record's case, in per cent; None where it
+    prints nothing.
+    """
     for row in paper_table(5).itertuples():
         same = weights_of(_ours(row.model), row.resolution) == name and row.resolution == resolution
         if same and case == f"{IMAGENET}, {protocol_of(resolution)}":
@@ -88,9 +94,11 @@ def _ours(printed: str) -> str:
 
 
 def beside_paper(records: Iterable[Record], table: int) -> pd.DataFrame:
-    """The accuracies that Table 3 or 5 prints, beside measured ones; for Table 5 also the crop at 448.
+    """The accuracies that Table 3 or 5 prints, beside measured ones; for Table 5 also the crop at
+    448.
 
-    Columns: network, resolution, protocol, paper (NaN for the crop at 448), top1, low and high (95 %), top5, source.
+    Columns: network, resolution, protocol, paper (NaN for the crop at 448), top1, low and high (95
+    %), top5, source.
     """
     import pandas as pd
 
@@ -100,20 +108,43 @@ def beside_paper(records: Iterable[Record], table: int) -> pd.DataFrame:
         size = printed.get("resolution", 224)
         for protocol in dict.fromkeys((protocol_of(size), *(["crop"] if size >= SQUASHED else []))):
             paper = printed["top1"] if protocol == protocol_of(size) else None
-            row = {"network": printed["model"], "resolution": size, "protocol": protocol, "paper": paper}
+            row = {
+                "network": printed["model"],
+                "resolution": size,
+                "protocol": protocol,
+                "paper": paper,
+            }
             found = _records(records, _ours(printed["model"]), size, protocol)
             missing = {"source": "not attempted: " + _why_not(_ours(printed["model"]))}
             rows += [row | _numbers(of_device) for of_device in found.values()] or [row | missing]
-    columns = ["network", "resolution", "protocol", "paper", "top1", "low", "high", "top5", "source"]
+    columns = [
+        "network",
+        "resolution",
+        "protocol",
+        "paper",
+        "top1",
+        "low",
+        "high",
+        "top5",
+        "source",
+    ]
     return pd.DataFrame(rows).reindex(columns=columns)
 
 
-def _records(records: Iterable[Record], model: str, size: int, protocol: str) -> dict[str, dict[str, Record]]:
-    """Device → metric → the last record of the paper's weights, whatever the batch and the precision."""
+def _records(
+    records: Iterable[Record], model: str, size: int, protocol: str
+) -> dict[str, dict[str, Record]]:
+    """Device → metric → the last record of the paper's weights, whatever the batch and the
+    precision.
+    """
     found: dict[str, dict[str, Record]] = {}
     case = f"{IMAGENET}, {protocol}"
     for r in records:
-        if (r.suite, r.case, r.model) == (SUITE, case, weights_of(model, size)) and r.conditions.resolution == size:
+        if (r.suite, r.case, r.model) == (
+            SUITE,
+            case,
+            weights_of(model, size),
+        ) and r.conditions.resolution == size:
             found.setdefault(r.provenance.device, {})[r.metric] = r
     return {device: of_device for device, of_device in found.items() if "top1" in of_device}
 
@@ -126,7 +157,9 @@ def _numbers(found: dict[str, Record]) -> dict[str, object]:
 
 
 def _why_not(model: str, table: int | None = None) -> str:
-    """What stands in the way of a measured accuracy, and the command that makes the records of a table."""
+    """What stands in the way of a measured accuracy, and the command that makes the records of a
+    table.
+    """
     if model == "resnet50":
         return "the authors' ResNet50 is not published"
     return "no records" + (f"; {COMMAND.format(table=table)} makes them" if table else "")
@@ -137,8 +170,8 @@ def published_accuracy(
 ) -> list[Verdict]:
     """Do the published weights reach the top-1 that a table prints, up to `tolerance` points?
 
-    The weights and the images are the authors' own, so sampling plays no part: what may differ is the rounding of the
-    printed figure (0.05), and how images are decoded and resized.
+    The weights and the images are the authors' own, so sampling plays no part: what may differ is
+    the rounding of the printed figure (0.05), and how images are decoded and resized.
     """
     where = {"model": NAMES[model]} | ({"resolution": resolution} if table == 5 else {})
     printed = float(paper_value(table, "top1", **where))
@@ -149,12 +182,16 @@ def published_accuracy(
         why = f"{off:+.2f} points on {r.value.repeats:,} images (tolerance {tolerance:g})"
         good = abs(off) <= tolerance
         ours = f"{r.value.median:.2f} %"
-        verdicts.append(Verdict(REPRODUCED if good else DIFFERS, why, f"{printed:.1f} %", ours, label(r)))
+        verdicts.append(
+            Verdict(REPRODUCED if good else DIFFERS, why, f"{printed:.1f} %", ours, label(r))
+        )
     return verdicts or [Verdict(NOT_ATTEMPTED, _why_not(model, table), f"{printed:.1f} %")]
 
 
 def published_gain(records: list[Record], *, model: str, sizes: list[int]) -> list[Verdict]:
-    """Are the published weights of the larger size more accurate than those of the smaller, beyond both intervals?"""
+    """Are the published weights of the larger size more accurate than those of the smaller, beyond
+    both intervals?
+    """
     printed = paper_table(5).query("model == @NAMES[@model]").set_index("resolution")["top1"]
     said = f"{printed[sizes[1]] - printed[sizes[0]]:+.1f} points"
     small, large = (_records(latest(records), model, size, protocol_of(size)) for size in sizes)
@@ -162,8 +199,13 @@ def published_gain(records: list[Record], *, model: str, sizes: list[int]) -> li
     for device in small.keys() & large.keys():
         a, b = small[device]["top1"], large[device]["top1"]
         (_, upper), (lower, _) = of_record(a).interval(), of_record(b).interval()
-        why = f"{a.value.median:.2f} % at {sizes[0]} px, {b.value.median:.2f} % at {sizes[1]} px, 95 % intervals"
+        why = (
+            f"{a.value.median:.2f} % at {sizes[0]} px, {b.value.median:.2f} % at {sizes[1]} px, 95"
+            " % intervals"
+        )
         why += " apart" if lower > upper else " not apart"
         gain = f"{b.value.median - a.value.median:+.2f} points"
-        verdicts.append(Verdict(REPRODUCED if lower > upper else DIFFERS, why, said, gain, label(b)))
+        verdicts.append(
+            Verdict(REPRODUCED if lower > upper else DIFFERS, why, said, gain, label(b))
+        )
     return verdicts or [Verdict(NOT_ATTEMPTED, _why_not(model, 5), said)]

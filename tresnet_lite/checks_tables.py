@@ -22,18 +22,27 @@ EPOCHS = 300  # §3.1
 
 
 def outpaces(
-    records: list[Record], *, table: int, phase: str, network: str, than: Sequence[str], margin: float = 1.0
+    records: list[Record],
+    *,
+    table: int,
+    phase: str,
+    network: str,
+    than: Sequence[str],
+    margin: float = 1.0,
 ) -> list[Verdict]:
-    """Is `network` at least `margin` times as fast as each of the others, each at its own resolution?
+    """Is `network` at least `margin` times as fast as each of the others, each at its own
+    resolution?
 
-    Networks are named as the paper's table `table` (1 or 3) names them. Beyond the margin the quartiles must not
-    overlap either.
+    Networks are named as the paper's table `table` (1 or 3) names them. Beyond the margin the
+    quartiles must not overlap either.
     """
     verdicts = []
     for label, lines in _runs(records, table, phase):
         missing = [name for name in (network, *than) if not lines.at[name, "measured"] > 0]
         if missing:
-            verdicts.append(Verdict(NOT_ATTEMPTED, f"no records of {', '.join(missing)}, {phase}", label=label))
+            verdicts.append(
+                Verdict(NOT_ATTEMPTED, f"no records of {', '.join(missing)}, {phase}", label=label)
+            )
             continue
         ours = lines.loc[network]
         ratios = {name: ours.measured / lines.at[name, "measured"] for name in than}
@@ -43,17 +52,23 @@ def outpaces(
         why = f"of {len(than)}, all" if not ahead else f"of {len(than)}, not {', '.join(ahead)}"
         told = f"{min(ratios.values()):.2f}–{max(ratios.values()):.2f}×"
         verdicts.append(Verdict(DIFFERS if ahead else REPRODUCED, why, least, told, label))
-    return verdicts or [Verdict(NOT_ATTEMPTED, f"no records; needs table {table}'s networks, {phase} at 224 px")]
+    return verdicts or [
+        Verdict(NOT_ATTEMPTED, f"no records; needs table {table}'s networks, {phase} at 224 px")
+    ]
 
 
 def directions(records: list[Record], *, phase: str) -> list[Verdict]:
-    """Does each rung of Table 4 change the speed in the direction that the paper's inference speeds do?"""
+    """Does each rung of Table 4 change the speed in the direction that the paper's inference speeds
+    do?
+    """
     printed = paper_table(4).set_index("refinement")["inference_img_s"]
     verdicts = []
     for label, lines in _runs(records, 4, phase):
         if lines["measured"].isna().any():
             missing = ", ".join(lines.index[lines["measured"].isna()])
-            verdicts.append(Verdict(NOT_ATTEMPTED, f"no records of {missing}, {phase}", label=label))
+            verdicts.append(
+                Verdict(NOT_ATTEMPTED, f"no records of {missing}, {phase}", label=label)
+            )
             continue
         wrong = []
         for before, after in pairwise(lines.index):
@@ -64,14 +79,20 @@ def directions(records: list[Record], *, phase: str) -> list[Verdict]:
         steps = len(lines) - 1
         why = "all steps beyond the spread" if not wrong else f"not {', '.join(wrong)}"
         told = f"{steps - len(wrong)} of {steps} steps"
-        verdicts.append(Verdict(DIFFERS if wrong else REPRODUCED, why, f"{steps} steps", told, label))
-    return verdicts or [Verdict(NOT_ATTEMPTED, f"no records; needs table 4's rungs, {phase} at 224 px")]
+        verdicts.append(
+            Verdict(DIFFERS if wrong else REPRODUCED, why, f"{steps} steps", told, label)
+        )
+    return verdicts or [
+        Verdict(NOT_ATTEMPTED, f"no records; needs table 4's rungs, {phase} at 224 px")
+    ]
 
 
 def trains_within(
     records: list[Record], *, networks: Sequence[str], gpu: str, gpus: int, hours: float
 ) -> list[Verdict]:
-    """Would `gpus` of that GPU, at the measured speed each, be through 300 epochs of ImageNet within so many hours?"""
+    """Would `gpus` of that GPU, at the measured speed each, be through 300 epochs of ImageNet
+    within so many hours?
+    """
     verdicts = []
     for label, lines in _runs(records, 3, "training"):
         speeds = lines.loc[list(networks), "measured"]
@@ -81,34 +102,57 @@ def trains_within(
         why = f"{EPOCHS} epochs at the speed of one GPU times {gpus}, the validation left out"
         told = ", ".join(f"{name} {time:.1f} h" for name, time in took.items())
         good = max(took.values()) < hours
-        verdicts.append(Verdict(REPRODUCED if good else DIFFERS, why, f"< {hours:g} h", told, label))
+        verdicts.append(
+            Verdict(REPRODUCED if good else DIFFERS, why, f"< {hours:g} h", told, label)
+        )
     return verdicts or [Verdict(NOT_ATTEMPTED, f"needs the training speed of a {gpu} at 224 px")]
 
 
 def table_1_macs(records: list[Record], *, but: Sequence[str] = ()) -> list[Verdict]:
-    """Do the networks of Table 1, those in `but` aside, take the multiply-accumulates printed, to the last digit?"""
+    """Do the networks of Table 1, those in `but` aside, take the multiply-accumulates printed, to
+    the last digit?
+    """
     from tresnet_lite.chapters.table1 import sizes  # which draws too
 
     counted = sizes().query("network not in @but").set_index("network")
-    # Two figures of which one is rounded agree when they differ by half a unit of the digit that it ends in.
+    # Two figures of which one is rounded agree when they differ by half a unit of the digit that it
+    # ends in.
     off = counted[(counted["macs"] - counted["paper_macs"]).abs() > 0.05]
-    why = ", ".join(f"{name} {row.macs:.2f} G, printed {row.paper_macs:g}" for name, row in off.iterrows())
+    why = ", ".join(
+        f"{name} {row.macs:.2f} G, printed {row.paper_macs:g}" for name, row in off.iterrows()
+    )
     told = f"{len(counted) - len(off)} of {len(counted)}"
-    return [Verdict(DIFFERS if len(off) else REPRODUCED, why or "all agree", f"{len(counted)}", told, COUNTED)]
+    return [
+        Verdict(
+            DIFFERS if len(off) else REPRODUCED,
+            why or "all agree",
+            f"{len(counted)}",
+            told,
+            COUNTED,
+        )
+    ]
 
 
-def multi_path_keeps(records: list[Record], *, networks: Sequence[str], than: str, side: int = 224) -> list[Verdict]:
-    """Do these networks of Table 1 keep more for backward, an image in half precision, than the network `than`?"""
+def multi_path_keeps(
+    records: list[Record], *, networks: Sequence[str], than: str, side: int = 224
+) -> list[Verdict]:
+    """Do these networks of Table 1 keep more for backward, an image in half precision, than the
+    network `than`?
+    """
     kept = {name: _kept(tables.MODELS[name], side) for name in (than, *networks)}
     ratios = {name: kept[name] / kept[than] for name in networks}
     why = f"kept for backward an image, bfloat16, {side} px; {than} = 1"
     told = ", ".join(f"{name} {ratio:.2f}×" for name, ratio in ratios.items())
-    return [Verdict(REPRODUCED if min(ratios.values()) > 1 else DIFFERS, why, "> 1×", told, COUNTED)]
+    return [
+        Verdict(REPRODUCED if min(ratios.values()) > 1 else DIFFERS, why, "> 1×", told, COUNTED)
+    ]
 
 
 @cache
 def _kept(model: str, side: int) -> float:
-    """Bytes that one image more makes a network of Table 1 keep for backward, all in half precision."""
+    """Bytes that one image more makes a network of Table 1 keep for backward, all in half
+    precision.
+    """
     from tresnet_lite.bench.memory import bytes_per_image
     from tresnet_lite.bench.networks import build
 
@@ -119,8 +163,14 @@ def _kept(model: str, side: int) -> float:
 
 
 def _runs(records: list[Record], table: int, phase: str) -> list[tuple[str, pd.DataFrame]]:
-    """For each run at the paper's resolution its label and its lines of one phase, indexed by network."""
+    """For each run at the paper's resolution its label and its lines of one phase, indexed by
+    network.
+    """
     make = {1: tables.table1, 3: tables.table3, 4: tables.table4}[table]
     frame = make(records).query("phase == @phase and side == @tables.PAPER_SIDE")
     some = frame.dropna(subset="measured")["run"].unique()
-    return [(lines["label"].iloc[0], lines.set_index("network")) for run, lines in frame.groupby("run") if run in some]
+    return [
+        (lines["label"].iloc[0], lines.set_index("network"))
+        for run, lines in frame.groupby("run")
+        if run in some
+    ]

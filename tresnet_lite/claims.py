@@ -1,8 +1,8 @@
 """The claims ledger: what the paper asserts, judged by records or by counting.
 
-`data/paper/claims.yaml` states each claim and names one of the checks below. A check returns a verdict for
-each device that has the records it needs, "not attempted" with the reason where none has, and one verdict
-where counting is enough. No verdict is typed anywhere.
+`data/paper/claims.yaml` states each claim and names one of the checks below. A check returns a
+verdict for each device that has the records it needs, "not attempted" with the reason where none
+has, and one verdict where counting is enough. No verdict is typed anywhere.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ COUNTED = f"counted (tresnet_lite {__version__})"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check found: the verdict in words, why, the paper's figure, ours and where ours comes from."""
+    """What a check found: the verdict in words, why, the paper's figure, ours and where ours comes
+    from.
+    """
 
     word: Literal["reproduced", "differs", "not attempted"]
     why: str
@@ -58,9 +60,14 @@ class Claim:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"claim {self.id}: kind is {self.kind!r}, not one of {', '.join(KINDS)}")
+            raise ValueError(
+                f"claim {self.id}: kind is {self.kind!r}, not one of {', '.join(KINDS)}"
+            )
         if self.check.get("name") not in CHECKS:
-            raise ValueError(f"claim {self.id}: no check {self.check.get('name')!r}; there are {', '.join(CHECKS)}")
+            raise ValueError(
+                f"claim {self.id}: no check {self.check.get('name')!r}; there are"
+                f" {', '.join(CHECKS)}"
+            )
 
     def verdicts(self, records: list[Record]) -> list[Verdict]:
         arguments = {name: value for name, value in self.check.items() if name != "name"}
@@ -76,7 +83,9 @@ def load_claims(path: Path = DATA / "paper" / "claims.yaml") -> list[Claim]:
     """
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where yaml was built with it
+    loader = getattr(
+        yaml, "CSafeLoader", yaml.SafeLoader
+    )  # ten times faster, where yaml was built with it
     claims = [Claim(**entry) for entry in yaml.load(path.read_text(encoding="utf-8"), loader)]
     ids = [claim.id for claim in claims]
     if len(set(ids)) < len(ids):
@@ -94,7 +103,9 @@ def ledger(records: Iterable[Record]) -> pd.DataFrame:
     return pd.DataFrame(list(_rows(tuple(records))))
 
 
-@lru_cache(maxsize=4)  # several pages of the book ask for the same ledger, and counting takes seconds
+@lru_cache(
+    maxsize=4
+)  # several pages of the book ask for the same ledger, and counting takes seconds
 def _rows(records: tuple[Record, ...]) -> tuple[dict[str, str], ...]:
     return tuple(
         {"id": claim.id, "section": claim.section, "kind": claim.kind, "sentence": claim.sentence}
@@ -117,29 +128,52 @@ def _near(ours: float, paper: float, tolerance: float) -> tuple[bool, str]:
 def _pairs(
     records: list[Record], resolution: int, model: str, than: str, **where: str
 ) -> tuple[list[tuple[Record, Record]], list[Verdict]]:
-    """The pairs at the claim's resolution, of whole networks, and what to answer where there are none."""
+    """The pairs at the claim's resolution, of whole networks, and what to answer where there are
+    none.
+    """
     pairs = pair(records, model, than, **where)
-    good = [p for p in pairs if (p[0].conditions.resolution, p[0].conditions.width) == (resolution, None)]
+    good = [
+        p
+        for p in pairs
+        if (p[0].conditions.resolution, p[0].conditions.width) == (resolution, None)
+    ]
     if good:
         return good, []
     sizes = sorted({(p[0].conditions.resolution, p[0].conditions.width or 0) for p in pairs})
     ways = [f"{side} px" + (f" and width {width}" if width else "") for side, width in sizes]
     found = f"measured at {', '.join(ways)} only" if ways else "no records"
-    return [], [Verdict(NOT_ATTEMPTED, f"{found}; needs {model} and {than}, {where['phase']} at {resolution} px")]
+    return [], [
+        Verdict(
+            NOT_ATTEMPTED, f"{found}; needs {model} and {than}, {where['phase']} at {resolution} px"
+        )
+    ]
 
 
 def _too_noisy(a: Record, b: Record, limit: float) -> Verdict | None:
-    """The verdict on two records whose quartiles lie further apart than the difference that is to be told."""
+    """The verdict on two records whose quartiles lie further apart than the difference that is to
+    be told.
+    """
     noise = max((v.q3 - v.q1) / v.median for v in (a.value, b.value))
     if noise <= limit:
         return None
     return Verdict(
-        NOT_ATTEMPTED, f"too noisy to tell: quartiles {noise:.0%} apart, {limit:.0%} allowed", "", "", label(a)
+        NOT_ATTEMPTED,
+        f"too noisy to tell: quartiles {noise:.0%} apart, {limit:.0%} allowed",
+        "",
+        "",
+        label(a),
     )
 
 
 def faster(
-    records: list[Record], *, suite: str, case: str, phase: str, model: str, than: str, resolution: int = 224
+    records: list[Record],
+    *,
+    suite: str,
+    case: str,
+    phase: str,
+    model: str,
+    than: str,
+    resolution: int = 224,
 ) -> list[Verdict]:
     """Is `model` faster than `than`, by more than the spread of both?"""
     pairs, verdicts = _pairs(records, resolution, model, than, suite=suite, case=case, phase=phase)
@@ -183,7 +217,9 @@ def speed_ratio(
     return verdicts
 
 
-def parameters(records: list[Record], *, model: str, classifier: bool, paper: dict, tolerance: float) -> list[Verdict]:
+def parameters(
+    records: list[Record], *, model: str, classifier: bool, paper: dict, tolerance: float
+) -> list[Verdict]:
     """Has `model` the printed number of parameters, in millions, with or without its classifier?"""
     with torch.device("meta"):
         ours = count_parameters(create_model(model, num_classes=1000 if classifier else 0)) / 1e6
@@ -191,7 +227,9 @@ def parameters(records: list[Record], *, model: str, classifier: bool, paper: di
 
 
 def macs(records: list[Record], *, model: str, paper: dict, tolerance: float) -> list[Verdict]:
-    """Does `model` take the printed number of multiply-accumulates, in thousand millions, at 224 px?"""
+    """Does `model` take the printed number of multiply-accumulates, in thousand millions, at 224
+    px?
+    """
     with torch.device("meta"):
         ours = count_macs(create_model(model)) / 1e9
     return _size(ours, paper, tolerance, "G")
@@ -203,7 +241,9 @@ def _size(ours: float, paper: dict, tolerance: float, unit: str) -> list[Verdict
     return [Verdict(_judge(good), why, f"{printed:g} {unit}", f"{ours:.3f} {unit}", COUNTED)]
 
 
-def output_side(records: list[Record], *, model: str, layer: str, resolution: int, paper: dict) -> list[Verdict]:
+def output_side(
+    records: list[Record], *, model: str, layer: str, resolution: int, paper: dict
+) -> list[Verdict]:
     """Has the output of `layer` the height and width that the paper prints?"""
     shapes: list[torch.Size] = []
     with torch.device("meta"), torch.no_grad():
@@ -216,13 +256,28 @@ def output_side(records: list[Record], *, model: str, layer: str, resolution: in
 
 
 def _timed_pairs(
-    records: list[Record], resolution: int, model: str, than: str, *, suite: str, case: str, phase: str
+    records: list[Record],
+    resolution: int,
+    model: str,
+    than: str,
+    *,
+    suite: str,
+    case: str,
+    phase: str,
 ) -> tuple[dict[str, list[tuple[Record, Record]]], list[Verdict]]:
-    """For each device the pairs of call times, one for each "case: place", batch and dtype; channels first."""
+    """For each device the pairs of call times, one for each "case: place", batch and dtype;
+    channels first.
+    """
     found: dict[tuple, dict[str, Record]] = {}
     for r in latest(records):
         c, operation = r.conditions, r.case.partition(":")[0]
-        if (r.suite, operation, r.phase, r.metric, c.memory_format) == (suite, case, phase, "time", "channels_first"):
+        if (r.suite, operation, r.phase, r.metric, c.memory_format) == (
+            suite,
+            case,
+            phase,
+            "time",
+            "channels_first",
+        ):
             way = (r.provenance.device, c.resolution, r.case, c.batch, c.dtype)
             found.setdefault(way, {})[r.model] = r
     pairs: dict[str, list[tuple[Record, Record]]] = {}
@@ -236,16 +291,34 @@ def _timed_pairs(
 
 
 def call_quicker(
-    records: list[Record], *, suite: str, case: str, phase: str, model: str, than: str, resolution: int = 224
+    records: list[Record],
+    *,
+    suite: str,
+    case: str,
+    phase: str,
+    model: str,
+    than: str,
+    resolution: int = 224,
 ) -> list[Verdict]:
-    """Does a call of `model` take less time than one of `than`, beyond the spread of both, at most places?"""
-    pairs, verdicts = _timed_pairs(records, resolution, model, than, suite=suite, case=case, phase=phase)
+    """Does a call of `model` take less time than one of `than`, beyond the spread of both, at most
+    places?
+    """
+    pairs, verdicts = _timed_pairs(
+        records, resolution, model, than, suite=suite, case=case, phase=phase
+    )
     for timed in pairs.values():
         ratios = [b.value.median / a.value.median for a, b in timed]
         quicker = sum(a.value.q3 < b.value.q1 for a, b in timed)
         slower = sum(a.value.q1 > b.value.q3 for a, b in timed)
-        why = f"quicker at {quicker} of {len(timed)} places, slower at {slower}, beyond the spread of both"
-        verdicts.append(Verdict(_judge(quicker > len(timed) / 2), why, "> 1×", _range(ratios), label(timed[0][0])))
+        why = (
+            f"quicker at {quicker} of {len(timed)} places, slower at {slower}, beyond the spread of"
+            " both"
+        )
+        verdicts.append(
+            Verdict(
+                _judge(quicker > len(timed) / 2), why, "> 1×", _range(ratios), label(timed[0][0])
+            )
+        )
     return verdicts
 
 
@@ -262,14 +335,23 @@ def call_speedup(
     best: bool = False,
     resolution: int = 224,
 ) -> list[Verdict]:
-    """Is a call of `model` `factor` times as quick as one of `than`, in the median over places, or at the best one?"""
-    pairs, verdicts = _timed_pairs(records, resolution, model, than, suite=suite, case=case, phase=phase)
+    """Is a call of `model` `factor` times as quick as one of `than`, in the median over places, or
+    at the best one?
+    """
+    pairs, verdicts = _timed_pairs(
+        records, resolution, model, than, suite=suite, case=case, phase=phase
+    )
     for timed in pairs.values():
         ratios = [b.value.median / a.value.median for a, b in timed]
         told, ratio = ("best", max(ratios)) if best else ("median", statistics.median(ratios))
         good = ratio >= factor * (1 - tolerance)
-        why = f"{told} of {len(timed)} places {ratio:.2f}×, at least {factor * (1 - tolerance):.2f}× counts"
-        verdicts.append(Verdict(_judge(good), why, f"{factor:g}×", _range(ratios), label(timed[0][0])))
+        why = (
+            f"{told} of {len(timed)} places {ratio:.2f}×, at least {factor * (1 - tolerance):.2f}×"
+            " counts"
+        )
+        verdicts.append(
+            Verdict(_judge(good), why, f"{factor:g}×", _range(ratios), label(timed[0][0]))
+        )
     return verdicts
 
 
@@ -279,7 +361,11 @@ def _range(ratios: list[float]) -> str:
 
 def runs_at_any_size(records: list[Record], *, suite: str, case: str, model: str) -> list[Verdict]:
     """Was `model`, made once, run on inputs of several sizes?"""
-    runs = [r for r in latest(records) if (r.suite, r.case.partition(":")[0], r.model) == (suite, case, model)]
+    runs = [
+        r
+        for r in latest(records)
+        if (r.suite, r.case.partition(":")[0], r.model) == (suite, case, model)
+    ]
     sizes = {(r.case, r.conditions.batch) for r in runs}
     if len(sizes) < 2:
         return [Verdict(NOT_ATTEMPTED, f"no records of {model} at two sizes")]
@@ -288,7 +374,9 @@ def runs_at_any_size(records: list[Record], *, suite: str, case: str, model: str
 
 
 def keeps_fewer_maps(records: list[Record], *, operation: str) -> list[Verdict]:
-    """Does training keep fewer feature maps when an operation of the chapter on §2.2 is done in place?"""
+    """Does training keep fewer feature maps when an operation of the chapter on §2.2 is done in
+    place?
+    """
     from tresnet_lite.chapters.code_optimizations import kept_table  # which needs this module
 
     row = kept_table().set_index("operation").loc[operation]
@@ -308,7 +396,9 @@ def table_2_cells(records: list[Record], *, model: str, layers: list[str]) -> li
 
 
 def block_exceeds(records: list[Record], *, column: str, block: str, than: str) -> list[Verdict]:
-    """Is a count of the chapter on block types larger for one type than for the other, at all four stages' shapes?"""
+    """Is a count of the chapter on block types larger for one type than for the other, at all four
+    stages' shapes?
+    """
     from tresnet_lite.chapters.block_selection import sizes  # which needs this module
 
     counts = sizes().pivot(index="stage", columns="block", values=column)
@@ -318,7 +408,9 @@ def block_exceeds(records: list[Record], *, column: str, block: str, than: str) 
     return [Verdict(_judge(bool((ratios > 1).all())), why, "> 1×", f"{ours}×", COUNTED)]
 
 
-def stages_deeper(records: list[Record], *, model: str, than: str, stages: list[int]) -> list[Verdict]:
+def stages_deeper(
+    records: list[Record], *, model: str, than: str, stages: list[int]
+) -> list[Verdict]:
     """Do these stages, and no others, differ in depth between two variants?"""
     ours, theirs = variant(model).depths, variant(than).depths
     changed = [stage for stage, (a, b) in enumerate(zip(ours, theirs, strict=True), 1) if a != b]
@@ -330,54 +422,97 @@ def stages_deeper(records: list[Record], *, model: str, than: str, stages: list[
 def vary_only(records: list[Record], *, models: list[str], fields: list[str]) -> list[Verdict]:
     """Do the configurations of some variants differ in these fields and no others?"""
     configurations = [asdict(variant(model)) for model in models]
-    differ = [key for key, value in configurations[0].items() if any(c[key] != value for c in configurations)]
+    differ = [
+        key
+        for key, value in configurations[0].items()
+        if any(c[key] != value for c in configurations)
+    ]
     why = f"configurations of {', '.join(models)} compared"
-    return [Verdict(_judge(set(differ) == set(fields)), why, ", ".join(fields), ", ".join(differ), COUNTED)]
+    return [
+        Verdict(
+            _judge(set(differ) == set(fields)), why, ", ".join(fields), ", ".join(differ), COUNTED
+        )
+    ]
 
 
-def awaits_training(records: list[Record], *, networks: str, paper: dict[str, dict] | None = None) -> list[Verdict]:
-    """A claim about accuracy that no record can judge until the named networks have been trained."""
-    printed = f"{paper_value(**paper['of']) - paper_value(**paper['to']):+.1f} points" if paper else ""
+def awaits_training(
+    records: list[Record], *, networks: str, paper: dict[str, dict] | None = None
+) -> list[Verdict]:
+    """A claim about accuracy that no record can judge until the named networks have been
+    trained.
+    """
+    printed = (
+        f"{paper_value(**paper['of']) - paper_value(**paper['to']):+.1f} points" if paper else ""
+    )
     return [Verdict(NOT_ATTEMPTED, f"needs {networks}, trained alike on ImageNet", printed)]
 
 
 def se_stages(records: list[Record], *, model: str) -> list[Verdict]:
-    """Has `model` squeeze-and-excitation in the stages whose block type Table 2 prints with "+SE", and no others?"""
+    """Has `model` squeeze-and-excitation in the stages whose block type Table 2 prints with "+SE",
+    and no others?
+    """
     table = paper_table(2)
     stages = table[(table["model"] == NAMES[model]) & table["layer"].str.startswith("Stage")]
     printed = [cell.endswith("+SE") for cell in stages["block_type"]]
     ours = list(variant(model).se)
-    said, found = (", ".join(str(i) for i, se in enumerate(which, 1) if se) for which in (printed, ours))
+    said, found = (
+        ", ".join(str(i) for i, se in enumerate(which, 1) if se) for which in (printed, ours)
+    )
     return [Verdict(_judge(ours == printed), "the stages with SE", said, found, COUNTED)]
 
 
-def se_place(records: list[Record], *, block: str, after: str = "", before: str = "") -> list[Verdict]:
-    """Does SE come right after, or right before, the named step when a block runs, norms and activations apart?"""
+def se_place(
+    records: list[Record], *, block: str, after: str = "", before: str = ""
+) -> list[Verdict]:
+    """Does SE come right after, or right before, the named step when a block runs, norms and
+    activations apart?
+    """
     from tresnet_lite.bench.anatomy import block_steps
     from tresnet_lite.chapters.squeeze_excite import designs  # which needs this module
 
-    steps = [step for step in block_steps(*designs()[block]) if step.startswith(("conv", "SE", "sum"))]
+    steps = [
+        step for step in block_steps(*designs()[block]) if step.startswith(("conv", "SE", "sum"))
+    ]
     place = steps.index("SE")
     said, found = ("after", steps[place - 1]) if after else ("before", steps[place + 1])
     good = found == (after or before)
-    return [Verdict(_judge(good), ", ".join(steps), f"{said} the {after or before}", f"{said} the {found}", COUNTED)]
+    return [
+        Verdict(
+            _judge(good),
+            ", ".join(steps),
+            f"{said} the {after or before}",
+            f"{said} the {found}",
+            COUNTED,
+        )
+    ]
 
 
 def se_reduction(records: list[Record], *, block: str, factor: int) -> list[Verdict]:
-    """Does SE squeeze its channels by this factor in TResNet-M's blocks of this type, as published code has them?"""
+    """Does SE squeeze its channels by this factor in TResNet-M's blocks of this type, as published
+    code has them?
+    """
     from tresnet_lite.chapters.squeeze_excite import reductions  # which needs this module
 
     rows = reductions().query("block == @block")
-    why = "; ".join(f"stage {r.stage}: {r.channels} channels to {r.coded_channels}" for r in rows.itertuples())
+    why = "; ".join(
+        f"stage {r.stage}: {r.channels} channels to {r.coded_channels}" for r in rows.itertuples()
+    )
     ours = " and ".join(f"{r:g}" for r in rows["coded"])
     return [Verdict(_judge(bool((rows["coded"] == factor).all())), why, f"{factor}", ours, COUNTED)]
 
 
 def blurs_for_strides(records: list[Record], *, model: str) -> list[Verdict]:
-    """Do all convolutions that have stride 2 without anti-aliasing have stride 1 and a 3×3 blur in `model`?"""
+    """Do all convolutions that have stride 2 without anti-aliasing have stride 1 and a 3×3 blur in
+    `model`?
+    """
     with torch.device("meta"):
-        strided, layers = create_model(model, antialias=False), dict(create_model(model).named_modules())
-    names = [n for n, m in strided.named_modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)]
+        strided, layers = (
+            create_model(model, antialias=False),
+            dict(create_model(model).named_modules()),
+        )
+    names = [
+        n for n, m in strided.named_modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)
+    ]
     blurs = [layers[name.removesuffix("conv") + "aa"] for name in names]
     good = [
         layers[name].stride == (1, 1) and isinstance(blur, BlurPool2d) and blur.stride == 2
@@ -387,9 +522,15 @@ def blurs_for_strides(records: list[Record], *, model: str) -> list[Verdict]:
     return [Verdict(_judge(all(good)), why, "all", f"{sum(good)} of {len(good)}", COUNTED)]
 
 
-def changes_less(records: list[Record], *, suite: str, model: str, resolution: int = 224) -> list[Verdict]:
-    """When the image moves, do the features of `model` change less than those of the same network without blurs?"""
-    found = [r for r in latest(records) if (r.suite, r.model, r.metric) == (suite, model, "shift_ratio")]
+def changes_less(
+    records: list[Record], *, suite: str, model: str, resolution: int = 224
+) -> list[Verdict]:
+    """When the image moves, do the features of `model` change less than those of the same network
+    without blurs?
+    """
+    found = [
+        r for r in latest(records) if (r.suite, r.model, r.metric) == (suite, model, "shift_ratio")
+    ]
     chosen = [r for r in found if r.conditions.resolution == resolution]
     if not chosen:
         sizes = sorted({r.conditions.resolution for r in found})
@@ -398,22 +539,37 @@ def changes_less(records: list[Record], *, suite: str, model: str, resolution: i
     verdicts = []
     for r in chosen:
         v = r.value
-        why = f"{r.case}: quartiles {v.q1:.2f}–{v.q3:.2f} over {v.repeats} pairs of photograph and seed"
+        why = (
+            f"{r.case}: quartiles {v.q1:.2f}–{v.q3:.2f} over {v.repeats} pairs of photograph and"
+            " seed"
+        )
         verdicts.append(Verdict(_judge(v.q3 < 1), why, "< 1×", f"{v.median:.2f}×", label(r)))
     return verdicts
 
 
-def keeps_less(records: list[Record], *, of: dict, to: dict, at_least: float, dtype: str = "bfloat16") -> list[Verdict]:
-    """Does network `of` keep at least so many times as much for backward as network `to`, an image at 224 px?"""
+def keeps_less(
+    records: list[Record], *, of: dict, to: dict, at_least: float, dtype: str = "bfloat16"
+) -> list[Verdict]:
+    """Does network `of` keep at least so many times as much for backward as network `to`, an image
+    at 224 px?
+    """
     ratio = _kept(of, dtype) / _kept(to, dtype)
     why = f"bytes kept for backward at 224 px, {dtype}"
     return [Verdict(_judge(ratio >= at_least), why, f"≥ {at_least:g}×", f"{ratio:.3f}×", COUNTED)]
 
 
 def kept_ratio(
-    records: list[Record], *, of: dict, to: dict, paper: dict[str, dict], tolerance: float, dtype: str = "bfloat16"
+    records: list[Record],
+    *,
+    of: dict,
+    to: dict,
+    paper: dict[str, dict],
+    tolerance: float,
+    dtype: str = "bfloat16",
 ) -> list[Verdict]:
-    """Is what `of` keeps for backward over what `to` keeps the ratio of the paper's two largest batches?"""
+    """Is what `of` keeps for backward over what `to` keeps the ratio of the paper's two largest
+    batches?
+    """
     printed = paper_value(**paper["of"]) / paper_value(**paper["to"])
     ratio = _kept(of, dtype) / _kept(to, dtype)
     good, why = _near(ratio, printed, tolerance)
@@ -426,15 +582,22 @@ def _kept(network: dict[str, str], dtype: str) -> float:
     return sum(kept_per_image(network["model"], dtype, **options).values())
 
 
-def activations_keep(records: list[Record], *, activations: list[str], than: str, same: bool) -> list[Verdict]:
-    """Do convolution, BatchNorm, activation, convolution keep as much with these activations as with `than`, or more?
+def activations_keep(
+    records: list[Record], *, activations: list[str], than: str, same: bool
+) -> list[Verdict]:
+    """Do convolution, BatchNorm, activation, convolution keep as much with these activations as
+    with `than`, or more?
 
     Activations are names of `torch.nn`; they work in place.
     """
     first, *others = (_kept_with(name) for name in (than, *activations))
     good = all(kept == first if same else kept > first for kept in others)
-    ours = ", ".join(f"{name} {kept / first:.2f}×" for name, kept in zip(activations, others, strict=True))
-    why = f"bytes kept for backward by convolution, BatchNorm, activation and convolution; {than} = 1"
+    ours = ", ".join(
+        f"{name} {kept / first:.2f}×" for name, kept in zip(activations, others, strict=True)
+    )
+    why = (
+        f"bytes kept for backward by convolution, BatchNorm, activation and convolution; {than} = 1"
+    )
     return [Verdict(_judge(good), why, "1×" if same else "> 1×", ours, COUNTED)]
 
 
@@ -464,22 +627,34 @@ def not_slower(
             continue
         ratio, least = a.value.median / b.value.median, 1 - tolerance
         why = f"{ratio - 1:+.1%} in speed (a loss of {tolerance:.0%} counts as negligible)"
-        verdicts.append(Verdict(_judge(ratio >= least), why, f"≥ {least:g}×", f"{ratio:.3f}×", label(a)))
+        verdicts.append(
+            Verdict(_judge(ratio >= least), why, f"≥ {least:g}×", f"{ratio:.3f}×", label(a))
+        )
     return verdicts
 
 
-def larger_batch(records: list[Record], *, of: dict, to: dict, at_least: float, resolution: int = 224) -> list[Verdict]:
+def larger_batch(
+    records: list[Record], *, of: dict, to: dict, at_least: float, resolution: int = 224
+) -> list[Verdict]:
     """Is the largest batch of network `of` at least so many times that of network `to`?"""
     pairs, verdicts = _largest_batches(records, of, to, resolution)
     for a, b in pairs:
         ratio = a.value.median / b.value.median
         why = f"largest batches {a.value.median:g} and {b.value.median:g}"
-        verdicts.append(Verdict(_judge(ratio >= at_least), why, f"≥ {at_least:g}×", f"{ratio:.3f}×", label(a)))
+        verdicts.append(
+            Verdict(_judge(ratio >= at_least), why, f"≥ {at_least:g}×", f"{ratio:.3f}×", label(a))
+        )
     return verdicts
 
 
 def largest_batch_ratio(
-    records: list[Record], *, of: dict, to: dict, paper: dict[str, dict], tolerance: float, resolution: int = 224
+    records: list[Record],
+    *,
+    of: dict,
+    to: dict,
+    paper: dict[str, dict],
+    tolerance: float,
+    resolution: int = 224,
 ) -> list[Verdict]:
     """Is the largest batch of network `of` over that of `to` the ratio of the paper's two?"""
     printed = paper_value(**paper["of"]) / paper_value(**paper["to"])
@@ -494,9 +669,11 @@ def largest_batch_ratio(
 def _largest_batches(
     records: list[Record], of: dict, to: dict, resolution: int
 ) -> tuple[list[tuple[Record, Record]], list[Verdict]]:
-    """Pairs of largest batches of two networks, of any suite, that were searched alike; and what to answer without.
+    """Pairs of largest batches of two networks, of any suite, that were searched alike; and what to
+    answer without.
 
-    A network is its `model`, and the `norm` and `memory` that its record's conditions must have, where given.
+    A network is its `model`, and the `norm` and `memory` that its record's conditions must have,
+    where given.
     """
     found: dict[tuple, dict[int, Record]] = {}
     for r in latest(records):
@@ -550,16 +727,30 @@ def _elsewhere(module: str, name: str) -> Callable[..., list[Verdict]]:
     """A check of another module, which needs this one and is imported when it is called."""
 
     def check(records: list[Record], **arguments: object) -> list[Verdict]:
-        return getattr(importlib.import_module(f"tresnet_lite.{module}"), name)(records, **arguments)
+        return getattr(importlib.import_module(f"tresnet_lite.{module}"), name)(
+            records, **arguments
+        )
 
     return check
 
 
 ELSEWHERE = {
-    "checks_tables": ("outpaces", "directions", "trains_within", "table_1_macs", "multi_path_keeps"),
+    "checks_tables": (
+        "outpaces",
+        "directions",
+        "trains_within",
+        "table_1_macs",
+        "multi_path_keeps",
+    ),
     "accuracy": ("published_accuracy", "published_gain"),
     "checks_figures": ("above_curve", "overtakes"),
-    "checks_printed": ("awaits", "printed_ratios", "printed_wins", "printed_steps", "printed_batches"),
+    "checks_printed": (
+        "awaits",
+        "printed_ratios",
+        "printed_wins",
+        "printed_steps",
+        "printed_batches",
+    ),
 }
 CHECKS |= {name: _elsewhere(module, name) for module, names in ELSEWHERE.items() for name in names}
 

@@ -32,7 +32,9 @@ def content_digest(root: Path, files: Iterable[Path], *conditions: str) -> str:
 
 
 def read_json(path: Path) -> dict:
-    """The dictionary in ``path``; empty where there is none, or where a run was cut off in writing it."""
+    """The dictionary in ``path``; empty where there is none, or where a run was cut off in writing
+    it.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):

@@ -1,6 +1,8 @@
-"""TResNet from its parts up: convolution unit, two residual blocks, the network, its named variants (paper §2).
+"""TResNet from its parts up: convolution unit, two residual blocks, the network, its named variants
+(paper §2).
 
-Paper: TResNet: High Performance GPU-Dedicated Architecture, Ridnik et al., 2020, https://arxiv.org/abs/2003.13630
+Paper: TResNet: High Performance GPU-Dedicated Architecture, Ridnik et al., 2020,
+https://arxiv.org/abs/2003.13630
 """
 
 from collections import OrderedDict
@@ -12,7 +14,13 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from tresnet_lite.layers import BlurPool2d, FastGlobalAvgPool2d, InPlaceABN, SpaceToDepth, SqueezeExcite
+from tresnet_lite.layers import (
+    BlurPool2d,
+    FastGlobalAvgPool2d,
+    InPlaceABN,
+    SpaceToDepth,
+    SqueezeExcite,
+)
 from tresnet_lite.layers.checkpointed import CheckpointedStage
 from tresnet_lite.layers.residual_tail import POINTWISE_TAILS, residual_tail
 
@@ -21,10 +29,12 @@ STAGES = (1, 2, 3, 4)
 
 @dataclass(frozen=True)
 class TResNetConfig:
-    """Everything that tells one network of the family from another; the defaults are TResNet-M as published.
+    """Everything that tells one network of the family from another; the defaults are TResNet-M as
+    published.
 
-    Where the paper's text and the published code disagree, the default follows the code (the published weights need
-    it) and the option named "paper" follows the text; :func:`paper_reading` sets them all.
+    Where the paper's text and the published code disagree, the default follows the code (the
+    published weights need it) and the option named "paper" follows the text; :func:`paper_reading`
+    sets them all.
 
     Attributes:
         depths: residual blocks in each of the four stages (table 2, "Repeats").
@@ -33,20 +43,23 @@ class TResNetConfig:
         stem: "space_to_depth" (§2.1, figure 1) or "conv7x7", ResNet50's with its max pool.
         stem_kernel: kernel of the convolution after SpaceToDepth: 3 in the code, 1 in the text.
         se: which stages have squeeze-and-excitation (§2.1: the first three).
-        se_reduction: "code" squeezes to max(C/4, 64) channels in a basic block and max(planes/2, 64) in a bottleneck;
-            "paper" to C/4 and planes/8.
-        antialias: stride-2 convolutions become stride-1 convolutions followed by a blur (§2.1, figure 2).
-        shortcut: how a shortcut drops resolution: "avgpool" (2×2 average, then 1×1 convolution) or "strided" (a 1×1
-            convolution of stride 2, as in ResNet50).
-        norm: "iabn" (Inplace-ABN, §2.1) or "bn" (BatchNorm2d, then the activation). Same function, same weights.
+        se_reduction: "code" squeezes to max(C/4, 64) channels in a basic block and max(planes/2,
+            64) in a bottleneck; "paper" to C/4 and planes/8.
+        antialias: stride-2 convolutions become stride-1 convolutions followed by a blur (§2.1,
+            figure 2).
+        shortcut: how a shortcut drops resolution: "avgpool" (2×2 average, then 1×1 convolution) or
+            "strided" (a 1×1 convolution of stride 2, as in ResNet50).
+        norm: "iabn" (Inplace-ABN, §2.1) or "bn" (BatchNorm2d, then the activation). Same function,
+            same weights.
         activation: after each norm but a block's last: "leaky_relu" (§2.1) or "relu".
         stem_slope, block_slope: leaky ReLU's slope below zero; the text does not state them.
         block_activation: after a block's sum: "relu" in the code; "leaky_relu" as the text has it.
-        memory: what training keeps for backward; the function and its gradients are the same. "paper" keeps what the
-            published code keeps; "lean" also drops what a multiplication gives back or nothing needs (SE products,
-            padded blur inputs); "recompute" repeats each bottleneck's last convolution in backward; "min" keeps the
-            blocks' inputs alone and repeats their forward. All of it needs norm "iabn"; with "bn" the norms and sums
-            keep their inputs.
+        memory: what training keeps for backward; the function and its gradients are the same.
+            "paper" keeps what the published code keeps; "lean" also drops what a multiplication
+            gives back or nothing needs (SE products, padded blur inputs); "recompute" repeats each
+            bottleneck's last convolution in backward; "min" keeps the blocks' inputs alone and
+            repeats their forward. All of it needs norm "iabn"; with "bn" the norms and sums keep
+            their inputs.
     """
 
     depths: tuple[int, ...] = (3, 4, 11, 3)
@@ -80,13 +93,21 @@ class TResNetConfig:
                 raise ValueError(f"{name} must be one of {choices}, got {getattr(self, name)!r}")
         for name in ("depths", "blocks", "se"):
             if len(getattr(self, name)) != len(STAGES):
-                raise ValueError(f"{name} needs one entry for each of the four stages, got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name} needs one entry for each of the four stages, got"
+                    f" {getattr(self, name)!r}"
+                )
         if unknown := set(self.blocks) - set(BLOCKS):
             raise ValueError(f"blocks must be of {tuple(BLOCKS)}, got {sorted(unknown)}")
         if self.width < 1 or min(self.depths) < 1:
-            raise ValueError(f"width and depths must be positive, got {self.width} and {self.depths}")
+            raise ValueError(
+                f"width and depths must be positive, got {self.width} and {self.depths}"
+            )
         if self.stem_kernel not in (1, 3):
-            raise ValueError(f"stem_kernel must be 3 (published code) or 1 (paper's text), got {self.stem_kernel}")
+            raise ValueError(
+                "stem_kernel must be 3 (published code) or 1 (paper's text), got"
+                f" {self.stem_kernel}"
+            )
 
     @property
     def size_step(self) -> int:
@@ -95,7 +116,9 @@ class TResNetConfig:
 
     @property
     def min_size(self) -> int:
-        """The smallest image side: with blurs, stage 3 must still leave two pixels for the reflection."""
+        """The smallest image side: with blurs, stage 3 must still leave two pixels for the
+        reflection.
+        """
         smallest = 17 if self.antialias else 1
         return -(-smallest // self.size_step) * self.size_step
 
@@ -112,11 +135,13 @@ def make_activation(name: str, slope: float) -> nn.Module:
 
 
 class ConvNormAct(nn.Module):
-    """Convolution → norm → activation → blur if anti-aliased: (B, C_in, H, W) → (B, C_out, ⌈H/stride⌉, ⌈W/stride⌉).
+    """Convolution → norm → activation → blur if anti-aliased: (B, C_in, H, W) → (B, C_out,
+    ⌈H/stride⌉, ⌈W/stride⌉).
 
     Args:
         activation: "leaky_relu", "relu" or "identity".
-        antialias: at stride 2, convolve at stride 1 and let a blur do the downsampling (§2.1, figure 2).
+        antialias: at stride 2, convolve at stride 1 and let a blur do the downsampling (§2.1,
+            figure 2).
         memory: "paper" lets the blur keep its input, see :class:`TResNetConfig`.
     """
 
@@ -136,12 +161,19 @@ class ConvNormAct(nn.Module):
         super().__init__()
         blur = antialias and stride > 1
         self.conv = nn.Conv2d(
-            in_channels, out_channels, kernel_size, 1 if blur else stride, padding=kernel_size // 2, bias=False
+            in_channels,
+            out_channels,
+            kernel_size,
+            1 if blur else stride,
+            padding=kernel_size // 2,
+            bias=False,
         )
         self.bn: nn.Module
         self.act: nn.Module = nn.Identity()
         if norm == "iabn":
-            self.bn = InPlaceABN(out_channels, activation=activation, activation_param=slope, weight_sign="signed")
+            self.bn = InPlaceABN(
+                out_channels, activation=activation, activation_param=slope, weight_sign="signed"
+            )
         else:
             self.bn, self.act = nn.BatchNorm2d(out_channels), make_activation(activation, slope)
         self.aa = BlurPool2d(stride, keep_input=memory == "paper") if blur else nn.Identity()
@@ -150,30 +182,52 @@ class ConvNormAct(nn.Module):
         return self.aa(self.act(self.bn(self.conv(x))))
 
 
-def make_shortcut(in_channels: int, out_channels: int, stride: int, config: TResNetConfig) -> nn.Module:
-    """What brings a block's input to the shape of its output; the identity where it has that shape already."""
+def make_shortcut(
+    in_channels: int, out_channels: int, stride: int, config: TResNetConfig
+) -> nn.Module:
+    """What brings a block's input to the shape of its output; the identity where it has that shape
+    already.
+    """
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
     pool = stride > 1 and config.shortcut == "avgpool"
     project = ConvNormAct(
-        in_channels, out_channels, 1, stride=1 if pool else stride, norm=config.norm, activation="identity", slope=0.0
+        in_channels,
+        out_channels,
+        1,
+        stride=1 if pool else stride,
+        norm=config.norm,
+        activation="identity",
+        slope=0.0,
     )
     if pool:
-        return nn.Sequential(nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False), project)
+        return nn.Sequential(
+            nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False), project
+        )
     return nn.Sequential(project)
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions, SE before the residual sum (§2.1, figure 3): (B, C_in, H, W) → (B, planes, H/s, W/s)."""
+    """Two 3×3 convolutions, SE before the residual sum (§2.1, figure 3): (B, C_in, H, W) → (B,
+    planes, H/s, W/s).
+    """
 
     expansion = 1
 
-    def __init__(self, in_channels: int, planes: int, stride: int, use_se: bool, config: TResNetConfig) -> None:
+    def __init__(
+        self, in_channels: int, planes: int, stride: int, use_se: bool, config: TResNetConfig
+    ) -> None:
         super().__init__()
         reduced = planes // 4 if config.se_reduction == "paper" else max(planes // 4, 64)
         unit = {"norm": config.norm, "slope": config.block_slope, "memory": config.memory}
         self.conv1 = ConvNormAct(
-            in_channels, planes, 3, stride=stride, antialias=config.antialias, activation=config.activation, **unit
+            in_channels,
+            planes,
+            3,
+            stride=stride,
+            antialias=config.antialias,
+            activation=config.activation,
+            **unit,
         )
         self.conv2 = ConvNormAct(planes, planes, 3, activation="identity", **unit)
         self.se = SqueezeExcite(planes, reduced) if use_se else nn.Identity()
@@ -189,7 +243,9 @@ class BasicBlock(nn.Module):
         shortcut = self.downsample(x)
         x = self.conv1(x)  # 3×3, all of the stride
         x = self.conv2.conv(x)  # 3×3
-        return residual_tail(x, shortcut, self.conv2.bn, self.se, self.act)  # norm, SE, sum, activation
+        return residual_tail(
+            x, shortcut, self.conv2.bn, self.se, self.act
+        )  # norm, SE, sum, activation
 
 
 class Bottleneck(nn.Module):
@@ -197,13 +253,23 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, in_channels: int, planes: int, stride: int, use_se: bool, config: TResNetConfig) -> None:
+    def __init__(
+        self, in_channels: int, planes: int, stride: int, use_se: bool, config: TResNetConfig
+    ) -> None:
         super().__init__()
-        reduced = planes // 8 if config.se_reduction == "paper" else max(planes * self.expansion // 8, 64)
+        reduced = (
+            planes // 8 if config.se_reduction == "paper" else max(planes * self.expansion // 8, 64)
+        )
         unit = {"norm": config.norm, "slope": config.block_slope, "memory": config.memory}
         self.conv1 = ConvNormAct(in_channels, planes, 1, activation=config.activation, **unit)
         self.conv2 = ConvNormAct(
-            planes, planes, 3, stride=stride, antialias=config.antialias, activation=config.activation, **unit
+            planes,
+            planes,
+            3,
+            stride=stride,
+            antialias=config.antialias,
+            activation=config.activation,
+            **unit,
         )
         self.se = SqueezeExcite(planes, reduced) if use_se else nn.Identity()
         self.conv3 = ConvNormAct(planes, planes * self.expansion, 1, activation="identity", **unit)
@@ -224,20 +290,31 @@ class Bottleneck(nn.Module):
         return self.tail(x, shortcut, self.se, self.conv3.conv, self.conv3.bn, self.act)
 
 
-BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
+BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {
+    "basic": BasicBlock,
+    "bottleneck": Bottleneck,
+}
 
 
 class ClassifierHead(nn.Module):
-    """Global average pool, dropout, linear: (B, C, H, W) → (B, num_classes), or (B, C) with ``num_classes=0``."""
+    """Global average pool, dropout, linear: (B, C, H, W) → (B, num_classes), or (B, C) with
+    ``num_classes=0``.
+    """
 
-    def __init__(self, num_features: int, num_classes: int, global_pool: str = "avg", drop_rate: float = 0.0) -> None:
+    def __init__(
+        self, num_features: int, num_classes: int, global_pool: str = "avg", drop_rate: float = 0.0
+    ) -> None:
         super().__init__()
         if num_classes < 0:
             raise ValueError(f"num_classes must be 0 (features) or more, got {num_classes}")
         if global_pool not in ("avg", ""):
-            raise ValueError(f'global_pool must be "avg", or "" for the unpooled map, got {global_pool!r}')
+            raise ValueError(
+                f'global_pool must be "avg", or "" for the unpooled map, got {global_pool!r}'
+            )
         if not global_pool and num_classes:
-            raise ValueError("the classifier needs pooled features: global_pool='' goes with num_classes=0")
+            raise ValueError(
+                "the classifier needs pooled features: global_pool='' goes with num_classes=0"
+            )
         self.global_pool = FastGlobalAvgPool2d() if global_pool else nn.Identity()
         self.drop = nn.Dropout(drop_rate)
         self.fc = nn.Linear(num_features, num_classes) if num_classes else nn.Identity()
@@ -248,10 +325,12 @@ class ClassifierHead(nn.Module):
 
 
 class TResNet(nn.Module):
-    """The network of table 2: stem, four stages, classifier: (B, in_chans, H, W) → (B, num_classes).
+    """The network of table 2: stem, four stages, classifier: (B, in_chans, H, W) → (B,
+    num_classes).
 
-    The parameters carry the names of timm's ``tresnet_*``, so that state dicts are exchangeable, and the methods those
-    of timm's models. Image sides must be multiples of 4, at least 20; multiples of 32 keep every stage's grid aligned.
+    The parameters carry the names of timm's ``tresnet_*``, so that state dicts are exchangeable,
+    and the methods those of timm's models. Image sides must be multiples of 4, at least 20;
+    multiples of 32 keep every stage's grid aligned.
 
     Args:
         config: which network of the family.
@@ -272,7 +351,12 @@ class TResNet(nn.Module):
         super().__init__()
         if in_chans < 1:
             raise ValueError(f"in_chans must be positive, got {in_chans}")
-        self.config, self.num_classes, self.in_chans, self.drop_rate = config, num_classes, in_chans, drop_rate
+        self.config, self.num_classes, self.in_chans, self.drop_rate = (
+            config,
+            num_classes,
+            in_chans,
+            drop_rate,
+        )
         modules = _stem(config, in_chans)
         channels = config.width
         self.feature_info = []
@@ -295,19 +379,22 @@ class TResNet(nn.Module):
         """
         if x.ndim != 4 or x.shape[1] != self.in_chans:
             raise ValueError(
-                f"expected images of shape (batch, {self.in_chans}, height, width), got {tuple(x.shape)}"
-                + ("; add the batch axis with x[None]" if x.ndim == 3 else "")
+                f"expected images of shape (batch, {self.in_chans}, height, width), got"
+                f" {tuple(x.shape)}" + ("; add the batch axis with x[None]" if x.ndim == 3 else "")
             )
         if not x.is_floating_point():
-            raise TypeError(f"expected float images with values in [0, 1], got {x.dtype}; try x.float() / 255")
+            raise TypeError(
+                f"expected float images with values in [0, 1], got {x.dtype}; try x.float() / 255"
+            )
         step, smallest = self.config.size_step, self.config.min_size
         for name, size in (("height", x.shape[2]), ("width", x.shape[3])):
             if size % step or size < smallest:
                 below, above = size // step * step, -(-size // step) * step
                 good = sorted({max(below, smallest), max(above, smallest)})
                 raise ValueError(
-                    f"{name} {size} does not fit: it must be a multiple of {step} and at least {smallest}; "
-                    f"nearest: {' or '.join(map(str, good))} (multiples of 32 keep every stage aligned)"
+                    f"{name} {size} does not fit: it must be a multiple of {step} and at least"
+                    f" {smallest}; nearest: {' or '.join(map(str, good))} (multiples of 32 keep"
+                    " every stage aligned)"
                 )
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
@@ -326,7 +413,9 @@ class TResNet(nn.Module):
         return self.head.fc
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the head by a fresh one for ``num_classes`` (0: features), of the same device and dtype."""
+        """Replace the head by a fresh one for ``num_classes`` (0: features), of the same device and
+        dtype.
+        """
         if global_pool is None:
             global_pool = "" if isinstance(self.head.global_pool, nn.Identity) else "avg"
         like = next(self.parameters())
@@ -337,7 +426,10 @@ class TResNet(nn.Module):
 
     def group_matcher(self, coarse: bool = False) -> dict[str, str]:
         """How timm's optimisers group parameters into layers, for layer-wise learning rates."""
-        return {"stem": r"^body\.conv1", "blocks": r"^body\.layer(\d+)" if coarse else r"^body\.layer(\d+)\.(\d+)"}
+        return {
+            "stem": r"^body\.conv1",
+            "blocks": r"^body\.layer(\d+)" if coarse else r"^body\.layer(\d+)\.(\d+)",
+        }
 
 
 def _stem(config: TResNetConfig, in_chans: int) -> "OrderedDict[str, nn.Module]":
@@ -357,7 +449,9 @@ def _stem(config: TResNetConfig, in_chans: int) -> "OrderedDict[str, nn.Module]"
 
 
 def _stage(config: TResNetConfig, stage: int, in_channels: int) -> tuple[nn.Sequential, int]:
-    """The residual blocks of one stage and the channels they give; the first block has the stride."""
+    """The residual blocks of one stage and the channels they give; the first block has the
+    stride.
+    """
     block, planes = BLOCKS[config.blocks[stage - 1]], config.width * 2 ** (stage - 1)
     out_channels = planes * block.expansion
     blocks = [
@@ -375,7 +469,9 @@ def _stage(config: TResNetConfig, stage: int, in_channels: int) -> tuple[nn.Sequ
 
 
 def initialise(model: TResNet) -> None:
-    """The published one: convolutions kaiming fan-out, classifier N(0, 0.01), each block starts as its shortcut."""
+    """The published one: convolutions kaiming fan-out, classifier N(0, 0.01), each block starts as
+    its shortcut.
+    """
     if next(model.parameters()).is_meta:
         return  # there are no numbers to draw, and torch takes its time to find that out
     for module in model.modules():
@@ -410,11 +506,14 @@ VARIANTS: dict[str, TResNetConfig] = {
 
 
 def paper_reading(name: str) -> TResNetConfig:
-    """The variant as the paper's text and table 2 describe it, where that differs from the published code.
+    """The variant as the paper's text and table 2 describe it, where that differs from the
+    published code.
 
     Its weights are nobody's: the published ones follow the code.
     """
-    config = replace(variant(name), stem_kernel=1, se_reduction="paper", block_activation="leaky_relu")
+    config = replace(
+        variant(name), stem_kernel=1, se_reduction="paper", block_activation="leaky_relu"
+    )
     return replace(config, width=84) if name == "tresnet_xl" else config
 
 
@@ -448,7 +547,8 @@ def create_model(
         name: one of :func:`list_models`.
         num_classes: outputs of the classifier; 0 gives the pooled features.
         in_chans: channels of the images.
-        norm: "iabn" or "bn"; None keeps the variant's own (Inplace-ABN, and BatchNorm for ``resnet50``).
+        norm: "iabn" or "bn"; None keeps the variant's own (Inplace-ABN, and BatchNorm for
+            ``resnet50``).
         config_overrides: any field of :class:`TResNetConfig`, for instance ``stem_kernel=1``.
 
     Raises:

@@ -1,4 +1,6 @@
-"""What every chapter needs around its own subject: tables, claims, the photograph, records, the footer."""
+"""What every chapter needs around its own subject: tables, claims, the photograph, records, the
+footer.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ from tresnet_lite.profiles import Profile
 if TYPE_CHECKING:
     import pandas as pd
 
-# timm's downloads would like a progress bar made of widgets; without ipywidgets they print one line instead.
+# timm's downloads would like a progress bar made of widgets; without ipywidgets they print one line
+# instead.
 warnings.filterwarnings("ignore", message="IProgress not found")
 
 
@@ -39,9 +42,11 @@ class Html:
 
 
 def table(frame: pd.DataFrame, formats: Mapping[str, str], note: str = "") -> Html:
-    """A table of the columns that `formats` names: "heading|column" → number format, as `report.markdown`.
+    """A table of the columns that `formats` names: "heading|column" → number format, as
+    `report.markdown`.
 
-    Numbers are set to the right, a missing value shows as a dash, and `note` stands below in small letters.
+    Numbers are set to the right, a missing value shows as a dash, and `note` stands below in small
+    letters.
     """
     import pandas as pd
 
@@ -53,7 +58,10 @@ def table(frame: pd.DataFrame, formats: Mapping[str, str], note: str = "") -> Ht
         for row, value in zip(body, frame[column], strict=True):
             row.append(_cell("td", "–" if pd.isna(value) else format(value, spec), side))
     rows = "".join(f"<tr>{''.join(row)}</tr>" for row in body)
-    shown = f'<table class="dataframe"><thead><tr>{"".join(head)}</tr></thead><tbody>{rows}</tbody></table>'
+    shown = (
+        "<table"
+        f' class="dataframe"><thead><tr>{"".join(head)}</tr></thead><tbody>{rows}</tbody></table>'
+    )
     small = f'<p style="text-align:center"><small>{html.escape(note)}</small></p>' if note else ""
     return Html(shown + small, f"{report.markdown(frame, formats)}\n\n{note}".strip())
 
@@ -71,7 +79,9 @@ def source(records: Sequence[Record], profile: Profile) -> str:
 
 
 def keep(records: Iterable[Record], profile: Profile) -> None:
-    """Append a run's records to the file that `make reproduce` names, or else to the one it would name."""
+    """Append a run's records to the file that `make reproduce` names, or else to the one it would
+    name.
+    """
     own = DATA.parent / "build" / "records" / f"{profile.name}.jsonl"
     append(os.environ.get(report.RECORDS) or own, *records)
 
@@ -88,7 +98,11 @@ def verdicts(records: Sequence[Record], *prefixes: str) -> Html:
     """What the records say to the same claims: a row for each claim and device."""
     import pandas as pd
 
-    found = [{"id": claim.id} | asdict(v) for claim in _claims(prefixes) for v in claim.verdicts(list(records))]
+    found = [
+        {"id": claim.id} | asdict(v)
+        for claim in _claims(prefixes)
+        for v in claim.verdicts(list(records))
+    ]
     columns = ("claim|id", "verdict|word", "paper|paper", "ours|ours", "why|why")
     labels = dict.fromkeys(row["label"] for row in found if row["label"])
     return table(pd.DataFrame(found), dict.fromkeys(columns, ""), note="; ".join(labels))
@@ -120,7 +134,8 @@ def speeds(records: Iterable[Record], *, suite: str, case: str, base: str) -> pd
 
 
 def photograph(size: int = 224) -> torch.Tensor:
-    """A photograph, (1, 3, size, size) in [0, 1]: Grace Hopper, an official portrait of the US Navy (public domain).
+    """A photograph, (1, 3, size, size) in [0, 1]: Grace Hopper, an official portrait of the US Navy
+    (public domain).
 
     It comes with matplotlib.
     """
@@ -130,14 +145,22 @@ def photograph(size: int = 224) -> torch.Tensor:
 
     with get_sample_data("grace_hopper.jpg") as file, Image.open(file) as image:
         side = min(image.size)
-        square = image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC, box=(0, 0, side, side))
+        square = image.convert("RGB").resize(
+            (size, size), Image.Resampling.BICUBIC, box=(0, 0, side, side)
+        )
     return torch.from_numpy(np.array(square)).permute(2, 0, 1)[None].float() / 255
 
 
 def footer(device: str) -> Html:
     """Where this page's numbers come from: device, versions, commit, date."""
     p = collect(device)
-    versions = {"torch": p.torch, "CUDA": p.cuda, "cuDNN": p.cudnn, "driver": p.driver, "timm": p.timm}
+    versions = {
+        "torch": p.torch,
+        "CUDA": p.cuda,
+        "cuDNN": p.cudnn,
+        "driver": p.driver,
+        "timm": p.timm,
+    }
     versions["Python"] = p.python
     named = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     commit = p.commit + (" with changes" if p.dirty else "")

@@ -1,4 +1,5 @@
-"""Parts of the book's pages that are rendered, not written: tables, numbers and drawings made from records.
+"""Parts of the book's pages that are rendered, not written: tables, numbers and drawings made from
+records.
 
 A page of `book/` asks for one with a line `<!-- render NAME -->`, NAME a key of `PARTS`.
 """
@@ -34,7 +35,10 @@ def claims_tables(ledger: pd.DataFrame | None = None) -> str:
     ledger = ledger.assign(column=[_column(row) for row in ledger.itertuples()])
     counts = Counter(ledger["verdict"])
     summed = ", ".join(f"{MARKS[word]} {word} {counts[word]}" for word in MARKS)
-    parts = [f"{ledger['id'].nunique()} claims, {len(ledger)} verdicts: {summed}.", _devices(ledger)]
+    parts = [
+        f"{ledger['id'].nunique()} claims, {len(ledger)} verdicts: {summed}.",
+        _devices(ledger),
+    ]
     for section in sorted(ledger["section"].unique(), key=_place):
         parts += [f"## {section}", _section_table(ledger[ledger["section"] == section])]
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -45,12 +49,17 @@ def _devices(ledger: pd.DataFrame) -> str:
     committed = {r.provenance.device for r in committed_records()}
     link = f"[in the repository]({source_link('data/measured')})"
     named = sorted(set(ledger["column"]) - {COUNTED})
-    lines = [f"- {name}: records {link if name in committed else 'of this machine, not committed'}" for name in named]
+    lines = [
+        f"- {name}: records {link if name in committed else 'of this machine, not committed'}"
+        for name in named
+    ]
     return "\n".join(lines)
 
 
 def _column(row: object) -> str:
-    """Where a verdict stands: under the device that was measured, or in the column that every table has."""
+    """Where a verdict stands: under the device that was measured, or in the column that every table
+    has.
+    """
     measured = re.fullmatch(r"measured \((.*), [^,]*, [^,]*\)", row.label)
     return measured[1] if measured else COUNTED
 
@@ -67,13 +76,19 @@ def _section_table(rows: pd.DataFrame) -> str:
         first = verdicts.iloc[0]
         cells = {v.column: _verdict(v) for v in verdicts.itertuples()}
         lines.append([_claim(first), first.paper or "–", *(cells.get(c, "") for c in columns)])
-    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines
+    )
 
 
 def _claim(row: object) -> str:
-    """The sentence and the id, which leads to the chapter that judges it and is an anchor on this page."""
+    """The sentence and the id, which leads to the chapter that judges it and is an anchor on this
+    page.
+    """
     found = judging(row.id)
-    named = f'<a href="{found.page}"><code>{row.id}</code></a>' if found else f"<code>{row.id}</code>"
+    named = (
+        f'<a href="{found.page}"><code>{row.id}</code></a>' if found else f"<code>{row.id}</code>"
+    )
     return f'{row.sentence} <span id="{row.id}">{named}</span>'
 
 

@@ -1,6 +1,7 @@
 """The paper's printed numbers, read from `data/paper` (one CSV file a table).
 
-Paper: TResNet: High Performance GPU-Dedicated Architecture, Ridnik et al., 2020, https://arxiv.org/abs/2003.13630
+Paper: TResNet: High Performance GPU-Dedicated Architecture, Ridnik et al., 2020,
+https://arxiv.org/abs/2003.13630
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def paper_table(number: int) -> pd.DataFrame:
         raise ValueError(f"the paper has no Table {number}; it has {', '.join(map(str, TABLES))}")
     file = DATA / "paper" / f"table{number}.csv"
     if not file.exists():
-        raise FileNotFoundError(f"{file} is missing: the paper's tables come with the repository, not the package")
+        raise FileNotFoundError(
+            f"{file} is missing: the paper's tables come with the repository, not the package"
+        )
     return pd.read_csv(file)
 
 

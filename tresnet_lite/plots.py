@@ -1,8 +1,9 @@
 """Figures that read well on white, on black and on a phone.
 
-Every function returns one inline SVG with a text that describes it. Its lines and letters take the page's own text
-colour, so the page decides between light and dark; fills are translucent, of a palette that colour-blind readers can
-tell apart (Okabe and Ito). Figures are narrow and tall: in a column of 360 pixels the letters are still 9 points.
+Every function returns one inline SVG with a text that describes it. Its lines and letters take the
+page's own text colour, so the page decides between light and dark; fills are translucent, of a
+palette that colour-blind readers can tell apart (Okabe and Ito). Figures are narrow and tall: in a
+column of 360 pixels the letters are still 9 points.
 """
 
 from __future__ import annotations
@@ -40,7 +41,13 @@ BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = (
     "#56B4E9",
     "#CC79A7",
 )
-SHAPERS = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, SpaceToDepth, BlurPool2d)  # the layers that a drawing names
+SHAPERS = (
+    nn.Conv2d,
+    nn.MaxPool2d,
+    nn.AvgPool2d,
+    SpaceToDepth,
+    BlurPool2d,
+)  # the layers that a drawing names
 INK = "#010203"  # drawn with in place of black, then replaced by the page's text colour
 WIDTH = 4.0  # inches
 SMALL = 9.6  # points in the drawing, 9 points in a column of 360 pixels
@@ -59,7 +66,14 @@ STYLE = {
     "svg.fonttype": "none",  # letters stay letters: small, searchable, in the page's size
     "svg.hashsalt": "tresnet_lite",  # the same figure is the same file
     **dict.fromkeys(
-        ("text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color"),
+        (
+            "text.color",
+            "axes.edgecolor",
+            "axes.labelcolor",
+            "axes.titlecolor",
+            "xtick.color",
+            "ytick.color",
+        ),
         INK,
     ),
 }
@@ -94,10 +108,13 @@ def inline_svg(figure: Figure, description: str, code: str) -> Html:
     svg = file.getvalue()
     viewbox = re.search(r'viewBox="[^"]*"', svg)[0]
     drawn = svg[svg.index("<g id=") :]
-    drawn = re.sub(r' id="[a-z0-9]+_\d+"', "", drawn)  # numbered from 1 in each figure: they would clash on a page
+    drawn = re.sub(
+        r' id="[a-z0-9]+_\d+"', "", drawn
+    )  # numbered from 1 in each figure: they would clash on a page
     drawn = drawn.replace(INK, "currentColor")
     opening = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {viewbox} role="img" '
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+        f' {viewbox} role="img" '
         f'aria-label="{html.escape(description)}" data-code="{code}" style="display:block;'
         'width:min(100%,27rem);height:auto;margin:auto;stroke-linejoin:round;stroke-linecap:butt">'
     )
@@ -105,7 +122,9 @@ def inline_svg(figure: Figure, description: str, code: str) -> Html:
 
 
 def canvas(height: float) -> tuple[Figure, Axes]:
-    """A figure of the standard width with one bare set of axes, in points from the upper left corner."""
+    """A figure of the standard width with one bare set of axes, in points from the upper left
+    corner.
+    """
     figure = Figure(figsize=(WIDTH, height * POINT))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, WIDTH / POINT), ylim=(height, 0))
@@ -113,27 +132,54 @@ def canvas(height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def box(axes: Axes, left: float, top: float, width: float, height: float, colour: str, *, strong: bool = False) -> None:
+def box(
+    axes: Axes,
+    left: float,
+    top: float,
+    width: float,
+    height: float,
+    colour: str,
+    *,
+    strong: bool = False,
+) -> None:
     """A rounded box; a strong one has a thick border of its colour."""
     fill = matplotlib.colors.to_rgba(colour, 0.3)
-    edge = {"edgecolor": colour, "linewidth": 2.5} if strong else {"edgecolor": INK, "linewidth": 0.8}
+    edge = (
+        {"edgecolor": colour, "linewidth": 2.5} if strong else {"edgecolor": INK, "linewidth": 0.8}
+    )
     axes.add_patch(
-        FancyBboxPatch((left, top), width, height, boxstyle="round,pad=0,rounding_size=5", facecolor=fill, **edge)
+        FancyBboxPatch(
+            (left, top),
+            width,
+            height,
+            boxstyle="round,pad=0,rounding_size=5",
+            facecolor=fill,
+            **edge,
+        )
     )
 
 
 def arrow(axes: Axes, x: float, top: float, bottom: float) -> None:
-    axes.annotate("", (x, bottom), (x, top), arrowprops={"arrowstyle": "-|>", "color": INK, "shrinkA": 1, "shrinkB": 1})
+    axes.annotate(
+        "",
+        (x, bottom),
+        (x, top),
+        arrowprops={"arrowstyle": "-|>", "color": INK, "shrinkA": 1, "shrinkB": 1},
+    )
 
 
 @drawing
-def chains(models: Mapping[str, nn.Sequential], input_size: tuple[int, int, int]) -> tuple[Figure, str]:
-    """Chains of layers side by side, each layer with the shape that it gives; norms and activations are left out.
+def chains(
+    models: Mapping[str, nn.Sequential], input_size: tuple[int, int, int]
+) -> tuple[Figure, str]:
+    """Chains of layers side by side, each layer with the shape that it gives; norms and activations
+    are left out.
 
     What is drawn is found by running the models on one image of `input_size` (C, H, W).
     """
     columns = {
-        name: [shape_of(input_size), *map("\n".join, layers(model, input_size))] for name, model in models.items()
+        name: [shape_of(input_size), *map("\n".join, layers(model, input_size))]
+        for name, model in models.items()
     }
     longest = max(map(len, columns.values()))
     step, high = 56.0, 36.0
@@ -147,10 +193,20 @@ def chains(models: Mapping[str, nn.Sequential], input_size: tuple[int, int, int]
             place = longest - 1 if row == len(labels) - 1 else row
             top = 24 + step * place
             box(axes, middle - pitch / 2 + 3, top, pitch - 6, high, _layer_colour(label))
-            axes.text(middle, top + high / 2, label, ha="center", va="center", fontsize=SMALL, linespacing=1.3)
+            axes.text(
+                middle,
+                top + high / 2,
+                label,
+                ha="center",
+                va="center",
+                fontsize=SMALL,
+                linespacing=1.3,
+            )
             if row:
                 arrow(axes, middle, 24 + step * (row - 1) + high, top)
-    told = [f"{name}: {' → '.join(labels)}".replace("\n", " to ") for name, labels in columns.items()]
+    told = [
+        f"{name}: {' → '.join(labels)}".replace("\n", " to ") for name, labels in columns.items()
+    ]
     return figure, f"Layers with their output shapes. {'; '.join(told)}."
 
 
@@ -160,7 +216,9 @@ def _layer_colour(label: str) -> str:
 
 
 def layers(model: nn.Module, input_size: tuple[int, int, int]) -> list[tuple[str, str]]:
-    """The layers that change a shape or mix values, in the order in which they run: what each is, and what it gives."""
+    """The layers that change a shape or mix values, in the order in which they run: what each is,
+    and what it gives.
+    """
     found: list[tuple[str, str]] = []
 
     def note(layer: nn.Module, _: tuple, output: torch.Tensor) -> None:
@@ -191,7 +249,8 @@ def _layer_name(layer: nn.Module) -> str:
 
 @drawing
 def permutation(image: torch.Tensor, channels: torch.Tensor) -> tuple[Figure, str]:
-    """Where SpaceToDepth puts each pixel: `image` (H, W) of numbers and `channels` (b², H/b, W/b) made from it.
+    """Where SpaceToDepth puts each pixel: `image` (H, W) of numbers and `channels` (b², H/b, W/b)
+    made from it.
 
     A patch has one colour on both sides; the first channel and its pixels are outlined.
     """
@@ -203,17 +262,29 @@ def permutation(image: torch.Tensor, channels: torch.Tensor) -> tuple[Figure, st
     axes.text(2, 10, f"one channel, {side}×{side} pixels", va="center", weight="bold")
     patches = [[(r // block, c // block) for c in range(side)] for r in range(side)]
     _cells(axes, image, patches, (32, 24), cell, outlined=set(channels[0].flatten().tolist()))
-    axes.text(2, below - 12, f"{len(channels)} channels, {small}×{small} pixels each", va="center", weight="bold")
+    axes.text(
+        2,
+        below - 12,
+        f"{len(channels)} channels, {small}×{small} pixels each",
+        va="center",
+        weight="bold",
+    )
     patches = [[(r, c) for c in range(small)] for r in range(small)]
     for k, channel in enumerate(channels):
         left, top = 10 + k % block * (pitch + 1), below + 12 + k // block * (pitch + 12)
         axes.text(left, top - 7, f"{k}", va="center", fontsize=SMALL)
-        _cells(axes, channel, patches, (left, top), cell, outlined=set(channels[0].flatten().tolist()))
+        _cells(
+            axes, channel, patches, (left, top), cell, outlined=set(channels[0].flatten().tolist())
+        )
     first, second = (channels[k].flatten().int().tolist() for k in (0, 1))
-    return figure, (
-        f"Above, an image of {side}×{side} numbered pixels in patches of {block}×{block}, a colour each. Below, the "
-        f"{len(channels)} channels: channel 0 holds the upper left pixel of every patch, {first}, channel 1 the "
-        f"pixel to its right, {second}, and so on, row by row of the patch."
+    return (
+        figure,
+        (
+            f"Above, an image of {side}×{side} numbered pixels in patches of {block}×{block}, a"
+            f" colour each. Below, the {len(channels)} channels: channel 0 holds the upper left"
+            f" pixel of every patch, {first}, channel 1 the pixel to its right, {second}, and so"
+            " on, row by row of the patch."
+        ),
     )
 
 
@@ -230,17 +301,34 @@ def _cells(
         for c, value in enumerate(row):
             x, y = corner[0] + c * side, corner[1] + r * side
             patch_row, patch_column = patches[r][c]
-            fill = matplotlib.colors.to_rgba((SKY, ORANGE, GREEN, PURPLE)[(2 * patch_row + patch_column) % 4], 0.3)
-            axes.add_patch(Rectangle((x, y), side, side, facecolor=fill, edgecolor=INK, linewidth=0.4))
+            fill = matplotlib.colors.to_rgba(
+                (SKY, ORANGE, GREEN, PURPLE)[(2 * patch_row + patch_column) % 4], 0.3
+            )
+            axes.add_patch(
+                Rectangle((x, y), side, side, facecolor=fill, edgecolor=INK, linewidth=0.4)
+            )
             if value in outlined:
-                inner = Rectangle((x + 1, y + 1), side - 2, side - 2, fill=False, edgecolor=VERMILLION, linewidth=2)
+                inner = Rectangle(
+                    (x + 1, y + 1),
+                    side - 2,
+                    side - 2,
+                    fill=False,
+                    edgecolor=VERMILLION,
+                    linewidth=2,
+                )
                 axes.add_patch(inner)
-            axes.text(x + side / 2, y + side / 2, f"{value:g}", ha="center", va="center", fontsize=SMALL)
+            axes.text(
+                x + side / 2, y + side / 2, f"{value:g}", ha="center", va="center", fontsize=SMALL
+            )
 
 
 @drawing
-def pictures(images: Sequence[tuple[str, ArrayLike]], *, columns: int, description: str) -> tuple[Figure, str]:
-    """Images under their names, `columns` in a row: (H, W, 3) in [0, 1], or (H, W) around 0 in two colours."""
+def pictures(
+    images: Sequence[tuple[str, ArrayLike]], *, columns: int, description: str
+) -> tuple[Figure, str]:
+    """Images under their names, `columns` in a row: (H, W, 3) in [0, 1], or (H, W) around 0 in two
+    colours.
+    """
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(WIDTH, rows * (WIDTH / columns + 0.22)), layout="constrained")
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
@@ -257,14 +345,19 @@ def pictures(images: Sequence[tuple[str, ArrayLike]], *, columns: int, descripti
 
 @drawing
 def ratios(table: pd.DataFrame, *, base: str) -> tuple[Figure, str]:
-    """Measured speeds as ratios to `base`, with their quartiles, beside the paper's where it prints one.
+    """Measured speeds as ratios to `base`, with their quartiles, beside the paper's where it prints
+    one.
 
     Columns of `table`: name, phase, ratio, ratio_q1, ratio_q3, and paper_ratio (NaN: not printed).
     """
     phases = list(dict.fromkeys(table["phase"]))
     names = list(dict.fromkeys(table["name"]))
-    figure = Figure(figsize=(WIDTH, len(phases) * (0.7 + 0.3 * len(names)) + 0.5), layout="constrained")
-    for axes, phase in zip(figure.subplots(len(phases), 1, sharex=True, squeeze=False).flat, phases, strict=True):
+    figure = Figure(
+        figsize=(WIDTH, len(phases) * (0.7 + 0.3 * len(names)) + 0.5), layout="constrained"
+    )
+    for axes, phase in zip(
+        figure.subplots(len(phases), 1, sharex=True, squeeze=False).flat, phases, strict=True
+    ):
         rows = table[table["phase"] == phase]
         places = [names.index(name) for name in rows["name"]]
         axes.axvline(1, color=INK, linewidth=0.8, alpha=0.5)
@@ -273,12 +366,19 @@ def ratios(table: pd.DataFrame, *, base: str) -> tuple[Figure, str]:
         hollow = {"color": VERMILLION, "fillstyle": "none", "markeredgewidth": 2, "markersize": 8}
         if rows["paper_ratio"].notna().any():
             axes.plot(rows["paper_ratio"], places, "D", label="paper", **hollow)
-        axes.set(title=phase, yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
+        axes.set(
+            title=phase, yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5)
+        )
         axes.tick_params(left=False)
         axes.spines["left"].set_visible(False)
     # Under the figure and not under the axes, which long names make narrower than this line.
     figure.supxlabel(f"speed, {base} = 1 (right is faster)", fontsize=STYLE["font.size"])
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, handletextpad=0.3)
+    figure.legend(
+        *figure.axes[0].get_legend_handles_labels(),
+        loc="outside upper center",
+        ncols=2,
+        handletextpad=0.3,
+    )
     told = [
         f"{row.phase}, {row.name}: {f'{row.ratio:.2f}' if row.ratio > 0 else 'not measured'}"
         + (f" (paper {row.paper_ratio:.2f})" if row.paper_ratio > 0 else "")
@@ -288,18 +388,30 @@ def ratios(table: pd.DataFrame, *, base: str) -> tuple[Figure, str]:
 
 
 @drawing
-def network_map(model: TResNet, highlight: Collection[str], image_size: int = 224) -> tuple[Figure, str]:
-    """The network from image to classes, the parts named in `highlight` marked: "stem", "stage 1" to "stage 4", "head".
+def network_map(
+    model: TResNet, highlight: Collection[str], image_size: int = 224
+) -> tuple[Figure, str]:
+    """The network from image to classes, the parts named in `highlight` marked: "stem", "stage 1"
+    to "stage 4", "head".
 
     Raises:
         ValueError: no such part.
     """
     parts = network_parts(model, image_size)
     if unknown := set(highlight) - {name for name, _, _ in parts}:
-        raise ValueError(f"no part {', '.join(sorted(unknown))}: there are {', '.join(name for name, _, _ in parts)}")
+        raise ValueError(
+            f"no part {', '.join(sorted(unknown))}: there are"
+            f" {', '.join(name for name, _, _ in parts)}"
+        )
     step, high = 56.0, 42.0
     figure, axes = canvas(step * len(parts) + 22)
-    axes.text(WIDTH / POINT / 2, 8, f"image {model.in_chans}×{image_size}×{image_size}", ha="center", va="center")
+    axes.text(
+        WIDTH / POINT / 2,
+        8,
+        f"image {model.in_chans}×{image_size}×{image_size}",
+        ha="center",
+        va="center",
+    )
     for row, (name, what, sizes) in enumerate(parts):
         top = 30 + step * row
         arrow(axes, WIDTH / POINT / 2, top - 14, top)
@@ -315,21 +427,32 @@ def network_map(model: TResNet, highlight: Collection[str], image_size: int = 22
         axes.text(12, top + 14, name, va="center", weight="bold")
         axes.text(WIDTH / POINT - 12, top + 14, what, ha="right", va="center")
         axes.text(12, top + 31, sizes, va="center", fontsize=SMALL)
-    told = [f"{name}{' (marked)' if name in highlight else ''}: {what}, {sizes}" for name, what, sizes in parts]
+    told = [
+        f"{name}{' (marked)' if name in highlight else ''}: {what}, {sizes}"
+        for name, what, sizes in parts
+    ]
     return figure, f"The network, part by part. {'; '.join(told)}."
 
 
 def network_parts(model: TResNet, image_size: int) -> list[tuple[str, str, str]]:
-    """Name, content and sizes (output shape, parameters, MACs) of each part, read off the model itself."""
+    """Name, content and sizes (output shape, parameters, MACs) of each part, read off the model
+    itself.
+    """
     children = dict(model.body.named_children())
     stem = [part for name, part in children.items() if not name.startswith("layer")]
     parts: dict[str, nn.Module] = {"stem": nn.Sequential(*stem)}
-    parts |= {name.replace("layer", "stage "): part for name, part in children.items() if name.startswith("layer")}
+    parts |= {
+        name.replace("layer", "stage "): part
+        for name, part in children.items()
+        if name.startswith("layer")
+    }
     parts["head"] = model.head
     shape, rows = (model.in_chans, image_size, image_size), []
     for name, part in parts.items():
         macs, given = count_macs(part, shape), _output_shape(part, shape)
-        sizes = f"{shape_of(given)} · {count_parameters(part) / 1e6:.2f} M · {macs / 1e9:.2f} G MACs"
+        sizes = (
+            f"{shape_of(given)} · {count_parameters(part) / 1e6:.2f} M · {macs / 1e9:.2f} G MACs"
+        )
         rows.append((name, _content(part), sizes))
         shape = given
     return rows

@@ -1,4 +1,6 @@
-"""What others published about the paper's networks, read from `data/published` (see the README there)."""
+"""What others published about the paper's networks, read from `data/published` (see the README
+there).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,12 @@ FILE = re.compile(
     r"-pt(?P<torch>\d+)-(?:cu\d+|cpu)-(?P<device>[a-z0-9_]+?)(?P<compile>-dynamo)?\.csv"
 )
 PHASES = {"infer": "inference", "train": "training"}
-DTYPES = {"amp": "float16", "amp_bf16": "bfloat16", "bf16": "pure bfloat16", "fp32": "float32"}  # as in a record
+DTYPES = {
+    "amp": "float16",
+    "amp_bf16": "bfloat16",
+    "bf16": "pure bfloat16",
+    "fp32": "float32",
+}  # as in a record
 LAYOUTS = {"nchw": "channels_first", "nhwc": "channels_last"}
 DEVICES = {
     "rtx3090": "RTX 3090",
@@ -30,16 +37,22 @@ DEVICES = {
 
 
 def conditions(source_file: str) -> dict[str, str]:
-    """How a file of timm's benchmarks was measured, told by its name: in the words of a record's conditions.
+    """How a file of timm's benchmarks was measured, told by its name: in the words of a record's
+    conditions.
 
     Raises:
         ValueError: a name that is not understood.
     """
     found = FILE.fullmatch(source_file)
     if not found or found["device"] not in DEVICES:
-        raise ValueError(f"{source_file!r} does not tell how it was measured; known devices: {', '.join(DEVICES)}")
+        raise ValueError(
+            f"{source_file!r} does not tell how it was measured; known devices:"
+            f" {', '.join(DEVICES)}"
+        )
     digits = found["torch"]
-    version = f"1.{digits[1:]}" if digits.startswith("1") else ".".join(digits)  # torch 1.12 and 1.13, then 2.x.y
+    version = (
+        f"1.{digits[1:]}" if digits.startswith("1") else ".".join(digits)
+    )  # torch 1.12 and 1.13, then 2.x.y
     return {
         "device": DEVICES[found["device"]],
         "torch": version,
@@ -52,9 +65,11 @@ def conditions(source_file: str) -> dict[str, str]:
 
 @cache
 def benchmarks() -> pd.DataFrame:
-    """timm's speeds: source_file, model, resolution, images_per_second, batch_size, and what `conditions` tells.
+    """timm's speeds: source_file, model, resolution, images_per_second, batch_size, and what
+    `conditions` tells.
 
-    EfficientNets are named as this package's suites name them. Do not change the frame: it is shared.
+    EfficientNets are named as this package's suites name them. Do not change the frame: it is
+    shared.
     """
     import pandas as pd
 
@@ -65,7 +80,9 @@ def benchmarks() -> pd.DataFrame:
 
 @cache
 def accuracies() -> pd.DataFrame:
-    """timm's top-1 in per cent: model (without the weights' tag), weights, resolution, top1, crop, interpolation."""
+    """timm's top-1 in per cent: model (without the weights' tag), weights, resolution, top1, crop,
+    interpolation.
+    """
     import pandas as pd
 
     table = pd.read_csv(DATA / "published" / "timm_accuracy.csv")

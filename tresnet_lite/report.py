@@ -1,10 +1,11 @@
-"""Records and the paper's tables → DataFrames; the claims ledger and the README's table on the command line.
+"""Records and the paper's tables → DataFrames; the claims ledger and the README's table on the
+command line.
 
     python -m tresnet_lite.report claims     the ledger, one line a claim and device
     python -m tresnet_lite.report readme     the results table of the README, in Markdown
 
-Numbers carry one of these labels: measured (device, date, commit), counted (package version), quoted
-(source), not attempted (why). Nothing is measured here.
+Numbers carry one of these labels: measured (device, date, commit), counted (package version),
+quoted (source), not attempted (why). Nothing is measured here.
 """
 
 from __future__ import annotations
@@ -27,12 +28,23 @@ from tresnet_lite.paper import DATA, NAMES, paper_table, paper_value
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["claims", "committed_records", "paper_table", "paper_value", "records", "sizes", "stem_table"]
+__all__ = [
+    "claims",
+    "committed_records",
+    "paper_table",
+    "paper_value",
+    "records",
+    "sizes",
+    "stem_table",
+]
 
-RECORDS = "TRESNET_LITE_RECORDS"  # environment: a file or folder of records besides the committed ones
+RECORDS = (  # environment: a file or folder of records besides the committed ones
+    "TRESNET_LITE_RECORDS"
+)
 
-# Suite "stem", case "resnet50": ResNet50 with each of three stems → where the paper prints its speed. For
-# ResNet50-D that is the whole network; the paper puts its loss in training speed down to the stem (§2.1).
+# Suite "stem", case "resnet50": ResNet50 with each of three stems → where the paper prints its
+# speed. For ResNet50-D that is the whole network; the paper puts its loss in training speed down to
+# the stem (§2.1).
 STEMS = {
     "conv7x7": {"table": 1, "model": "ResNet50"},
     "resnet_d": {"table": 1, "model": "ResNet50-D"},
@@ -46,21 +58,26 @@ def committed_records() -> list[Record]:
 
 
 def records() -> list[Record]:
-    """The committed records and those of this machine (`TRESNET_LITE_RECORDS`), the latest of each case."""
+    """The committed records and those of this machine (`TRESNET_LITE_RECORDS`), the latest of each
+    case.
+    """
     own = os.environ.get(RECORDS)
     return latest(load(DATA / "measured", *([own] if own and Path(own).exists() else [])))
 
 
 def claims(measured: Iterable[Record] | None = None) -> pd.DataFrame:
-    """The claims ledger (`tresnet_lite.claims.ledger`) on the given records, or on all there are."""
+    """The claims ledger (`tresnet_lite.claims.ledger`) on the given records, or on all there
+    are.
+    """
     return ledger(records() if measured is None else measured)
 
 
 def stem_table(measured: Iterable[Record]) -> pd.DataFrame:
-    """Speeds of ResNet50 with each of three stems: the paper's, measured ones, and both as ratios to 7×7.
+    """Speeds of ResNet50 with each of three stems: the paper's, measured ones, and both as ratios
+    to 7×7.
 
-    One row for each stem, phase and way of running that was measured, or one without measurement. Speeds in
-    images a second; a speed that the paper does not print is NaN.
+    One row for each stem, phase and way of running that was measured, or one without measurement.
+    Speeds in images a second; a speed that the paper does not print is NaN.
     """
     import pandas as pd
 
@@ -72,7 +89,9 @@ def stem_table(measured: Iterable[Record]) -> pd.DataFrame:
             quoted = {"stem": stem, "phase": phase, "paper": printed, "paper_ratio": printed / base}
             pairs = pair(measured, stem, "conv7x7", suite="stem", case="resnet50", phase=phase)
             found = [_measured_columns(a, a.value.median / b.value.median) for a, b in pairs]
-            rows += [quoted | columns for columns in found or [{"label": "not attempted (no records)"}]]
+            rows += [
+                quoted | columns for columns in found or [{"label": "not attempted (no records)"}]
+            ]
     return pd.DataFrame(rows).reindex(columns=["stem", "phase", "paper", "paper_ratio", *_MEASURED])
 
 
@@ -93,12 +112,19 @@ _MEASURED = [
 def _measured_columns(record: Record, ratio: float) -> dict[str, object]:
     v, c = record.value, record.conditions
     numbers = {"measured": v.median, "q1": v.q1, "q3": v.q3, "ratio": ratio}
-    ran = {"batch": c.batch, "resolution": c.resolution, "dtype": c.dtype, "memory_format": c.memory_format}
+    ran = {
+        "batch": c.batch,
+        "resolution": c.resolution,
+        "dtype": c.dtype,
+        "memory_format": c.memory_format,
+    }
     return numbers | ran | {"device": record.provenance.device, "label": label(record)}
 
 
 def _paper_speed(stem: str, phase: str) -> float:
-    """The paper's speed of ResNet50 with a stem, NaN where it prints none (Table 4 has no training)."""
+    """The paper's speed of ResNet50 with a stem, NaN where it prints none (Table 4 has no
+    training).
+    """
     column = f"{phase}_img_s"
     if column not in paper_table(STEMS[stem]["table"]):
         return float("nan")
@@ -106,7 +132,9 @@ def _paper_speed(stem: str, phase: str) -> float:
 
 
 def sizes() -> pd.DataFrame:
-    """Parameters (millions), multiply-accumulates (thousand millions, 224 px): counted, and the paper's."""
+    """Parameters (millions), multiply-accumulates (thousand millions, 224 px): counted, and the
+    paper's.
+    """
     import pandas as pd
 
     rows = []
@@ -193,8 +221,12 @@ def ledger_lines(table: pd.DataFrame) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tresnet_lite.report", description="Print what was found.")
-    parser.add_argument("what", choices=("claims", "readme"), help="the claims ledger, or the README's results")
+    parser = argparse.ArgumentParser(
+        prog="python -m tresnet_lite.report", description="Print what was found."
+    )
+    parser.add_argument(
+        "what", choices=("claims", "readme"), help="the claims ledger, or the README's results"
+    )
     what = parser.parse_args(arguments).what
     try:
         print("\n".join(ledger_lines(claims())) if what == "claims" else readme())

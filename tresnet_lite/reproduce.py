@@ -2,7 +2,7 @@
 
 Everything it makes lies under ``build/``:
 
-    build/executed/<profile>/   the executed notebooks, each beside a .json that tells what it was made from
+    build/executed/<profile>/   the executed notebooks, each beside a .json of what it was made from
     build/records/              the records that the notebooks measured, one file a profile
     build/stage/                the book's sources as Jupyter Book reads them
     build/_build/html/          the book
@@ -27,11 +27,18 @@ from pathlib import Path
 import torch
 
 from tresnet_lite.bench import RecordError
-from tresnet_lite.freshness import content_digest, copy_if_changed, read_json, source_files, write_json
+from tresnet_lite.freshness import (
+    content_digest,
+    copy_if_changed,
+    read_json,
+    source_files,
+    write_json,
+)
 from tresnet_lite.profiles import PROFILES
 from tresnet_lite.report import RECORDS, claims, ledger_lines
 
-# The profiler writes what it misses on a CPU (a GPU, the origin of older memory) past every notebook to the terminal.
+# The profiler writes what it misses on a CPU (a GPU, the origin of older memory) past every
+# notebook to the terminal.
 QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR", "KINETO_LOG_LEVEL": "5"}
 
 
@@ -73,13 +80,17 @@ class Failure:
 
 
 def choose_profile(requested: str | None = None) -> tuple[str, str]:
-    """Return the profile and the reason for it. A GPU counts only when this torch can compute on it."""
+    """Return the profile and the reason for it. A GPU counts only when this torch can compute on
+    it.
+    """
     if requested is not None:
         return requested, "asked for"
     if not torch.cuda.is_available():
         return "cpu", "no CUDA device is visible"
     name, error = try_gpu()
-    return ("cpu", f"torch {torch.__version__} cannot use {name}: {error}") if error else ("gpu", name)
+    return (
+        ("cpu", f"torch {torch.__version__} cannot use {name}: {error}") if error else ("gpu", name)
+    )
 
 
 TRIAL = """
@@ -96,8 +107,8 @@ except RuntimeError as error:
 def try_gpu() -> tuple[str, str]:
     """The GPU's name, and what went wrong when it computed something, if anything did.
 
-    Tried in a process of its own: this one would hold memory of the GPU until it ends, and the largest batches that
-    the notebooks look for would come out smaller.
+    Tried in a process of its own: this one would hold memory of the GPU until it ends, and the
+    largest batches that the notebooks look for would come out smaller.
     """
     result = subprocess.run([sys.executable, "-c", TRIAL], capture_output=True, text=True)
     name, _, error = result.stdout.strip().partition("\n")
@@ -113,7 +124,8 @@ def conditions(profile: str) -> tuple[str, ...]:
 
 
 def notebook_key(project: Project, notebook: Path, profile: str) -> str:
-    """Digest of all that decides the notebook's outputs: its cells, the package, the data, the conditions.
+    """Digest of all that decides the notebook's outputs: its cells, the package, the data, the
+    conditions.
 
     Stored outputs do not count, so renewing them does not execute the notebook again.
     """
@@ -127,7 +139,9 @@ def notebook_key(project: Project, notebook: Path, profile: str) -> str:
 
 
 def execute(notebook: Path, output: Path, profile: str, *, bar: bool = False) -> Failure | None:
-    """Execute ``notebook`` with papermill into ``output``, which appears in one step, failed or not."""
+    """Execute ``notebook`` with papermill into ``output``, which appears in one step, failed or
+    not.
+    """
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
@@ -142,7 +156,9 @@ def execute(notebook: Path, output: Path, profile: str, *, bar: bool = False) ->
             parameters={"profile": profile},
             kernel_name="python3",
             cwd=str(notebook.parent),
-            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # TCP between two processes here is no news
+            extra_arguments=[
+                "--IPKernelApp.log_level=ERROR"
+            ],  # TCP between two processes here is no news
             request_save_on_cell_execute=False,  # it is saved at the end, whatever happens
             progress_bar={"leave": False, "position": 1, "desc": notebook.stem} if bar else False,
         )
@@ -176,18 +192,28 @@ def execute_all(project: Project, profile: str) -> list[Failure]:
     from tqdm import tqdm
 
     stale = list(stale_notebooks(project, profile))
-    print(f"{len(project.notebooks()) - len(stale)} notebooks unchanged, {len(stale)} to execute", flush=True)
+    print(
+        f"{len(project.notebooks()) - len(stale)} notebooks unchanged, {len(stale)} to execute",
+        flush=True,
+    )
     records = records_file(project, profile)
     records.parent.mkdir(parents=True, exist_ok=True)
     os.environ[RECORDS] = str(records)
 
     terminal = sys.stdout.isatty()
     failures = []
-    settings = {"desc": "notebooks", "unit": "notebook", "disable": not terminal, "file": sys.stdout}
+    settings = {
+        "desc": "notebooks",
+        "unit": "notebook",
+        "disable": not terminal,
+        "file": sys.stdout,
+    }
     with tqdm(total=len(stale), **settings) as bar:
         for notebook, key in stale:
             output, start = project.executed(notebook, profile), time.monotonic()
-            output.with_suffix(".json").unlink(missing_ok=True)  # only a success is ever called fresh
+            output.with_suffix(".json").unlink(
+                missing_ok=True
+            )  # only a success is ever called fresh
             failure = execute(notebook, output, profile, bar=terminal)
             seconds = time.monotonic() - start
             if failure is None:
@@ -202,12 +228,20 @@ def execute_all(project: Project, profile: str) -> list[Failure]:
 
 
 def stage(project: Project, profile: str) -> None:
-    """Lay out the book's sources; a notebook that was never executed is shown as it is committed."""
+    """Lay out the book's sources; a notebook that was never executed is shown as it is
+    committed.
+    """
     from tresnet_lite.book.explorer import assets
     from tresnet_lite.book.staging import stage_notebook, stage_page
 
-    os.environ[RECORDS] = str(records_file(project, profile))  # the pages tell of this profile's run too
-    files = [project.root / "_config.yml", project.root / "_toc.yml", *source_files(project.root, "book")]
+    os.environ[RECORDS] = str(
+        records_file(project, profile)
+    )  # the pages tell of this profile's run too
+    files = [
+        project.root / "_config.yml",
+        project.root / "_toc.yml",
+        *source_files(project.root, "book"),
+    ]
     staged = {path.relative_to(project.root): path for path in files}
     for notebook in project.notebooks():
         executed = project.executed(notebook, profile)
@@ -228,7 +262,9 @@ def book_key(project: Project, profile: str) -> str:
     executed = (project.executed(notebook, profile) for notebook in project.notebooks())
     made = [*executed, records_file(project, profile)]
     files += [project.root / "_config.yml", project.root / "_toc.yml", *filter(Path.exists, made)]
-    versions = (importlib.metadata.version(name) for name in ("jupyter-book", "matplotlib", "pandas"))
+    versions = (
+        importlib.metadata.version(name) for name in ("jupyter-book", "matplotlib", "pandas")
+    )
     return content_digest(project.root, files, torch.__version__, *versions)
 
 
@@ -243,8 +279,9 @@ def build_book(project: Project, profile: str) -> bool:
     print("book: building", flush=True)
     stamp.unlink(missing_ok=True)
     stage(project, profile)
-    # A whole build: Sphinx would keep the old side bar on unchanged pages, and the pages that are gone. It is made
-    # beside the old book, which can be read until then, and stays when the new one fails.
+    # A whole build: Sphinx would keep the old side bar on unchanged pages, and the pages that are
+    # gone. It is made beside the old book, which can be read until then, and stays when the new one
+    # fails.
     beside = project.build / "next"
     shutil.rmtree(beside, ignore_errors=True)
     jupyter_book = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
@@ -257,17 +294,24 @@ def build_book(project: Project, profile: str) -> bool:
         os.replace(beside / "_build", project.build / "_build")
         write_json(stamp, {"key": key})
         return True
-    told = [line for line in result.stdout.splitlines() if re.search(r"WARNING|ERROR|CRITICAL", line)]
+    told = [
+        line for line in result.stdout.splitlines() if re.search(r"WARNING|ERROR|CRITICAL", line)
+    ]
     print("\n".join(told or result.stdout.splitlines()[-20:]), file=sys.stderr)
     print("book: FAILED, see build/book.log", file=sys.stderr)
     return False
 
 
 def print_claims(project: Project, profile: str) -> None:
-    """The verdict on each claim, from the records that there are now; judged again only where something changed."""
+    """The verdict on each claim, from the records that there are now; judged again only where
+    something changed.
+    """
     records = records_file(project, profile)
     files = source_files(project.root, "tresnet_lite", "data") + [records] * records.exists()
-    stamp, key = project.build / "claims.json", content_digest(project.root, files, torch.__version__)
+    stamp, key = (
+        project.build / "claims.json",
+        content_digest(project.root, files, torch.__version__),
+    )
     kept = read_json(stamp)
     if kept.get("key") != key:
         os.environ[RECORDS] = str(records)
@@ -283,13 +327,19 @@ def print_claims(project: Project, profile: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--profile", choices=PROFILES, help="default: chosen from the device")
-    parser.add_argument("--book-only", action="store_true", help="build from what is there, execute nothing")
-    parser.add_argument("--root", type=Path, default=Path.cwd(), help="the checkout; default: this folder")
+    parser.add_argument(
+        "--book-only", action="store_true", help="build from what is there, execute nothing"
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path.cwd(), help="the checkout; default: this folder"
+    )
     options = parser.parse_args(arguments)
 
     project = Project(options.root.resolve())
     if not (project.root / "_toc.yml").exists():
-        parser.error(f"{project.root} holds no _toc.yml: run this in the checkout, or name it with --root")
+        parser.error(
+            f"{project.root} holds no _toc.yml: run this in the checkout, or name it with --root"
+        )
     profile, reason = choose_profile(options.profile)
     print(f"profile: {profile} ({reason})")
     for name, level in QUIET.items():
@@ -298,7 +348,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         failures = [] if options.book_only else execute_all(project, profile)
     except KeyboardInterrupt:
-        print("interrupted: what was executed and measured is kept, the same command goes on", file=sys.stderr)
+        print(
+            "interrupted: what was executed and measured is kept, the same command goes on",
+            file=sys.stderr,
+        )
         return 130
     built = build_book(project, profile)
     if not options.book_only:

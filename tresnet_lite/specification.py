@@ -1,4 +1,6 @@
-"""Table 2 rebuilt: what a TResNet consists of, read off the model in the table's own columns (paper §2.1)."""
+"""Table 2 rebuilt: what a TResNet consists of, read off the model in the table's own columns (paper
+§2.1).
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ COLUMNS = ("block_type", "output", "stride", "repeats", "channels")
 def specification(model: TResNet, image_size: int = 224) -> pd.DataFrame:
     """The rows of Table 2, without its last one, for a model with a SpaceToDepth stem.
 
-    On a model on the meta device nothing is computed. Columns: layer, block_type, output (height×width), stride,
-    repeats, channels.
+    On a model on the meta device nothing is computed. Columns: layer, block_type, output
+    (height×width), stride, repeats, channels.
     """
     import pandas as pd
 
@@ -30,10 +32,15 @@ def specification(model: TResNet, image_size: int = 224) -> pd.DataFrame:
     parts = {"SpaceToDepth": body.s2d, "Conv{}x{}".format(*body.conv1.conv.kernel_size): body.conv1}
     parts |= {f"Stage{i}": body.get_submodule(f"layer{i}") for i in STAGES}
     rows, before = [], image_size
-    for (name, part), shape in zip(parts.items(), _output_shapes(model, parts.values(), image_size), strict=True):
+    for (name, part), shape in zip(
+        parts.items(), _output_shapes(model, parts.values(), image_size), strict=True
+    ):
         _, channels, height, width = shape
         stage = name.startswith("Stage")
-        row = {"layer": name if stage else "Stem", "block_type": _block_type(part) if stage else name}
+        row = {
+            "layer": name if stage else "Stem",
+            "block_type": _block_type(part) if stage else name,
+        }
         row |= {"output": f"{height}×{width}", "stride": before // height}
         rows.append(row | {"repeats": len(part) if stage else 1, "channels": channels})
         before = height
@@ -49,9 +56,13 @@ def _block_type(stage: nn.Sequential) -> str:
 def _output_shapes(model: TResNet, parts: Iterable[nn.Module], image_size: int) -> list[torch.Size]:
     """What each part gives, in the order in which they run."""
     shapes: list[torch.Size] = []
-    hooks = [part.register_forward_hook(lambda *call: shapes.append(call[2].shape)) for part in parts]
+    hooks = [
+        part.register_forward_hook(lambda *call: shapes.append(call[2].shape)) for part in parts
+    ]
     try:
-        count_macs(model, (model.in_chans, image_size, image_size))  # runs the model once, as in evaluation
+        count_macs(
+            model, (model.in_chans, image_size, image_size)
+        )  # runs the model once, as in evaluation
     finally:
         for hook in hooks:
             hook.remove()
@@ -59,9 +70,11 @@ def _output_shapes(model: TResNet, parts: Iterable[nn.Module], image_size: int) 
 
 
 def beside_table_2(name: str) -> pd.DataFrame:
-    """Every cell that Table 2 prints for a variant, the number of parameters apart, beside the model's own.
+    """Every cell that Table 2 prints for a variant, the number of parameters apart, beside the
+    model's own.
 
-    Columns: row (from 0), layer (as printed, the stem's with the block type), column, paper, ours (both text).
+    Columns: row (from 0), layer (as printed, the stem's with the block type), column, paper, ours
+    (both text).
     """
     import pandas as pd
 
@@ -70,7 +83,9 @@ def beside_table_2(name: str) -> pd.DataFrame:
     with torch.device("meta"):
         rebuilt = specification(create_model(name))
     rows = []
-    for row, (theirs, ours) in enumerate(zip(printed.to_dict("records"), rebuilt.to_dict("records"), strict=True)):
+    for row, (theirs, ours) in enumerate(
+        zip(printed.to_dict("records"), rebuilt.to_dict("records"), strict=True)
+    ):
         layer = f"Stem, {theirs['block_type']}" if theirs["layer"] == "Stem" else theirs["layer"]
         for column in COLUMNS:
             if pd.notna(theirs[column]):  # the stride of SpaceToDepth is a dash

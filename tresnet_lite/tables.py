@@ -1,16 +1,16 @@
-"""The paper's Tables 1, 3, 4 and 5 beside what was measured: records → DataFrames, a line for each number.
+"""The paper's Tables 1, 3, 4 and 5 beside what was measured: records → data frames.
 
-A run is what one device measured in one way. Each table has the printed lines once for each run that has records of
-its suite, or once without measurements. Its columns:
+A run is what one device measured in one way. Each table has the printed lines once for each run
+that has records of its suite, or once without measurements. Its columns:
 
-    run                         the device, its date and commit, and how it ran; or why nothing was attempted
-    label, side                 of the run alone: device, date and commit; and the pixels that stood for the paper's 224
+    run                         device, date, commit and how it ran; or why nothing was attempted
+    label, side                 device, date and commit alone; the pixels that stood for 224
     network, resolution         as printed
-    phase                       "training", "inference" (images a second) or "largest batch"
+    phase                       "training", "inference" (images per second) or "largest batch"
     paper, paper_ratio          quoted; NaN where the paper prints nothing
     measured, q1, q3, batch     median, quartiles, and the batch that was timed
     ratio, ratio_q1, ratio_q3   to the network that the table compares with, of the same run
-    source                      "measured" or "counted"; or what stands in the way of a number that is missing
+    source                      "measured" or "counted"; or why a number is missing
 """
 
 from __future__ import annotations
@@ -93,7 +93,14 @@ class Run:
     @classmethod
     def of(cls, record: Record) -> Run:
         c = record.conditions
-        return cls(record.provenance.device, c.resolution, c.dtype, c.memory_format, c.compile, c.memory_budget)
+        return cls(
+            record.provenance.device,
+            c.resolution,
+            c.dtype,
+            c.memory_format,
+            c.compile,
+            c.memory_budget,
+        )
 
     def __str__(self) -> str:
         capped = f"{self.memory_budget / GIB:g} GiB of memory" if self.memory_budget else ""
@@ -116,11 +123,19 @@ def table3(records: Iterable[Record], failures: Iterable[Failure] = ()) -> pd.Da
 
 
 def table4(records: Iterable[Record], failures: Iterable[Failure] = ()) -> pd.DataFrame:
-    """The ablation: a rung for each refinement, as ratios to the first. The paper prints inference alone."""
+    """The ablation: a rung for each refinement, as ratios to the first. The paper prints inference
+    alone.
+    """
     printed = paper_table(4).to_dict("records")
     first = (printed[0]["refinement"], PAPER_SIDE)
     lines = [
-        Line(row["refinement"], row["refinement"], phase, row.get(f"{phase}_img_s", float("nan")), first)
+        Line(
+            row["refinement"],
+            row["refinement"],
+            phase,
+            row.get(f"{phase}_img_s", float("nan")),
+            first,
+        )
         for phase in ("inference", "training")
         for row in printed
     ]
@@ -128,26 +143,38 @@ def table4(records: Iterable[Record], failures: Iterable[Failure] = ()) -> pd.Da
 
 
 def table5(records: Iterable[Record], failures: Iterable[Failure] = ()) -> pd.DataFrame:
-    """Two resolutions: as ratios to the same network at 224 px, whose speeds Table 3 prints. Table 5 prints none."""
+    """Two resolutions: as ratios to the same network at 224 px, whose speeds Table 3 prints. Table
+    5 prints none.
+    """
     speeds = paper_table(3).set_index("model")
     lines = []
     for row in paper_table(5).to_dict("records"):
         name, side = row["model"], row["resolution"]
-        for phase, column in (("training", "training_img_s"), ("inference", "inference_img_s"), (BATCH, "max_batch")):
+        for phase, column in (
+            ("training", "training_img_s"),
+            ("inference", "inference_img_s"),
+            (BATCH, "max_batch"),
+        ):
             printed = float(speeds.at[name, column]) if side == PAPER_SIDE else float("nan")
             lines.append(Line(name, MODELS[name], phase, printed, (name, PAPER_SIDE), side))
     return beside(records, lines, suite="table5", case="networks", failures=failures)
 
 
-def _lines(number: int, phases: Sequence[str], base: Callable[[dict], tuple[str, int]]) -> list[Line]:
-    """The printed lines of Table 1 or 3, phase by phase; a network's resolution is the one it was measured at."""
+def _lines(
+    number: int, phases: Sequence[str], base: Callable[[dict], tuple[str, int]]
+) -> list[Line]:
+    """The printed lines of Table 1 or 3, phase by phase; a network's resolution is the one it was
+    measured at.
+    """
     columns = {BATCH: "max_batch"} | {phase: f"{phase}_img_s" for phase in PHASES}
     lines = []
     for phase in phases:
         for row in paper_table(number).to_dict("records"):
             model = MODELS[row["model"]]
             side = EFFICIENTNETS.get(model, PAPER_SIDE)
-            lines.append(Line(row["model"], model, phase, float(row[columns[phase]]), base(row), side))
+            lines.append(
+                Line(row["model"], model, phase, float(row[columns[phase]]), base(row), side)
+            )
     return lines
 
 
@@ -159,18 +186,26 @@ def beside(
     case: str,
     failures: Iterable[Failure] = (),
 ) -> pd.DataFrame:
-    """The lines beside the records of a suite's case, once for each run; the columns are the module's."""
+    """The lines beside the records of a suite's case, once for each run; the columns are the
+    module's.
+    """
     import pandas as pd
 
     chosen = [r for r in latest(records) if r.suite == suite and r.case in (case, COUNTED)]
     failed = [f for f in failures if (f.suite, f.case) == (suite, case)]
     rows = []
     for run in _runs(chosen, lines):
-        found = {(line.network, line.resolution, line.phase): _record(chosen, run, line) for line in lines}
+        found = {
+            (line.network, line.resolution, line.phase): _record(chosen, run, line)
+            for line in lines
+        }
         newest = max((r for r in found.values() if r), key=lambda r: r.provenance.date)
         of_run = {"run": f"{label(newest)}; {run}", "label": label(newest), "side": run.side}
         for line in lines:
-            record, base = (found.get((*key, line.phase)) for key in ((line.network, line.resolution), line.base))
+            record, base = (
+                found.get((*key, line.phase))
+                for key in ((line.network, line.resolution), line.base)
+            )
             row = of_run | _quoted(line, lines) | _measured(record, base)
             rows.append({"source": _why_not(failed, run, line)} | row)
     if not rows:
@@ -197,7 +232,9 @@ COLUMNS += ["ratio", "ratio_q1", "ratio_q3", "source"]
 
 
 def side(resolution: int, image_side: int) -> int:
-    """The resolution that a campaign takes for one of the paper's where `image_side` stands for 224 (see `suites`)."""
+    """The resolution that a campaign takes for one of the paper's where `image_side` stands for 224
+    (see `suites`).
+    """
     if image_side == PAPER_SIDE:
         return resolution
     return max(32, resolution * image_side // PAPER_SIDE // 32 * 32)
@@ -219,12 +256,15 @@ def _runs(records: Sequence[Record], lines: Sequence[Line]) -> list[Run]:
 
 def _record(records: Sequence[Record], run: Run, line: Line) -> Record | None:
     """The run's record for a line; of several batches the largest counts, as in `bench.pair`."""
-    metric, phase = ("largest_batch", "training") if line.phase == BATCH else ("throughput", line.phase)
+    metric, phase = (
+        ("largest_batch", "training") if line.phase == BATCH else ("throughput", line.phase)
+    )
     wanted = replace(run, side=side(line.resolution, run.side))
     same = [r for r in records if (r.model, r.metric, r.phase) == (line.model, metric, phase)]
     found = [r for r in same if Run.of(r) == wanted]
     if line.phase == BATCH and not found:
-        # Speeds at a fixed batch have no budget of memory, also where the largest batch was searched within one.
+        # Speeds at a fixed batch have no budget of memory, also where the largest batch was
+        # searched within one.
         found = [r for r in same if replace(Run.of(r), memory_budget=run.memory_budget) == wanted]
     return max(found, key=lambda r: r.conditions.batch, default=None)
 
@@ -241,7 +281,13 @@ def _measured(record: Record | None, base: Record | None) -> dict[str, object]:
         return {}
     v = record.value
     source = COUNTED if record.case == COUNTED else "measured"
-    numbers = {"source": source, "measured": v.median, "q1": v.q1, "q3": v.q3, "batch": record.conditions.batch}
+    numbers = {
+        "source": source,
+        "measured": v.median,
+        "q1": v.q1,
+        "q3": v.q3,
+        "batch": record.conditions.batch,
+    }
     if base is None:
         return numbers
     unit = base.value.median
@@ -249,7 +295,9 @@ def _measured(record: Record | None, base: Record | None) -> dict[str, object]:
 
 
 def _why_not(failed: Sequence[Failure], run: Run, line: Line) -> str:
-    """Why a run may have no record for a line: what the last failure said, or that nothing was tried."""
+    """Why a run may have no record for a line: what the last failure said, or that nothing was
+    tried.
+    """
     pixels = f" {side(line.resolution, run.side)} px,"
     phase = "training" if line.phase == BATCH else line.phase
     for f in reversed(failed):
@@ -262,8 +310,9 @@ def _why_not(failed: Sequence[Failure], run: Run, line: Line) -> str:
 def shown(frame: pd.DataFrame, formats: Mapping[str, str]) -> Html:
     """The runs' tables below each other, each with where it comes from.
 
-    `formats` is as `notebook.table` takes it, and may name the column "quartiles". Where all of a run was measured
-    nothing more is said; else a last column tells what of it was, and why the rest was not.
+    `formats` is as `notebook.table` takes it, and may name the column "quartiles". Where all of a
+    run was measured nothing more is said; else a last column tells what of it was, and why the rest
+    was not.
     """
 
     def one(part: pd.DataFrame) -> Html:
@@ -272,7 +321,9 @@ def shown(frame: pd.DataFrame, formats: Mapping[str, str]) -> Html:
         spread = [f"{low:{number}}–{high:{number}}" if low > 0 else None for low, high in between]
         columns = {key: number if spec == SPEED else spec for key, spec in formats.items()}
         mixed = (part["source"] != "measured").any()
-        return table(part.assign(quartiles=spread), columns | ({"source|source": ""} if mixed else {}))
+        return table(
+            part.assign(quartiles=spread), columns | ({"source|source": ""} if mixed else {})
+        )
 
     return each_run(frame, one)
 
@@ -286,6 +337,8 @@ def each_run(frame: pd.DataFrame, show: Callable[[pd.DataFrame], Html]) -> Html:
     drawn, told = [], []
     for run, part in frame.groupby("run", sort=False):
         one = show(part.reset_index(drop=True))
-        drawn.append(f'{one.html}<p style="text-align:center"><small>{html.escape(run)}</small></p>')
+        drawn.append(
+            f'{one.html}<p style="text-align:center"><small>{html.escape(run)}</small></p>'
+        )
         told.append(f"{one.text}\n\n{run}")
     return Html("".join(drawn), "\n\n".join(told))

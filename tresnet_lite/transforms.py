@@ -1,4 +1,6 @@
-"""From a photograph to the network's input: pixels in [0, 1], no mean and no std unless asked for (paper §3.1)."""
+"""From a photograph to the network's input: pixels in [0, 1], no mean and no std unless asked for
+(paper §3.1).
+"""
 
 from PIL import Image
 from torchvision import transforms as T
@@ -15,15 +17,19 @@ def eval_transform(
 
     Args:
         size: side of the result in pixels.
-        squash: True resizes the whole image to a square, False crops the centre out of it. None does as the authors
-            did for their accuracies: squash at 448 and above, crop below. Cropping at 448 costs 1 to 1.5 points.
+        squash: True resizes the whole image to a square, False crops the centre out of it. None
+            does as the authors did for their accuracies: squash at 448 and above, crop below.
+            Cropping at 448 costs 1 to 1.5 points.
         channels: 3 for RGB, 1 for grey.
         standardise: subtract ImageNet's mean and divide by its std, as the paper does not.
     """
     if size >= 448 if squash is None else squash:
         resize = [T.Resize((size, size), InterpolationMode.BILINEAR)]
     else:
-        resize = [T.Resize(round(size / CROP_FRACTION), InterpolationMode.BILINEAR), T.CenterCrop(size)]
+        resize = [
+            T.Resize(round(size / CROP_FRACTION), InterpolationMode.BILINEAR),
+            T.CenterCrop(size),
+        ]
     return T.Compose([_to_mode(channels), *resize, T.ToTensor(), *_standard(channels, standardise)])
 
 
@@ -38,10 +44,11 @@ def train_transform(
     flip: bool = True,
     standardise: bool = False,
 ) -> T.Compose:
-    """PIL image → randomly cropped, flipped, auto-augmented and cut-out (channels, size, size) tensor in [0, 1] (§3.1).
+    """PIL image → randomly cropped, flipped, auto-augmented and cut-out (channels, size, size)
+    tensor in [0, 1] (§3.1).
 
-    The paper names AutoAugment and Cutout without their settings; here AutoAugment has its ImageNet policy, and half of
-    the images lose a square of a quarter of their area.
+    The paper names AutoAugment and Cutout without their settings; here AutoAugment has its ImageNet
+    policy, and half of the images lose a square of a quarter of their area.
 
     Args:
         size: side of the result in pixels.
@@ -49,7 +56,8 @@ def train_transform(
         autoaugment: the policy: "imagenet", "cifar10", "svhn"; "off" for none.
         cutout: the probability that an image loses a square.
         cutout_area: the square's part of the image.
-        crop_area: the least part of the image that a crop shows; 1 squashes all of it into the square.
+        crop_area: the least part of the image that a crop shows; 1 squashes all of it into the
+            square.
         flip: mirror every other image.
         standardise: subtract ImageNet's mean and divide by its std at the end.
     """

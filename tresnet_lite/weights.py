@@ -1,8 +1,9 @@
-"""Published weights of any layout into our models and back; BatchNorm and Inplace-ABN into each other.
+"""Published weights of any layout into our models and back; BatchNorm and Inplace-ABN into each
+other.
 
-Checkpoints come in three layouts: timm's (ours too), the authors' (``conv1.0.weight``, with or without the blur's
-``filt`` buffers), and torchvision's for ResNet50. Each may sit in a wrapper such as ``{"model": …}`` and may have been
-saved from a DistributedDataParallel model.
+Checkpoints come in three layouts: timm's (ours too), the authors' (``conv1.0.weight``, with or
+without the blur's ``filt`` buffers), and torchvision's for ResNet50. Each may sit in a wrapper such
+as ``{"model": …}`` and may have been saved from a DistributedDataParallel model.
 """
 
 import re
@@ -29,15 +30,16 @@ def load_weights(model: TResNet, source: str | Path | Mapping[str, Any]) -> TRes
     """Load a checkpoint of any known layout into ``model``, strictly, and return the model.
 
     Args:
-        model: a network of the same architecture; the classifier must have the same number of classes.
-        source: a state dict; a path (``.pth``, ``.safetensors``); a URL; or a name on the Hugging Face hub such as
-            ``timm/tresnet_m.miil_in1k``.
+        model: a network of the same architecture; the classifier must have the same number of
+            classes.
+        source: a state dict; a path (``.pth``, ``.safetensors``); a URL; or a name on the Hugging
+            Face hub such as ``timm/tresnet_m.miil_in1k``.
 
     Raises:
         FileNotFoundError: no such file.
         ConnectionError: a URL or hub name that cannot be reached from here.
-        ValueError: what was found is no checkpoint, or does not fit: the error lists the differing keys and shapes,
-            and the model stays as it was.
+        ValueError: what was found is no checkpoint, or does not fit: the error lists the differing
+            keys and shapes, and the model stays as it was.
     """
     state = to_timm_layout(source if isinstance(source, Mapping) else read_checkpoint(source))
     state = _with_batch_counters(state, model.state_dict())
@@ -49,8 +51,8 @@ def load_weights(model: TResNet, source: str | Path | Mapping[str, Any]) -> TRes
 def to_timm_layout(checkpoint: Mapping[str, Any]) -> StateDict:
     """Rename a checkpoint of any known layout to timm's; norm weights end in BatchNorm's reading.
 
-    The authors' weights were trained under Inplace-ABN's |w| + 1e-5 and get exactly that; the others are BatchNorm's
-    already.
+    The authors' weights were trained under Inplace-ABN's |w| + 1e-5 and get exactly that; the
+    others are BatchNorm's already.
     """
     state = unwrap(checkpoint)
     if any(re.search(r"conv\d\.0\.(0\.)?weight$", key) for key in state):
@@ -69,7 +71,9 @@ def _published_norm_weight(weight: torch.Tensor) -> torch.Tensor:
 
 
 def unwrap(checkpoint: Mapping[str, Any]) -> StateDict:
-    """The state dict in a checkpoint's wrapper, without DistributedDataParallel's prefix; ValueError for none."""
+    """The state dict in a checkpoint's wrapper, without DistributedDataParallel's prefix;
+    ValueError for none.
+    """
     for wrapper in WRAPPERS:
         if isinstance(checkpoint.get(wrapper), Mapping):
             checkpoint = checkpoint[wrapper]
@@ -83,7 +87,9 @@ def unwrap(checkpoint: Mapping[str, Any]) -> StateDict:
 
 
 def _from_authors(key: str) -> str:
-    """``layer2.0.conv1.0.1.bias`` → ``layer2.0.conv1.bn.bias``: a blur nests the pair of conv and norm once more."""
+    """``layer2.0.conv1.0.1.bias`` → ``layer2.0.conv1.bn.bias``: a blur nests the pair of conv and
+    norm once more.
+    """
     part = {"0": "conv", "1": "bn"}
     key = re.sub(r"(conv\d)\.0\.([01])\.", lambda m: f"{m[1]}.{part[m[2]]}.", key)
     key = re.sub(r"(conv\d)\.([01])\.", lambda m: f"{m[1]}.{part[m[2]]}.", key)
@@ -91,18 +97,26 @@ def _from_authors(key: str) -> str:
 
 
 def _from_torchvision(key: str) -> str:
-    """``layer1.0.bn2.bias`` → ``body.layer1.0.conv2.bn.bias``; timm's ``resnet50`` has the same names."""
+    """``layer1.0.bn2.bias`` → ``body.layer1.0.conv2.bn.bias``; timm's ``resnet50`` has the same
+    names.
+    """
     key = re.sub(r"\bconv(\d)\.", r"conv\1.conv.", key)
     key = re.sub(r"\bbn(\d)\.", r"conv\1.bn.", key)
-    key = key.replace("downsample.0.", "downsample.0.conv.").replace("downsample.1.", "downsample.0.bn.")
+    key = key.replace("downsample.0.", "downsample.0.conv.").replace(
+        "downsample.1.", "downsample.0.bn."
+    )
     return f"head.{key}" if key.startswith("fc.") else f"body.{key}"
 
 
 def _with_batch_counters(state: StateDict, expected: StateDict) -> StateDict:
-    """Inplace-ABN keeps no ``num_batches_tracked``; where a checkpoint has none, the counters start at 0."""
+    """Inplace-ABN keeps no ``num_batches_tracked``; where a checkpoint has none, the counters start
+    at 0.
+    """
     if any(key.endswith("num_batches_tracked") for key in state):
         return state
-    counters = {k: torch.zeros_like(v) for k, v in expected.items() if k.endswith("num_batches_tracked")}
+    counters = {
+        k: torch.zeros_like(v) for k, v in expected.items() if k.endswith("num_batches_tracked")
+    }
     return {**state, **counters}
 
 
@@ -129,16 +143,23 @@ def _refuse_misfits(state: StateDict, expected: StateDict) -> None:
 
 
 def read_checkpoint(source: str | Path) -> Mapping[str, Any]:
-    """What a path, URL or hub name holds, as it was saved; raises what :func:`load_weights` does."""
+    """What a path, URL or hub name holds, as it was saved; raises what :func:`load_weights`
+    does.
+    """
     name = str(source)
     if re.match(r"https?://", name):
-        return _online(name, lambda: torch.hub.load_state_dict_from_url(name, map_location="cpu", weights_only=True))
+        return _online(
+            name,
+            lambda: torch.hub.load_state_dict_from_url(name, map_location="cpu", weights_only=True),
+        )
     path = Path(source).expanduser()
     if path.is_file():
         return _read_file(path)
     if re.fullmatch(r"(hf[-_]hub:)?[\w.-]+/[\w.-]+", name) and not path.parent.is_dir():
         return _read_file(_from_hub(re.sub(r"^hf[-_]hub:", "", name)))
-    raise FileNotFoundError(f"no file {name!r}; a hub name looks like timm/tresnet_m.miil_in1k" + _neighbours(path))
+    raise FileNotFoundError(
+        f"no file {name!r}; a hub name looks like timm/tresnet_m.miil_in1k" + _neighbours(path)
+    )
 
 
 def _neighbours(path: Path) -> str:
@@ -156,7 +177,9 @@ def _read_file(path: Path) -> Mapping[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a file that is none of its own
-        raise ValueError(f"{path} cannot be read as a checkpoint of plain tensors: {error}") from error
+        raise ValueError(
+            f"{path} cannot be read as a checkpoint of plain tensors: {error}"
+        ) from error
     if not isinstance(checkpoint, Mapping):
         raise ValueError(f"{path} holds a {type(checkpoint).__name__}, not a state dict")
     return checkpoint
@@ -175,16 +198,17 @@ def _online(name: str, fetch: Callable[[], Any]) -> Any:
         return fetch()
     except OSError as error:  # of every network failure, and of the hub's own errors
         raise ConnectionError(
-            f"{name} cannot be fetched from here ({type(error).__name__}). With a network it is downloaded and cached; "
-            "without one, copy the file and give its path."
+            f"{name} cannot be fetched from here ({type(error).__name__}). With a network it is"
+            " downloaded and cached; without one, copy the file and give its path."
         ) from error
 
 
 def to_batchnorm(model: nn.Module) -> nn.Module:
     """A copy of the model with BatchNorm2d and a separate activation in place of each Inplace-ABN.
 
-    The function is the same in eval and in training, and in our networks the names of the parameters too (elsewhere the
-    pair becomes an ``nn.Sequential``). For export, ONNX, and tools that know only BatchNorm.
+    The function is the same in eval and in training, and in our networks the names of the
+    parameters too (elsewhere the pair becomes an ``nn.Sequential``). For export, ONNX, and tools
+    that know only BatchNorm.
     """
     model = deepcopy(model)
     for parent, name, abn in _children(model, InPlaceABN):
@@ -198,23 +222,39 @@ def to_batchnorm(model: nn.Module) -> nn.Module:
 
 
 def to_inplace_abn(model: nn.Module) -> nn.Module:
-    """A copy of one of our networks with one Inplace-ABN in place of each BatchNorm2d and the activation after it.
+    """A copy of one of our networks with one Inplace-ABN in place of each BatchNorm2d and the
+    activation after it.
 
-    The function is the same in eval and in training, for weights of any sign: Inplace-ABN reads them as BatchNorm does
-    (``weight_sign="signed"``).
+    The function is the same in eval and in training, for weights of any sign: Inplace-ABN reads
+    them as BatchNorm does (``weight_sign="signed"``).
     """
     model = deepcopy(model)
     for parent, _, bn in _children(model, nn.BatchNorm2d):
         if isinstance(parent, ConvNormAct):
             activation, slope = _describe(parent.act)
-            abn = InPlaceABN(bn.num_features, bn.eps, bn.momentum, bn.affine, activation, slope, weight_sign="signed")
+            abn = InPlaceABN(
+                bn.num_features,
+                bn.eps,
+                bn.momentum,
+                bn.affine,
+                activation,
+                slope,
+                weight_sign="signed",
+            )
             parent.bn, parent.act = _in_place_of(bn, abn), nn.Identity()
     return _with_norm(model, "iabn")
 
 
 def _children(model: nn.Module, kind: type[nn.Module]) -> list[tuple[nn.Module, str, Any]]:
-    """Each (parent, name, child) where the child is of a kind; a list, since the caller replaces them."""
-    return [(m, name, child) for m in model.modules() for name, child in m.named_children() if isinstance(child, kind)]
+    """Each (parent, name, child) where the child is of a kind; a list, since the caller replaces
+    them.
+    """
+    return [
+        (m, name, child)
+        for m in model.modules()
+        for name, child in m.named_children()
+        if isinstance(child, kind)
+    ]
 
 
 def _in_place_of(old: nn.Module, new: nn.Module) -> nn.Module:
@@ -224,7 +264,9 @@ def _in_place_of(old: nn.Module, new: nn.Module) -> nn.Module:
         state["num_batches_tracked"] = torch.tensor(0)
         if old.affine:
             state["weight"] = state["weight"].abs() + old.eps
-    new.to(old.running_mean.device, old.running_mean.dtype).train(old.training).load_state_dict(state)
+    new.to(old.running_mean.device, old.running_mean.dtype).train(old.training).load_state_dict(
+        state
+    )
     for name, parameter in new.named_parameters():
         parameter.requires_grad_(old.get_parameter(name).requires_grad)
     return new

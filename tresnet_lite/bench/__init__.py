@@ -1,4 +1,5 @@
-"""Measuring: sizes by counting, speeds by the clock, and the records that keep them with their provenance.
+"""Measuring: sizes by counting, speeds by the clock, and the records that keep them with their
+provenance.
 
 counting     parameters, multiply-accumulates, receptive fields
 clock        how long a call takes: median and quartiles, interleaved, synchronised

@@ -1,11 +1,12 @@
 """Campaigns on the command line: measure what the paper measured.
 
     python -m tresnet_lite.bench list                      what there is to measure
-    python -m tresnet_lite.bench run paper                 measure it; again: go on where it was stopped
+    python -m tresnet_lite.bench run paper                 measure it; again: go on from there
     python -m tresnet_lite.bench run table1 --dry-run      only say what would be measured
     python -m tresnet_lite.bench slurm paper --partition gpu
 
-The exit code is 0 even if points failed, for a failure is a result; it is 2 for what cannot be done at all.
+The exit code is 0 even if points failed, for a failure is a result; it is 2 for what cannot be done
+at all.
 """
 
 from __future__ import annotations
@@ -36,36 +37,68 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted: what was measured is kept, and the same command goes on from there", file=sys.stderr)
+        print(
+            "interrupted: what was measured is kept, and the same command goes on from there",
+            file=sys.stderr,
+        )
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="python -m tresnet_lite.bench", description=__doc__, formatter_class=raw)
+    parser = argparse.ArgumentParser(
+        prog="python -m tresnet_lite.bench", description=__doc__, formatter_class=raw
+    )
     commands = parser.add_subparsers(dest="do", required=True)
     names = f"of: {', '.join(suites.SUITES)}; paper is all of them"
 
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--profile", choices=PROFILES, help="default: gpu where there is one, else cpu")
-    common.add_argument("--quick", action="store_true", help="fixed batches; tables and figures alone")
-    common.add_argument("--memory-cap", type=float, metavar="GB", help="emulate a GPU with so many GiB of memory")
-    common.add_argument("--models", type=lambda text: text.split(","), metavar="A,B", help="these models alone")
+    common.add_argument(
+        "--profile", choices=PROFILES, help="default: gpu where there is one, else cpu"
+    )
+    common.add_argument(
+        "--quick", action="store_true", help="fixed batches; tables and figures alone"
+    )
+    common.add_argument(
+        "--memory-cap", type=float, metavar="GB", help="emulate a GPU with so many GiB of memory"
+    )
+    common.add_argument(
+        "--models", type=lambda text: text.split(","), metavar="A,B", help="these models alone"
+    )
 
     work = argparse.ArgumentParser(add_help=False, parents=[common])
     work.add_argument("suites", nargs="+", metavar="SUITE", help=names)
-    work.add_argument("--out", type=Path, help=f"file of records; default: ${RECORDS}, or build/records/PROFILE.jsonl")
-    work.add_argument("--retry-errors", action="store_true", help="measure again what failed before")
-    work.add_argument("--dry-run", action="store_true", help="list the points and how long they may take")
+    work.add_argument(
+        "--out",
+        type=Path,
+        help=f"file of records; default: ${RECORDS}, or build/records/PROFILE.jsonl",
+    )
+    work.add_argument(
+        "--retry-errors", action="store_true", help="measure again what failed before"
+    )
+    work.add_argument(
+        "--dry-run", action="store_true", help="list the points and how long they may take"
+    )
 
     run = commands.add_parser("run", parents=[work], help="measure here")
     run.add_argument("--minutes", type=float, help="stop then, the most valuable points first")
-    run.add_argument("--gpus", type=lambda text: text.split(","), default=[], metavar="0,1", help="GPUs to use at once")
+    run.add_argument(
+        "--gpus",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="0,1",
+        help="GPUs to use at once",
+    )
     run.add_argument("--seed", type=int, default=0, help="of the order")
 
     away = commands.add_parser("slurm", parents=[work], help="measure on a cluster")
     away.add_argument("--partition", help="of Slurm")
-    away.add_argument("--cluster", choices=("slurm", "local"), default="slurm", help="local: processes on this machine")
+    away.add_argument(
+        "--cluster",
+        choices=("slurm", "local"),
+        default="slurm",
+        help="local: processes on this machine",
+    )
     away.add_argument("--jobs", type=int, default=8, help="at the same time, at most")
     commands.add_parser("list", parents=[common], help="the suites, and how long each may take")
     return parser
@@ -77,14 +110,26 @@ def _run(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _dry_run(points, out, options)
     slots = campaign.find_slots(profile.device, options.gpus)
-    print(f"{profile.name}: {len(points)} points on {', '.join(slot.device for slot in slots)} → {out}", flush=True)
+    print(
+        f"{profile.name}: {len(points)} points on {', '.join(slot.device for slot in slots)} →"
+        f" {out}",
+        flush=True,
+    )
     with _Progress(len(points)) as progress:
         left = campaign.run(
-            points, out, slots, minutes=options.minutes, retry_errors=options.retry_errors, seed=options.seed,
+            points,
+            out,
+            slots,
+            minutes=options.minutes,
+            retry_errors=options.retry_errors,
+            seed=options.seed,
             tell=progress,
-        )  # fmt: skip
+        )
     over = len(points) - len(left)
-    print(f"{progress.measured} points measured, {progress.failed} of them failed; {over} of {len(points)} are done")
+    print(
+        f"{progress.measured} points measured, {progress.failed} of them failed; {over} of"
+        f" {len(points)} are done"
+    )
     return _tell_left(left)
 
 
@@ -109,13 +154,18 @@ def _list(options: argparse.Namespace) -> int:
 
 def _dry_run(points: list[Point], out: Path, options: argparse.Namespace) -> int:
     # Which GPU would be used is not known without using it, so a point counts as done on any.
-    devices = {campaign.find_slots("cpu")[0].device} if points and points[0].device == "cpu" else None
+    devices = (
+        {campaign.find_slots("cpu")[0].device} if points and points[0].device == "cpu" else None
+    )
     over = campaign.done(campaign.read(out), devices, retry_errors=options.retry_errors)
     for point in points:
         state = "done" if point.id in over else f"{point.seconds:.0f} s"
         print(f"{state:>6}  {', '.join(point.suites)}: {point.id}")
     left = [point for point in points if point.id not in over]
-    print(f"{len(points)} points, {len(points) - len(left)} of them done; the others may take {_minutes(left)}")
+    print(
+        f"{len(points)} points, {len(points) - len(left)} of them done; the others may take"
+        f" {_minutes(left)}"
+    )
     return 0
 
 
@@ -133,7 +183,9 @@ def _profile(name: str | None) -> Profile:
 
 def _budget(options: argparse.Namespace) -> int | None:
     if options.memory_cap is not None and options.memory_cap <= 0:
-        raise ValueError(f"--memory-cap is {options.memory_cap:g}: give the GiB of the card to emulate")
+        raise ValueError(
+            f"--memory-cap is {options.memory_cap:g}: give the GiB of the card to emulate"
+        )
     return options.memory_cap and int(options.memory_cap * GIB)
 
 

@@ -1,7 +1,8 @@
 """The largest batch that a training step has memory for (Table 3), found by trying.
 
-Grow by doubling until a batch does not fit, then halve the gap. A batch fits when steps run through, and does not
-when the device runs out of memory; any other error is no answer and ends the search.
+Grow by doubling until a batch does not fit, then halve the gap. A batch fits when steps run
+through, and does not when the device runs out of memory; any other error is no answer and ends the
+search.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from dataclasses import dataclass
 
 import torch
 
-# What PyTorch says where an allocation fails outside its own allocator, which raises torch.OutOfMemoryError.
+# What PyTorch says where an allocation fails outside its own allocator, which raises
+# torch.OutOfMemoryError.
 _ALLOCATION_FAILED = (
     "CUDA error: out of memory",
     "CUDNN_STATUS_ALLOC_FAILED",
@@ -23,7 +25,9 @@ _ALLOCATION_FAILED = (
 
 @dataclass(frozen=True)
 class Largest:
-    """`batch` fits and `too_large` does not; None: nothing larger was tried, as `limit` was reached."""
+    """`batch` fits and `too_large` does not; None: nothing larger was tried, as `limit` was
+    reached.
+    """
 
     batch: int
     too_large: int | None
@@ -37,20 +41,27 @@ def largest_batch(
     limit: int = 2**31,
     confirm: Callable[[int], bool] | None = None,
 ) -> Largest:
-    """The largest batch for which `fits` is true, where it is true up to some batch and false above.
+    """The largest batch for which `fits` is true, where it is true up to some batch and false
+    above.
 
     Args:
         fits: batch → does it fit?
-        guess: where the search starts. A good one spares steps and a bad one costs some; the answer is the same.
-        precision: stop once the gap to the smallest batch that does not fit is this share of the answer; 0: exact.
+        guess: where the search starts. A good one spares steps and a bad one costs some; the answer
+            is the same.
+        precision: stop once the gap to the smallest batch that does not fit is this share of the
+            answer; 0: exact.
         limit: try nothing larger.
-        confirm: a stricter `fits` for the answer, several steps for instance; where it says no, it decides below.
+        confirm: a stricter `fits` for the answer, several steps for instance; where it says no, it
+            decides below.
 
     Raises:
         torch.OutOfMemoryError: not even one image fits.
     """
     if guess < 1 or limit < 1 or precision < 0:
-        raise ValueError(f"guess and limit must be 1 or more, precision not negative: {guess}, {limit}, {precision}")
+        raise ValueError(
+            f"guess and limit must be 1 or more, precision not negative: {guess}, {limit},"
+            f" {precision}"
+        )
     low, high = _bisect(fits, *_bracket(fits, min(guess, limit), precision, limit), precision)
     if low > 1 and confirm and not confirm(low):
         start = max(1, low - _gap(low, precision))
@@ -61,8 +72,12 @@ def largest_batch(
     return Largest(low, high if high <= limit else None)
 
 
-def _bracket(fits: Callable[[int], bool], start: int, precision: float, limit: int) -> tuple[int, int]:
-    """(fits, does not fit) around `start`, by strides that double; (limit, limit + 1) where everything fits."""
+def _bracket(
+    fits: Callable[[int], bool], start: int, precision: float, limit: int
+) -> tuple[int, int]:
+    """(fits, does not fit) around `start`, by strides that double; (limit, limit + 1) where
+    everything fits.
+    """
     stride = _gap(start, precision)
     if fits(start):
         low = start
@@ -96,11 +111,15 @@ def ran_out_of_memory(error: BaseException) -> bool:
     """Does an exception say that the device has no memory left, and nothing else?"""
     if isinstance(error, torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _ALLOCATION_FAILED)
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in _ALLOCATION_FAILED
+    )
 
 
 def runs_in_memory(run: Callable[[], object]) -> bool:
-    """Run something; False where the device runs out of memory. Any other exception is passed on."""
+    """Run something; False where the device runs out of memory. Any other exception is passed
+    on.
+    """
     try:
         run()
         return True
@@ -108,8 +127,9 @@ def runs_in_memory(run: Callable[[], object]) -> bool:
         if not ran_out_of_memory(error):
             raise
     finally:
-        # Here the traceback, which holds the failed step's tensors, is gone or about to be; the cache is returned
-        # so that what one batch left in pieces does not stand in the way of the next.
+        # Here the traceback, which holds the failed step's tensors, is gone or about to be; the
+        # cache is returned so that what one batch left in pieces does not stand in the way of the
+        # next.
         gc.collect()
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()

@@ -1,8 +1,8 @@
 """Measure many points, each in a fresh process, and keep every record as soon as it is there.
 
-Points of one priority are taken in random order, so that a drift of the machine falls on no model in particular.
-With several GPUs each takes the next point. A campaign that is stopped, in whatever way, goes on where it was: a
-point is done once its records, or its failure, are in the file.
+Points of one priority are taken in random order, so that a drift of the machine falls on no model
+in particular. With several GPUs each takes the next point. A campaign that is stopped, in whatever
+way, goes on where it was: a point is done once its records, or its failure, are in the file.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class CampaignError(RuntimeError):
 
 @dataclass(frozen=True)
 class Slot:
-    """A place where one point at a time is measured: environment variables, and the name of the device there."""
+    """A place where one point at a time is measured: environment variables, and the name of the
+    device there.
+    """
 
     environment: Mapping[str, str]
     device: str
@@ -60,10 +62,14 @@ class Outcome:
         return f"{self.point.id}: {self.seconds:.0f} s, {told}"
 
 
-def find_slots(device: str, gpus: Sequence[str] = (), command: Sequence[str] = COMMAND) -> list[Slot]:
-    """The places to measure in: the CPU, or one for each GPU named, by default the first that is visible.
+def find_slots(
+    device: str, gpus: Sequence[str] = (), command: Sequence[str] = COMMAND
+) -> list[Slot]:
+    """The places to measure in: the CPU, or one for each GPU named, by default the first that is
+    visible.
 
-    A GPU is tried by a process of its own, as a process that has used one keeps a part of its memory.
+    A GPU is tried by a process of its own, as a process that has used one keeps a part of its
+    memory.
 
     Raises:
         CampaignError: a GPU that is not there, or that this torch cannot use.
@@ -79,24 +85,36 @@ def find_slots(device: str, gpus: Sequence[str] = (), command: Sequence[str] = C
 def _probe(device: str, environment: Mapping[str, str], command: Sequence[str]) -> str:
     """The name of a device, from a process that has computed on it."""
     job = json.dumps({"probe": device}) + "\n"
-    answer = subprocess.run(command, input=job, capture_output=True, text=True, env={**os.environ, **environment})
+    answer = subprocess.run(
+        command, input=job, capture_output=True, text=True, env={**os.environ, **environment}
+    )
     if answer.returncode:
         where = f"GPU {environment['CUDA_VISIBLE_DEVICES']}" if environment else "the GPU"
         raise CampaignError(f"{where} cannot be used: {_last_line(answer.stderr)}")
     return json.loads(answer.stdout)["device"]
 
 
-def done(lines: Iterable[Record | Failure], devices: set[str] | None, *, retry_errors: bool = False) -> set[str]:
-    """The ids of the points that need no measuring: those with a line from one of `devices` (None: from any).
+def done(
+    lines: Iterable[Record | Failure], devices: set[str] | None, *, retry_errors: bool = False
+) -> set[str]:
+    """The ids of the points that need no measuring: those with a line from one of `devices` (None:
+    from any).
 
-    With `retry_errors` not those whose last line is a failure; a campaign writes a point's failures last.
+    With `retry_errors` not those whose last line is a failure; a campaign writes a point's failures
+    last.
     """
-    last = {line.point: line for line in lines if devices is None or line.provenance.device in devices}
-    return {point for point, line in last.items() if not (retry_errors and isinstance(line, Failure))}
+    last = {
+        line.point: line for line in lines if devices is None or line.provenance.device in devices
+    }
+    return {
+        point for point, line in last.items() if not (retry_errors and isinstance(line, Failure))
+    }
 
 
 def read(path: Path) -> list[Record | Failure]:
-    """All lines of a file of records, which need not exist; a line that a killed campaign left half is removed."""
+    """All lines of a file of records, which need not exist; a line that a killed campaign left half
+    is removed.
+    """
     if not path.exists():
         return []
     if repair(path):
@@ -106,16 +124,21 @@ def read(path: Path) -> list[Record | Failure]:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the file of records against another campaign; the system lets go of it when this process dies."""
+    """Hold the file of records against another campaign; the system lets go of it when this process
+    dies.
+    """
     from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        # A campaign that was just killed may have been starting a process, which lets go of the lock a moment later.
+        # A campaign that was just killed may have been starting a process, which lets go of the
+        # lock a moment later.
         with FileLock(f"{path}.lock", timeout=2):
             yield
     except Timeout as error:
-        raise CampaignError(f"another campaign is writing {path}: give another --out, or wait for it") from error
+        raise CampaignError(
+            f"another campaign is writing {path}: give another --out, or wait for it"
+        ) from error
 
 
 @dataclass
@@ -174,7 +197,8 @@ def run(
     command: Sequence[str] = COMMAND,
     tell: Callable[[Outcome, Queue], None] = lambda outcome, queue: None,
 ) -> list[Point]:
-    """Measure the points that are not done yet and append their records to `out`; return those that are left.
+    """Measure the points that are not done yet and append their records to `out`; return those that
+    are left.
 
     Args:
         minutes: stop then: what is running is given up, to be measured another time.
@@ -208,8 +232,12 @@ def run(
         return queue.points
 
 
-def _work_together(work: Callable[[Slot], None], slots: Sequence[Slot], stop: threading.Event) -> None:
-    """One thread a slot; an error in one, or an interruption, stops all of them and the processes they wait for."""
+def _work_together(
+    work: Callable[[Slot], None], slots: Sequence[Slot], stop: threading.Event
+) -> None:
+    """One thread a slot; an error in one, or an interruption, stops all of them and the processes
+    they wait for.
+    """
     with ThreadPoolExecutor(len(slots)) as pool:
         try:
             for finished in as_completed([pool.submit(work, slot) for slot in slots]):
@@ -226,14 +254,24 @@ def measure_point(
     patience = start + PATIENCE * point.seconds + 300
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         output, said = Path(scratch, "out"), Path(scratch, "err")
-        environment = {**os.environ, **slot.environment, "TORCHINDUCTOR_CACHE_DIR": str(Path(scratch, "cache"))}
+        environment = {
+            **os.environ,
+            **slot.environment,
+            "TORCHINDUCTOR_CACHE_DIR": str(Path(scratch, "cache")),
+        }
         with (
             output.open("wb") as out,
             said.open("wb") as err,
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=err, env=environment) as process,
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=out, stderr=err, env=environment
+            ) as process,
         ):
             _give(process, {"point": asdict(point), "command": _command_line()})
-            while process.poll() is None and not stop.is_set() and time.monotonic() < min(deadline, patience):
+            while (
+                process.poll() is None
+                and not stop.is_set()
+                and time.monotonic() < min(deadline, patience)
+            ):
                 time.sleep(0.05)
             stopped = process.poll() is None
             process.kill()
@@ -248,7 +286,9 @@ def measure_point(
 
 
 def _give(process: subprocess.Popen, job: dict) -> None:
-    """Hand over a job. Standard input stays open: its end would tell the process that the campaign is gone."""
+    """Hand over a job. Standard input stays open: its end would tell the process that the campaign
+    is gone.
+    """
     with contextlib.suppress(BrokenPipeError):  # it died already, and will be asked why
         process.stdin.write(json.dumps(job).encode() + b"\n")
         process.stdin.flush()
@@ -258,7 +298,9 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def _understand(point: Point, slot: Slot, status: int, output: str, said: str) -> Sequence[Record | Failure]:
+def _understand(
+    point: Point, slot: Slot, status: int, output: str, said: str
+) -> Sequence[Record | Failure]:
     """The lines that a process wrote; a failure where it died or wrote none."""
     if status:
         return _failed(point, slot, "died", f"exit status {status}: {_last_line(said)}")
@@ -272,13 +314,20 @@ def _understand(point: Point, slot: Slot, status: int, output: str, said: str) -
 def _failed(point: Point, slot: Slot, error: str, message: str) -> list[Failure]:
     """The failure of a process that could not tell of itself, with this process's provenance."""
     here = replace(collect("cpu"), device=slot.device, command=_command_line())
-    return [Failure(suite, point.case, point.model, "", error, message, point.id, here) for suite in point.suites]
+    return [
+        Failure(suite, point.case, point.model, "", error, message, point.id, here)
+        for suite in point.suites
+    ]
 
 
 def _last_line(text: str) -> str:
-    last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
+    last = next(
+        (line.strip() for line in reversed(text.splitlines()) if line.strip()), "it said nothing"
+    )
     return without_folders(last)[:500]
 
 
 def _command_line() -> str:
-    return without_folders(collect("cpu").command.replace("__main__.py", "python -m tresnet_lite.bench", 1))
+    return without_folders(
+        collect("cpu").command.replace("__main__.py", "python -m tresnet_lite.bench", 1)
+    )

@@ -1,8 +1,8 @@
 """How long a call takes on a device: warm until steady, synchronised blocks, median and quartiles.
 
-A block is a run of calls long enough that reading the clock costs nothing beside it. Functions that are to be
-compared are measured together: every round runs one block of each, in random order, so that a drift of the
-machine (heat, clocks, neighbours) falls on all of them alike.
+A block is a run of calls long enough that reading the clock costs nothing beside it. Functions that
+are to be compared are measured together: every round runs one block of each, in random order, so
+that a drift of the machine (heat, clocks, neighbours) falls on all of them alike.
 """
 
 from __future__ import annotations
@@ -16,14 +16,18 @@ from dataclasses import dataclass, field
 
 import torch
 
-SHORTEST_BLOCK = 1e-3  # seconds; below it, reading a synchronised clock costs more than 1 % (tens of µs)
+SHORTEST_BLOCK = (
+    1e-3  # seconds; below it, reading a synchronised clock costs more than 1 % (tens of µs)
+)
 MIN_REPEATS = 3  # fewer blocks have no quartiles worth the name
 STEADY = 0.05  # warm when three blocks in a row lie within 5 %
 LATE = 0.05  # a device still busy for 5 % of a block after the clock stopped was not waited for
 
 
 class TimingError(RuntimeError):
-    """The timing would mislead: too short, too few blocks, or stopped before the device was done."""
+    """The timing would mislead: too short, too few blocks, or stopped before the device was
+    done.
+    """
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,9 @@ class Timing:
 
     def __post_init__(self) -> None:
         if len(self.blocks) < MIN_REPEATS:
-            raise TimingError(f"{len(self.blocks)} block(s) timed: quartiles need at least {MIN_REPEATS}")
+            raise TimingError(
+                f"{len(self.blocks)} block(s) timed: quartiles need at least {MIN_REPEATS}"
+            )
         block = statistics.median(self.blocks)
         if block < SHORTEST_BLOCK:
             raise TimingError(
@@ -61,17 +67,23 @@ class Timing:
     @property
     def seconds(self) -> Spread:
         """Seconds a call."""
-        q1, median, q3 = statistics.quantiles((b / self.calls for b in self.blocks), n=4, method="inclusive")
+        q1, median, q3 = statistics.quantiles(
+            (b / self.calls for b in self.blocks), n=4, method="inclusive"
+        )
         return Spread(median, q1, q3, len(self.blocks))
 
     def rate(self, items: int) -> Spread:
         """Items a second, for a call that handles `items` of them (a batch of images, say)."""
         s = self.seconds
-        return Spread(items / s.median, items / s.q3, items / s.q1, s.repeats)  # slowest quartile, lowest rate
+        return Spread(
+            items / s.median, items / s.q3, items / s.q1, s.repeats
+        )  # slowest quartile, lowest rate
 
     @property
     def noise(self) -> float:
-        """Interquartile range over median, divided by √repeats: how well the median is known, roughly."""
+        """Interquartile range over median, divided by √repeats: how well the median is known,
+        roughly.
+        """
         s = self.seconds
         return (s.q3 - s.q1) / s.median / s.repeats**0.5
 
@@ -84,8 +96,8 @@ def _nothing() -> None:
 class Clock:
     """A device's stopwatch.
 
-    `synchronize` waits for the work queued on the device that is measured, `settle` for that of every device,
-    so that work which ran elsewhere than on the device named is noticed.
+    `synchronize` waits for the work queued on the device that is measured, `settle` for that of
+    every device, so that work which ran elsewhere than on the device named is noticed.
     """
 
     synchronize: Callable[[], None] = _nothing
@@ -93,8 +105,12 @@ class Clock:
     now: Callable[[], float] = time.perf_counter
 
     def block(self, fn: Callable[[], object], calls: int) -> tuple[float, float]:
-        """Seconds that `calls` calls took, and seconds that some device was still busy afterwards."""
-        seconds = timeit.Timer(fn, timer=self._read).timeit(calls)  # timeit keeps the garbage collector out
+        """Seconds that `calls` calls took, and seconds that some device was still busy
+        afterwards.
+        """
+        seconds = timeit.Timer(fn, timer=self._read).timeit(
+            calls
+        )  # timeit keeps the garbage collector out
         stopped = self.now()
         self.settle()
         return seconds, self.now() - stopped
@@ -116,7 +132,9 @@ def device_clock(device: str | torch.device) -> Clock:
 
 def _settle_cuda() -> None:
     for index in range(torch.cuda.device_count()):
-        if torch.cuda.memory_reserved(index):  # nothing runs where nothing lies, and waiting would claim the device
+        if torch.cuda.memory_reserved(
+            index
+        ):  # nothing runs where nothing lies, and waiting would claim the device
             torch.cuda.synchronize(index)
 
 
@@ -133,13 +151,17 @@ class _Run:
     warmed_again: bool = False
 
     def warm_up(self, min_block: float, max_seconds: float) -> None:
-        """Grow the block until it lasts `min_block`, then go on until the pace is steady or time is up.
+        """Grow the block until it lasts `min_block`, then go on until the pace is steady or time is
+        up.
 
-        The fastest pace seen decides: a block that some other program held up is no longer than it was.
+        The fastest pace seen decides: a block that some other program held up is no longer than it
+        was.
         """
         recent: list[float] = []
         fastest = float("inf")  # seconds a call
-        self.clock.block(self.fn, 1)  # a first call may compile, allocate or load: it counts for nothing
+        self.clock.block(
+            self.fn, 1
+        )  # a first call may compile, allocate or load: it counts for nothing
         deadline = self.clock.now() + max_seconds
         while not self.steady:
             seconds, _ = self.clock.block(self.fn, self.calls)
@@ -157,10 +179,14 @@ class _Run:
         factor = 1.2 * min_block / seconds if seconds > 0 else 10.0
         self.calls = int(self.calls * min(factor, 10.0)) + 1
         if self.calls > 10**7:
-            raise TimingError("ten million calls do not fill a block: is there any work in the function?")
+            raise TimingError(
+                "ten million calls do not fill a block: is there any work in the function?"
+            )
 
     def repeat(self, min_block: float, max_seconds: float) -> None:
-        """Time one block. Where it shows that the warm-up was held up until its end, warm up again, and once only."""
+        """Time one block. Where it shows that the warm-up was held up until its end, warm up again,
+        and once only.
+        """
         seconds, late = self.clock.block(self.fn, self.calls)
         self.blocks.append(seconds)
         self.late.append(late)
@@ -172,12 +198,13 @@ class _Run:
 
     def timing(self) -> Timing:
         timing = Timing(tuple(self.blocks), self.calls, self.steady)
-        # Medians, because the operating system may take the processor away between any two readings.
+        # Medians, because the operating system may take the processor away between any two
+        # readings.
         late, block = statistics.median(self.late), statistics.median(self.blocks)
         if late > LATE * block:
             raise TimingError(
-                f"unsynchronised: a device was still busy for {late:.2g} s after a block of {block:.2g} s. "
-                "Does the function run on the device that is measured?"
+                f"unsynchronised: a device was still busy for {late:.2g} s after a block of"
+                f" {block:.2g} s. Does the function run on the device that is measured?"
             )
         return timing
 
@@ -197,10 +224,12 @@ def measure_many(
 
     Args:
         functions: name → function without arguments; each call is timed as a whole.
-        device: where the functions run; an accelerator is synchronised before each reading of the clock.
+        device: where the functions run; an accelerator is synchronised before each reading of the
+            clock.
         min_block: seconds that one block of calls lasts at least.
         min_repeats: rounds to run at least (3 or more).
-        max_seconds: for each function, warm-up apart, after which the rounds stop even if they are noisy.
+        max_seconds: for each function, warm-up apart, after which the rounds stop even if they are
+            noisy.
         noise: stop early once every median is known to this share (see `Timing.noise`).
         seed: of the random order.
         clock: another clock than the device's (tests use a virtual one).
@@ -230,6 +259,6 @@ def measure(fn: Callable[[], object], **options) -> Timing:
     """Time one function; the options are `measure_many`'s.
 
     >>> timing = measure(lambda: model(images), device="cuda")
-    >>> timing.seconds.median, timing.rate(len(images)).median      # seconds a call, images a second
+    >>> timing.seconds.median, timing.rate(len(images)).median  # seconds a call, images a second
     """
     return measure_many({"it": fn}, **options)["it"]

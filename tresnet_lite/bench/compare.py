@@ -1,4 +1,6 @@
-"""Time several models against each other under a profile, or take their peaks of memory; each result a record."""
+"""Time several models against each other under a profile, or take their peaks of memory; each
+result a record.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +29,16 @@ def compare(
     loss: Callable[[torch.Tensor], torch.Tensor] | None = None,
     inputs: torch.Tensor | None = None,
 ) -> list[Record]:
-    """Images a second of each model, interleaved in random order (see `measure_many`), eager, channels first.
+    """Images a second of each model, interleaved in random order (see `measure_many`), eager,
+    channels first.
 
     Args:
         models: name → model for images of 3 channels; each is moved to the profile's device.
         suite, case: what the records are filed under.
         phase: "inference" or "training" (forward, loss, backward, SGD step).
         loss: in training, output → scalar; the default suits classifiers.
-        inputs: in place of random images, `profile.batch` of whatever the models take, on the profile's device.
+        inputs: in place of random images, `profile.batch` of whatever the models take, on the
+            profile's device.
 
     Raises:
         ValueError: an unknown phase.
@@ -46,8 +50,13 @@ def compare(
     if images is None:
         images = synthetic_images(profile.batch, profile.image_size, device=profile.device)
     make_step = inference_step if phase == "inference" else training_step
-    options = {"dtype": profile.dtype} | ({"loss": loss} if loss is not None and phase == "training" else {})
-    steps = {name: make_step(model.to(profile.device), images, **options) for name, model in models.items()}
+    options = {"dtype": profile.dtype} | (
+        {"loss": loss} if loss is not None and phase == "training" else {}
+    )
+    steps = {
+        name: make_step(model.to(profile.device), images, **options)
+        for name, model in models.items()
+    }
     timings = measure_many(
         steps,
         device=profile.device,
@@ -59,13 +68,26 @@ def compare(
 
     def record(name: str) -> Record:
         speed = timings[name].rate(profile.batch)
-        return Record(suite, case, name, phase, "throughput", speed, _conditions(models[name], profile), provenance)
+        return Record(
+            suite,
+            case,
+            name,
+            phase,
+            "throughput",
+            speed,
+            _conditions(models[name], profile),
+            provenance,
+        )
 
     return [record(name) for name in models]
 
 
-def training_peaks(models: Mapping[str, nn.Module], profile: Profile, *, suite: str, case: str) -> list[Record]:
-    """The peak memory of one training step of each model, by itself (see `training_peak`); arguments as `compare`'s."""
+def training_peaks(
+    models: Mapping[str, nn.Module], profile: Profile, *, suite: str, case: str
+) -> list[Record]:
+    """The peak memory of one training step of each model, by itself (see `training_peak`);
+    arguments as `compare`'s.
+    """
     images = synthetic_images(profile.batch, profile.image_size, device=profile.device)
     provenance, records = collect(profile.device), []
     for name, model in models.items():
@@ -78,7 +100,9 @@ def training_peaks(models: Mapping[str, nn.Module], profile: Profile, *, suite: 
 def _conditions(model: nn.Module, profile: Profile) -> Conditions:
     thin = isinstance(model, TResNet) and model.config.width < TResNetConfig.width
     width = model.config.width if thin else None
-    return Conditions(profile.batch, profile.image_size, profile.dtype, norm=norm_backend(model), width=width)
+    return Conditions(
+        profile.batch, profile.image_size, profile.dtype, norm=norm_backend(model), width=width
+    )
 
 
 def norm_backend(model: nn.Module) -> str:

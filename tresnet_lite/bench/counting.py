@@ -20,14 +20,17 @@ def count_parameters(model: nn.Module) -> int:
 
 
 def count_macs(model: nn.Module, input_size: tuple[int, ...] = (3, 224, 224)) -> int:
-    """Multiply-accumulates of the convolutions and linear layers for one input of `input_size` (C, H, W).
+    """Multiply-accumulates of the convolutions and linear layers for one input of `input_size` (C,
+    H, W).
 
-    This is what the paper's "Flops [G]" column counts (Table 1): a multiply and its add are one, and norms,
-    activations, pooling and fixed filters are left out. On a model on the "meta" device nothing is computed.
+    This is what the paper's "Flops [G]" column counts (Table 1): a multiply and its add are one,
+    and norms, activations, pooling and fixed filters are left out. On a model on the "meta" device
+    nothing is computed.
     """
     training = {m: m.training for m in model.modules()}
     weight = next(model.parameters(), torch.zeros(()))
-    # Operations are counted, not calls of layers, because a fused block uses a layer's weight without calling it.
+    # Operations are counted, not calls of layers, because a fused block uses a layer's weight
+    # without calling it.
     counter = FlopCounterMode(display=False)
     try:
         with torch.no_grad(), counter, PlainShapes():
@@ -39,27 +42,43 @@ def count_macs(model: nn.Module, input_size: tuple[int, ...] = (3, 224, 224)) ->
 
 
 def _fixed_flops(model: nn.Module, counts: dict[str, dict]) -> int:
-    """FLOPs of layers without parameters: a convolution there, such as a blur's, has a filter that is not learnt."""
-    fixed = [name for name, m in model.named_modules() if not [*m.children()] and not [*m.parameters()]]
+    """FLOPs of layers without parameters: a convolution there, such as a blur's, has a filter that
+    is not learnt.
+    """
+    fixed = [
+        name for name, m in model.named_modules() if not [*m.children()] and not [*m.parameters()]
+    ]
     return sum(sum(counts.get(f"{type(model).__name__}.{name}", {}).values()) for name in fixed)
 
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """What an output pixel of a chain of layers sees: `size`×`size` input pixels, `stride` from the next."""
+    """What an output pixel of a chain of layers sees: `size`×`size` input pixels, `stride` from the
+    next.
+    """
 
     size: int
     stride: int
 
 
-_POINTWISE = (nn.Identity, nn.Dropout, nn.BatchNorm2d, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SiLU, InPlaceABN)
+_POINTWISE = (
+    nn.Identity,
+    nn.Dropout,
+    nn.BatchNorm2d,
+    nn.ReLU,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.SiLU,
+    InPlaceABN,
+)
 
 
 def receptive_field(layers: nn.Module | Iterable[nn.Module]) -> ReceptiveField:
     """Receptive field, in input pixels, of a chain of layers applied one after the other.
 
     Raises:
-        TypeError: a layer that is no part of a chain (a residual block, say) or whose window is not known.
+        TypeError: a layer that is no part of a chain (a residual block, say) or whose window is not
+            known.
         ValueError: a window that is not square.
     """
     size, stride = 1, 1
@@ -90,7 +109,9 @@ def _window(layer: nn.Module) -> tuple[int, int]:
     if isinstance(layer, BlurPool2d):
         return 3, layer.stride
     if not isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
-        raise TypeError(f"receptive_field follows chains of layers; it has no rule for {type(layer).__name__}")
+        raise TypeError(
+            f"receptive_field follows chains of layers; it has no rule for {type(layer).__name__}"
+        )
     dilation = _side(getattr(layer, "dilation", 1), layer)
     return dilation * (_side(layer.kernel_size, layer) - 1) + 1, _side(layer.stride, layer)
 

@@ -1,6 +1,7 @@
-"""Where training's memory goes: what autograd keeps for backward, and a step's peak (paper §2.1 and §2.2.2).
+"""Where training's memory goes: what autograd keeps for backward, and a step's peak (paper §2.1 and
+§2.2.2).
 
-    python -m tresnet_lite.bench.memory     what each setting of `memory` keeps an image, beside its target
+    python -m tresnet_lite.bench.memory     what each `memory` setting keeps, beside its target
 
 Sizes are counted in bytes; MB stands for 10⁶ of them.
 """
@@ -20,7 +21,8 @@ from tresnet_lite.bench.shapes import PlainShapes
 from tresnet_lite.bench.steps import DTYPES, training_step
 from tresnet_lite.model import create_model
 
-# How many times more ResNet50 keeps than TResNet-M must, in bfloat16 at 224 px, by the setting of `memory`.
+# How many times more ResNet50 keeps than TResNet-M must, in bfloat16 at 224 px, by the setting of
+# `memory`.
 TARGETS = {"paper": 1.75, "lean": 1.95, "recompute": 2.5, "min": 5.5}
 
 
@@ -43,7 +45,9 @@ class Kept:
 
     @property
     def stage(self) -> str:
-        """``stem``, ``layer1`` … ``layer4`` or ``head`` for our networks; else the module's first name."""
+        """``stem``, ``layer1`` … ``layer4`` or ``head`` for our networks; else the module's first
+        name.
+        """
         names = self.module.split(".")
         if names[0] == "body" and len(names) > 1:
             return names[1] if names[1].startswith("layer") else "stem"
@@ -51,10 +55,11 @@ class Kept:
 
 
 def kept_for_backward(model: nn.Module, x: Tensor) -> list[Kept]:
-    """What a forward of ``model`` on ``x`` keeps for its backward, each storage once, the parameters left out.
+    """What a forward of ``model`` on ``x`` keeps for its backward, each storage once, the
+    parameters left out.
 
-    The forward really runs, in the mode and under the autocast that the caller has set; on the meta device it costs
-    nothing. The input counts where a layer keeps it.
+    The forward really runs, in the mode and under the autocast that the caller has set; on the meta
+    device it costs nothing. The input counts where a layer keeps it.
 
     Args:
         x: a batch of images, (B, C, H, W).
@@ -68,7 +73,9 @@ def kept_for_backward(model: nn.Module, x: Tensor) -> list[Kept]:
             key = _storage(tensor)
             if key not in own and key not in kept:
                 name, kind = current()
-                kept[key] = Kept(name, kind, tuple(tensor.shape), tensor.dtype, tensor.untyped_storage().nbytes())
+                kept[key] = Kept(
+                    name, kind, tuple(tensor.shape), tensor.dtype, tensor.untyped_storage().nbytes()
+                )
                 alive.append(tensor.detach())
             return tensor
 
@@ -78,11 +85,15 @@ def kept_for_backward(model: nn.Module, x: Tensor) -> list[Kept]:
     return list(kept.values())
 
 
-def bytes_per_image(model: nn.Module, make_images: Callable[[int], Tensor]) -> dict[tuple[str, str], float]:
-    """Bytes kept for each further image, by (stage, kind of module): the slope between batches of 2 and 4.
+def bytes_per_image(
+    model: nn.Module, make_images: Callable[[int], Tensor]
+) -> dict[tuple[str, str], float]:
+    """Bytes kept for each further image, by (stage, kind of module): the slope between batches of 2
+    and 4.
 
-    The slope leaves out what is kept once, such as the half-precision copies of the weights under autocast. On the
-    meta device, where images cost nothing, a single batch of 2³⁰ tells both: what is kept once is the division's rest.
+    The slope leaves out what is kept once, such as the half-precision copies of the weights under
+    autocast. On the meta device, where images cost nothing, a single batch of 2³⁰ tells both: what
+    is kept once is the division's rest.
 
     Args:
         make_images: batch size → images.
@@ -103,8 +114,11 @@ def _bytes_by_kind(model: nn.Module, images: Tensor) -> dict[tuple[str, str], in
 
 
 @cache
-def kept_per_image(name: str, dtype: str = "float32", **options: str) -> Mapping[tuple[str, str], float]:
-    """`bytes_per_image` of a named network at 224 px with everything in one dtype; on the meta device, so no work.
+def kept_per_image(
+    name: str, dtype: str = "float32", **options: str
+) -> Mapping[tuple[str, str], float]:
+    """`bytes_per_image` of a named network at 224 px with everything in one dtype; on the meta
+    device, so no work.
 
     Args:
         name, options: as `create_model` takes them.
@@ -113,13 +127,17 @@ def kept_per_image(name: str, dtype: str = "float32", **options: str) -> Mapping
     with torch.device("meta"):
         model = create_model(name, **options).to(DTYPES[dtype]).train()
     return MappingProxyType(
-        bytes_per_image(model, lambda batch: torch.empty(batch, 3, 224, 224, device="meta", dtype=DTYPES[dtype]))
+        bytes_per_image(
+            model, lambda batch: torch.empty(batch, 3, 224, 224, device="meta", dtype=DTYPES[dtype])
+        )
     )
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a network keeps an image at 224 px: bytes in float32 and bfloat16, and ResNet50's over it in bfloat16."""
+    """What a network keeps an image at 224 px: bytes in float32 and bfloat16, and ResNet50's over
+    it in bfloat16.
+    """
 
     network: str
     norm: str
@@ -136,14 +154,22 @@ def memory_settings() -> list[Setting]:
     networks += [("tresnet_m", "iabn", memory) for memory in TARGETS]
     rows: list[Setting] = []
     for name, norm, memory in networks:
-        full, half = (sum(kept_per_image(name, d, norm=norm, memory=memory).values()) for d in ("float32", "bfloat16"))
+        full, half = (
+            sum(kept_per_image(name, d, norm=norm, memory=memory).values())
+            for d in ("float32", "bfloat16")
+        )
         ratio = rows[0].bfloat16 / half if rows else 1.0
-        rows.append(Setting(name, norm, memory, full, half, ratio, TARGETS[memory] if norm == "iabn" else None))
+        rows.append(
+            Setting(
+                name, norm, memory, full, half, ratio, TARGETS[memory] if norm == "iabn" else None
+            )
+        )
     return rows
 
 
 def training_peak(model: nn.Module, images: Tensor, dtype: str = "float32") -> int:
-    """The most bytes that a warm training step holds at once above weights, momentum and images: gradients count.
+    """The most bytes that a warm training step holds at once above weights, momentum and images:
+    gradients count.
 
     Args:
         images, dtype: as `training_step` takes them.
@@ -157,8 +183,9 @@ def training_peak(model: nn.Module, images: Tensor, dtype: str = "float32") -> i
 def peak_memory(step: Callable[[], object], device: torch.device | str = "cpu") -> int:
     """The most bytes that ``step`` holds at once above what was there before it.
 
-    On a GPU the allocator's own peak; on a CPU the running sum of the profiler's allocations. What the step releases
-    should be its own: what lay there before counts as less than nothing, where the profiler knows it at all.
+    On a GPU the allocator's own peak; on a CPU the running sum of the profiler's allocations. What
+    the step releases should be its own: what lay there before counts as less than nothing, where
+    the profiler knows it at all.
     """
     device = torch.device(device)
     if device.type == "cuda":
@@ -170,10 +197,12 @@ def peak_memory(step: Callable[[], object], device: torch.device | str = "cpu") 
         return torch.cuda.max_memory_allocated(device) - before
     with torch.autograd.profiler.profile(profile_memory=True) as profile:
         step()
-    # The public events give an operator's net memory alone, and take longer to make than the step; these tell each
-    # allocation (+) and release (-).
+    # The public events give an operator's net memory alone, and take longer to make than the step;
+    # these tell each allocation (+) and release (-).
     changes = (event for event in profile.kineto_results.events() if event.name() == "[memory]")
-    held = accumulate(event.nbytes() for event in sorted(changes, key=lambda event: event.start_ns()))
+    held = accumulate(
+        event.nbytes() for event in sorted(changes, key=lambda event: event.start_ns())
+    )
     return max(held, default=0)
 
 
@@ -189,7 +218,9 @@ def _current_module(model: nn.Module) -> Iterator[Callable[[], tuple[str, str]]]
     for name, module in model.named_modules():
         here = (name, type(module).__name__)
         handles.append(module.register_forward_pre_hook(lambda *_, here=here: stack.append(here)))
-        handles.append(module.register_forward_hook(lambda *_: (stack.pop(), None)[1], always_call=True))
+        handles.append(
+            module.register_forward_hook(lambda *_: (stack.pop(), None)[1], always_call=True)
+        )
     try:
         yield lambda: stack[-1]
     finally:
@@ -201,7 +232,10 @@ def main() -> int:
     """Print the table of `memory_settings`; 1 if a target is missed."""
     from tresnet_lite import __version__
 
-    print(f"Kept for backward an image at 224 px, MB (10⁶ bytes), counted (tresnet_lite {__version__})\n")
+    print(
+        "Kept for backward an image at 224 px, MB (10⁶ bytes), counted (tresnet_lite"
+        f" {__version__})\n"
+    )
     head = ("network", "norm", "memory", "float32", "bfloat16", "ResNet50 ÷ it", "target")
     print("{:10} {:5} {:10} {:>8} {:>9} {:>14} {:>7}".format(*head))
     missed = 0
@@ -210,7 +244,10 @@ def main() -> int:
         short = row.target is not None and row.ratio < row.target
         missed += short
         sizes = f"{row.float32 / 1e6:8.2f} {row.bfloat16 / 1e6:9.2f} {row.ratio:14.3f}"
-        print(f"{row.network:10} {row.norm:5} {row.memory:10} {sizes} {target:>7}{' missed' if short else ''}")
+        print(
+            f"{row.network:10} {row.norm:5} {row.memory:10} {sizes}"
+            f" {target:>7}{' missed' if short else ''}"
+        )
     return min(missed, 1)
 
 

@@ -10,7 +10,12 @@ from tresnet_lite.ablation import ablation_ladder
 from tresnet_lite.layers import InPlaceABN
 from tresnet_lite.model import TResNet, variant
 
-OURS = ("tresnet_m", "tresnet_l", "tresnet_xl", "tresnet_v2_l")  # "resnet50" is timm's: an independent baseline
+OURS = (
+    "tresnet_m",
+    "tresnet_l",
+    "tresnet_xl",
+    "tresnet_v2_l",
+)  # "resnet50" is timm's: an independent baseline
 
 
 def build(name: str, *, norm: str | None = None, memory: str | None = None) -> nn.Module:
@@ -18,7 +23,8 @@ def build(name: str, *, norm: str | None = None, memory: str | None = None) -> n
 
     Args:
         name: one of `OURS`, a row of Table 4 (`ablation_ladder`), or a model of timm.
-        norm: of ours: "iabn", "bn" or "mapillary" (the published Inplace-ABN); None for the network's own.
+        norm: of ours: "iabn", "bn" or "mapillary" (the published Inplace-ABN); None for the
+            network's own.
         memory: of ours: `TResNetConfig.memory`; None for the network's own.
 
     Raises:
@@ -41,16 +47,23 @@ def _from_timm(name: str) -> nn.Module:
     import timm
 
     if not timm.is_model(name):
-        raise LookupError(f"timm {timm.__version__} has no model {name!r}: another version may have it")
+        raise LookupError(
+            f"timm {timm.__version__} has no model {name!r}: another version may have it"
+        )
     return timm.create_model(name)
 
 
 def with_published_norms(network: nn.Module) -> nn.Module:
-    """The network, in place, with fresh norms of the published package where it had our Inplace-ABN."""
+    """The network, in place, with fresh norms of the published package where it had our
+    Inplace-ABN.
+    """
     for path, norm in list(network.named_modules()):
         if isinstance(norm, InPlaceABN):
             settings = {"activation": norm.activation, "activation_param": norm.activation_param}
             network.set_submodule(
-                path, InPlaceABN(norm.num_features, norm.eps, norm.momentum, **settings, backend="mapillary")
+                path,
+                InPlaceABN(
+                    norm.num_features, norm.eps, norm.momentum, **settings, backend="mapillary"
+                ),
             )
     return network

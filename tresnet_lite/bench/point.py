@@ -1,7 +1,8 @@
 """Measure one point of a campaign, in this process: ``python -m tresnet_lite.bench.point``.
 
-The point comes as a line of JSON on standard input and its records go as lines to standard output; whatever else is
-printed goes to standard error. When standard input ends, the campaign is gone and this process ends too.
+The point comes as a line of JSON on standard input and its records go as lines to standard output;
+whatever else is printed goes to standard error. When standard input ends, the campaign is gone and
+this process ends too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from tresnet_lite.bench.batch_search import Largest, largest_batch, ran_out_of_memory, runs_in_memory
+from tresnet_lite.bench.batch_search import (
+    Largest,
+    largest_batch,
+    ran_out_of_memory,
+    runs_in_memory,
+)
 from tresnet_lite.bench.clock import Spread, measure, measure_many
 from tresnet_lite.bench.compare import norm_backend
 from tresnet_lite.bench.memory import bytes_per_image, training_peak
@@ -47,9 +53,15 @@ class Bench:
             torch.backends.cudnn.benchmark = True  # shapes do not change while a step is timed
             if point.memory_budget:
                 total = torch.cuda.get_device_properties(self.device).total_memory
-                torch.cuda.set_per_process_memory_fraction(min(1.0, point.memory_budget / total), self.device)
+                torch.cuda.set_per_process_memory_fraction(
+                    min(1.0, point.memory_budget / total), self.device
+                )
         self.before = self.provenance()
-        self.layout = torch.channels_last if point.memory_format == "channels_last" else torch.contiguous_format
+        self.layout = (
+            torch.channels_last
+            if point.memory_format == "channels_last"
+            else torch.contiguous_format
+        )
 
     def network(self) -> nn.Module:
         network = build(self.point.model, norm=self.point.norm, memory=self.point.memory)
@@ -63,10 +75,17 @@ class Bench:
 
     def clock(self) -> dict[str, object]:
         p = self.point
-        return {"min_block": p.min_block, "min_repeats": p.repeats, "max_seconds": p.max_seconds, "device": self.device}
+        return {
+            "min_block": p.min_block,
+            "min_repeats": p.repeats,
+            "max_seconds": p.max_seconds,
+            "device": self.device,
+        }
 
     def provenance(self, step: Callable[[], object] | None = None) -> Provenance:
-        """Of now; on a GPU while `step` goes on, so that clocks, power and heat are those of the work."""
+        """Of now; on a GPU while `step` goes on, so that clocks, power and heat are those of the
+        work.
+        """
         if step is None or self.device.type != "cuda":
             return replace(collect(self.device), command=self.command)
         with ThreadPoolExecutor(1) as pool:
@@ -78,9 +97,17 @@ class Bench:
         return replace(asked.result(), **before)
 
     def records(
-        self, network: nn.Module, phase: str, metric: str, value: Spread, provenance: Provenance, **conditions
+        self,
+        network: nn.Module,
+        phase: str,
+        metric: str,
+        value: Spread,
+        provenance: Provenance,
+        **conditions,
     ) -> list[Record]:
-        """One record for each suite that shows this phase; `conditions` are those that differ from the point's."""
+        """One record for each suite that shows this phase; `conditions` are those that differ from
+        the point's.
+        """
         p = self.point
         ran = Conditions(
             batch=self.batch,
@@ -93,7 +120,9 @@ class Bench:
         )
         ran = replace(ran, **conditions)
         suites = [suite for suite in p.suites if SHOWN.get(suite, phase) == phase]
-        return [Record(s, p.case, p.model, phase, metric, value, ran, provenance, p.id) for s in suites]
+        return [
+            Record(s, p.case, p.model, phase, metric, value, ran, provenance, p.id) for s in suites
+        ]
 
     def failures(self, error: BaseException, phase: str = "") -> list[Failure]:
         """One failure for each suite, told in a line."""
@@ -105,7 +134,9 @@ class Bench:
 
 
 def run(point: Point, command: str = "") -> Iterator[Record | Failure]:
-    """What measuring a point gives: records, and failures in place of those that could not be had."""
+    """What measuring a point gives: records, and failures in place of those that could not be
+    had.
+    """
     bench = Bench(point, command)
     ways = {"speed": _speeds, "stages": _stages, "operations": _operations, "ceilings": _ceilings}
     try:
@@ -124,7 +155,9 @@ def _speeds(bench: Bench) -> Iterator[Record | Failure]:
         yield from _tried(bench, phase, lambda phase=phase: _throughput(bench, network, phase))
 
 
-def _tried(bench: Bench, phase: str, measured: Callable[[], list[Record]]) -> list[Record] | list[Failure]:
+def _tried(
+    bench: Bench, phase: str, measured: Callable[[], list[Record]]
+) -> list[Record] | list[Failure]:
     """Records, or the failure in their place: what else the point measures may still work."""
     try:
         return measured()
@@ -134,15 +167,24 @@ def _tried(bench: Bench, phase: str, measured: Callable[[], list[Record]]) -> li
 
 def _throughput(bench: Bench, network: nn.Module, phase: str) -> list[Record]:
     point = bench.point
-    timed = network if point.compile == "eager" else torch.compile(network, mode=point.compile, dynamic=False)
+    timed = (
+        network
+        if point.compile == "eager"
+        else torch.compile(network, mode=point.compile, dynamic=False)
+    )
     step = STEPS[phase](timed, bench.images(bench.batch), dtype=point.dtype)
     speed = measure(step, **bench.clock()).rate(bench.batch)
-    budget = None if point.batch else point.memory_budget  # it tells on the speed by way of the batch alone
-    return bench.records(network, phase, "throughput", speed, bench.provenance(step), memory_budget=budget)
+    budget = (
+        None if point.batch else point.memory_budget
+    )  # it tells on the speed by way of the batch alone
+    return bench.records(
+        network, phase, "throughput", speed, bench.provenance(step), memory_budget=budget
+    )
 
 
 def _largest_on_gpu(bench: Bench, network: nn.Module) -> list[Record]:
-    """The largest batch by out-of-memory; 90 % of it becomes the batch, where the point leaves that open.
+    """The largest batch by out-of-memory; 90 % of it becomes the batch, where the point leaves that
+    open.
 
     Raises:
         LookupError: something else than memory sets the limit; the batch is then 90 % of that.
@@ -150,10 +192,14 @@ def _largest_on_gpu(bench: Bench, network: nn.Module) -> list[Record]:
     found = _search(bench, network)
     bench.batch = bench.batch or max(1, int(SHARE * found.batch))
     if found.too_large is None:
-        raise LookupError(f"batch {found.batch} fits, and the next has a tensor of more than 2³¹ elements")
+        raise LookupError(
+            f"batch {found.batch} fits, and the next has a tensor of more than 2³¹ elements"
+        )
     at = {"batch": found.batch, "memory_budget": bench.point.memory_budget}
     peak, here = _peak(bench, network, found.batch), bench.provenance()
-    largest = Spread(found.batch, found.batch, found.too_large - 1, 1)  # the gap that the search left
+    largest = Spread(
+        found.batch, found.batch, found.too_large - 1, 1
+    )  # the gap that the search left
     return [
         *bench.records(network, "training", "largest_batch", largest, here, **at),
         *bench.records(network, "training", "peak_memory", Spread(peak, peak, peak, 1), here, **at),
@@ -161,24 +207,36 @@ def _largest_on_gpu(bench: Bench, network: nn.Module) -> list[Record]:
 
 
 def _search(bench: Bench, network: nn.Module) -> Largest:
-    """From a good guess, as a step near the limit takes seconds; the answer survives several full steps."""
+    """From a good guess, as a step near the limit takes seconds; the answer survives several full
+    steps.
+    """
 
-    def fits(batch: int, steps: int = 2) -> bool:  # the optimiser's state is there from the first step's end on
+    def fits(
+        batch: int, steps: int = 2
+    ) -> bool:  # the optimiser's state is there from the first step's end on
         return runs_in_memory(lambda: _train(bench, network, batch, steps))
 
     limit = _index_limit(bench, network)
     free, total = torch.cuda.mem_get_info(bench.device)
-    budget = min(free + torch.cuda.memory_reserved(bench.device), bench.point.memory_budget or total)
+    budget = min(
+        free + torch.cuda.memory_reserved(bench.device), bench.point.memory_budget or total
+    )
     base, per_image = counted_memory(bench.point)
     half = min(limit, max(2, int((budget - base) / per_image))) // 2
     while half > 1 and not fits(half):
         half //= 2
-    guess = min(limit, max(1, int(0.98 * half * (budget - base) / (_peak(bench, network, half) - base))))
-    return largest_batch(fits, guess=guess, precision=PRECISION, limit=limit, confirm=lambda b: fits(b, CONFIRM))
+    guess = min(
+        limit, max(1, int(0.98 * half * (budget - base) / (_peak(bench, network, half) - base)))
+    )
+    return largest_batch(
+        fits, guess=guess, precision=PRECISION, limit=limit, confirm=lambda b: fits(b, CONFIRM)
+    )
 
 
 def _largest_on_cpu(bench: Bench, network: nn.Module) -> list[Record]:
-    """The batch that a budget of memory would hold, by counting (case "counted"), and the peak that was measured."""
+    """The batch that a budget of memory would hold, by counting (case "counted"), and the peak that
+    was measured.
+    """
     point, here = bench.point, bench.provenance()
     if point.memory_budget is None:
         raise ValueError("on a CPU the largest batch needs a memory_budget in bytes")
@@ -187,7 +245,9 @@ def _largest_on_cpu(bench: Bench, network: nn.Module) -> list[Record]:
     bench.batch = bench.batch or max(1, int(SHARE * found.batch))
     peak = _peak(bench, network, bench.batch)
     at = {"batch": found.batch, "memory_budget": point.memory_budget}
-    largest = bench.records(network, "training", "largest_batch", Spread(*[found.batch] * 3, 1), here, **at)
+    largest = bench.records(
+        network, "training", "largest_batch", Spread(*[found.batch] * 3, 1), here, **at
+    )
     return [
         *(replace(record, case="counted") for record in largest),
         *bench.records(network, "training", "peak_memory", Spread(peak, peak, peak, 1), here),
@@ -195,17 +255,24 @@ def _largest_on_cpu(bench: Bench, network: nn.Module) -> list[Record]:
 
 
 def counted_memory(point: Point) -> tuple[float, float]:
-    """Bytes that training holds whatever the batch, and bytes for each image: counted, nothing is run.
+    """Bytes that training holds whatever the batch, and bytes for each image: counted, nothing is
+    run.
 
-    The first are weights, momentum and statistics; the second what autograd keeps for backward, in the point's
-    dtype throughout. Passing buffers and the gradients are left out: where the activations reach their peak, the
-    gradients of the weights have only begun to appear.
+    The first are weights, momentum and statistics; the second what autograd keeps for backward, in
+    the point's dtype throughout. Passing buffers and the gradients are left out: where the
+    activations reach their peak, the gradients of the weights have only begun to appear.
     """
     with torch.device("meta"):
-        network = build(point.model, norm=point.norm, memory=point.memory).to(DTYPES[point.dtype]).train()
+        network = (
+            build(point.model, norm=point.norm, memory=point.memory).to(DTYPES[point.dtype]).train()
+        )
     size = (3, point.resolution, point.resolution)
-    kept = bytes_per_image(network, lambda b: torch.empty(b, *size, device="meta", dtype=DTYPES[point.dtype]))
-    base = 4 * (2 * sum(p.numel() for p in network.parameters()) + sum(b.numel() for b in network.buffers()))
+    kept = bytes_per_image(
+        network, lambda b: torch.empty(b, *size, device="meta", dtype=DTYPES[point.dtype])
+    )
+    base = 4 * (
+        2 * sum(p.numel() for p in network.parameters()) + sum(b.numel() for b in network.buffers())
+    )
     return base, sum(kept.values())
 
 
@@ -218,7 +285,9 @@ def _train(bench: Bench, network: nn.Module, batch: int, steps: int) -> None:
 
 
 def _peak(bench: Bench, network: nn.Module, batch: int) -> int:
-    """The most bytes held during a warm training step: weights, momentum, images, activations and gradients."""
+    """The most bytes held during a warm training step: weights, momentum, images, activations and
+    gradients.
+    """
     images = bench.images(batch)
     above = training_peak(network, images, bench.point.dtype)
     if bench.device.type == "cuda":
@@ -229,10 +298,14 @@ def _peak(bench: Bench, network: nn.Module, batch: int) -> int:
 
 
 def _index_limit(bench: Bench, network: nn.Module) -> int:
-    """The largest batch whose tensors all have less than 2³¹ elements: beyond, many kernels refuse to work."""
+    """The largest batch whose tensors all have less than 2³¹ elements: beyond, many kernels refuse
+    to work.
+    """
     sizes = [1]
     hooks = [
-        module.register_forward_hook(lambda _, __, y: sizes.append(y.numel()) if torch.is_tensor(y) else None)
+        module.register_forward_hook(
+            lambda _, __, y: sizes.append(y.numel()) if torch.is_tensor(y) else None
+        )
         for module in network.modules()
     ]
     try:
@@ -247,9 +320,13 @@ def _index_limit(bench: Bench, network: nn.Module) -> int:
 def _stages(bench: Bench) -> Iterator[Record]:
     network, images = bench.network(), bench.images(bench.batch)
     for phase in bench.point.phases:
-        times = stage_times(network, images, phase=phase, dtype=bench.point.dtype, **_without_device(bench))
+        times = stage_times(
+            network, images, phase=phase, dtype=bench.point.dtype, **_without_device(bench)
+        )
         for stage, value in times.items():
-            yield from _in_case(bench, stage, bench.records(network, phase, "time", value, bench.provenance()))
+            yield from _in_case(
+                bench, stage, bench.records(network, phase, "time", value, bench.provenance())
+            )
 
 
 def _operations(bench: Bench) -> Iterator[Record]:
@@ -259,7 +336,9 @@ def _operations(bench: Bench) -> Iterator[Record]:
         for _ in range(3):
             step()  # warm
         for operation, value in operation_times(step, bench.device).items():
-            yield from _in_case(bench, operation, bench.records(network, phase, "time", value, bench.provenance()))
+            yield from _in_case(
+                bench, operation, bench.records(network, phase, "time", value, bench.provenance())
+            )
 
 
 def _in_case(bench: Bench, part: str, records: list[Record]) -> Iterator[Record]:
@@ -271,7 +350,9 @@ def _without_device(bench: Bench) -> dict[str, object]:
 
 
 def _ceilings(bench: Bench) -> list[Record]:
-    """The device's copy, matrix product and convolution, filed under "roofline" as those of the chapters are."""
+    """The device's copy, matrix product and convolution, filed under "roofline" as those of the
+    chapters are.
+    """
     work = ceiling_work(bench.device, bench.point.dtype)
     timings = measure_many({name: w.run for name, w in work.items()}, **bench.clock())
     records = ceiling_records(work, timings, bench.point.device)
@@ -285,7 +366,9 @@ def main() -> None:
     job = json.loads(sys.stdin.readline())
     if "probe" in job:
         device = torch.device(job["probe"])
-        torch.ones(1, device=device).add_(1).item()  # a GPU that this torch has no code for fails here
+        torch.ones(1, device=device).add_(
+            1
+        ).item()  # a GPU that this torch has no code for fails here
         lines.write(json.dumps({"device": collect(device).device}) + "\n")
     else:
         threading.Thread(target=_end_with_the_campaign, daemon=True).start()

@@ -22,11 +22,13 @@ NO_COMMIT = "not a checkout"  # the package was installed, or copied, without it
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a reader needs to judge, or to repeat, a measurement. None where the device does not tell.
+    """What a reader needs to judge, or to repeat, a measurement. None where the device does not
+    tell.
 
-    `dirty` says that the package differed from the commit. Power in watts, clocks in MHz, temperature in °C,
-    all read at the moment of collection. `throttled` names what held the clocks down then, "" for nothing. A
-    campaign reads these while the measured work is running, and clock and temperature once before it.
+    `dirty` says that the package differed from the commit. Power in watts, clocks in MHz,
+    temperature in °C, all read at the moment of collection. `throttled` names what held the clocks
+    down then, "" for nothing. A campaign reads these while the measured work is running, and clock
+    and temperature once before it.
     """
 
     device: str
@@ -64,8 +66,14 @@ class Provenance:
 
     @property
     def source(self) -> str:
-        """The short label that stands beside a number: device, day and commit ("+": with changes)."""
-        commit = self.commit if self.commit == NO_COMMIT else self.commit[:8] + ("+" if self.dirty else "")
+        """The short label that stands beside a number: device, day and commit ("+": with
+        changes).
+        """
+        commit = (
+            self.commit
+            if self.commit == NO_COMMIT
+            else self.commit[:8] + ("+" if self.dirty else "")
+        )
         return f"{self.device}, {self.date[:10]}, {commit}"
 
 
@@ -91,7 +99,9 @@ def collect(device: str | torch.device = "cpu") -> Provenance:
 
 
 def device_name(device: str | torch.device) -> str:
-    """The name that records are grouped by: the GPU's, or the CPU's with the number of threads in use."""
+    """The name that records are grouped by: the GPU's, or the CPU's with the number of threads in
+    use.
+    """
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
@@ -113,13 +123,17 @@ def cpu_name() -> str:
 def git_state(package: Path = PACKAGE) -> tuple[str, bool]:
     """Commit of the checkout that the package lies in, and whether the package differs from it."""
     git = ("git", "-C", str(package))
-    # A package installed into an environment inside another project's checkout is no part of that checkout.
+    # A package installed into an environment inside another project's checkout is no part of that
+    # checkout.
     if _output(*git, "ls-files", "--error-unmatch", "__init__.py") is None:
         return NO_COMMIT, False
     commit = _output(*git, "rev-parse", "HEAD")
     if commit is None:
         return NO_COMMIT, True
-    return commit, _output(*git, "status", "--porcelain", "--", ".") != ""  # a status that fails proves nothing
+    return (
+        commit,
+        _output(*git, "status", "--porcelain", "--", ".") != "",
+    )  # a status that fails proves nothing
 
 
 _SMI = {
@@ -138,16 +152,24 @@ def _cuda(device: torch.device) -> dict[str, object]:
     identifier = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
     answer = _smi(",".join(_SMI.values()), identifier)
     # The field was renamed, and one unknown field makes nvidia-smi answer none of them.
-    reasons = _smi("clocks_event_reasons.active", identifier) or _smi("clocks_throttle_reasons.active", identifier)
-    return facts | (read_smi(answer) if answer else {}) | {"throttled": read_throttle(reasons or "")}
+    reasons = _smi("clocks_event_reasons.active", identifier) or _smi(
+        "clocks_throttle_reasons.active", identifier
+    )
+    return (
+        facts | (read_smi(answer) if answer else {}) | {"throttled": read_throttle(reasons or "")}
+    )
 
 
 def _smi(fields: str, identifier: str) -> str | None:
-    return _output("nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits", f"--id={identifier}")
+    return _output(
+        "nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits", f"--id={identifier}"
+    )
 
 
 def read_smi(answer: str) -> dict[str, object]:
-    """One line of nvidia-smi's answer, by the names of `Provenance`; what it does not tell is None."""
+    """One line of nvidia-smi's answer, by the names of `Provenance`; what it does not tell is
+    None.
+    """
     facts: dict[str, object] = {}
     for name, text in zip(_SMI, answer.split(","), strict=True):
         text = text.strip()
@@ -156,7 +178,8 @@ def read_smi(answer: str) -> dict[str, object]:
     return facts
 
 
-# NVML's bits for what holds clocks down. Idleness (0x1) is left out: it slows nothing that is measured.
+# NVML's bits for what holds clocks down. Idleness (0x1) is left out: it slows nothing that is
+# measured.
 _THROTTLE = {
     0x2: "clocks set by the user",
     0x4: "power cap",
@@ -170,7 +193,9 @@ _THROTTLE = {
 
 
 def read_throttle(answer: str) -> str | None:
-    """nvidia-smi's bits in words, "" where nothing holds the clocks down; None where it does not tell."""
+    """nvidia-smi's bits in words, "" where nothing holds the clocks down; None where it does not
+    tell.
+    """
     try:
         bits = int(answer.strip(), 16)
     except ValueError:  # "[N/A]", or nothing
@@ -186,7 +211,9 @@ def _version(package: str) -> str | None:
 
 
 def _command() -> str:
-    """The command line without the folders in it; of a notebook's kernel, whose file is gone when it ends, its kind."""
+    """The command line without the folders in it; of a notebook's kernel, whose file is gone when
+    it ends, its kind.
+    """
     program, *arguments = sys.argv
     if Path(program).name == "ipykernel_launcher.py":
         return "in a notebook"
@@ -194,7 +221,9 @@ def _command() -> str:
 
 
 def without_folders(text: str) -> str:
-    """A text whose absolute paths are cut down to the last name: where they lie says nothing to others."""
+    """A text whose absolute paths are cut down to the last name: where they lie says nothing to
+    others.
+    """
     return re.sub(r"(?<![\w.:/])/(?:[^\s/'\":]+/)*(?=[^\s/])", "", text)
 
 

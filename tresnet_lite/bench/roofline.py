@@ -1,8 +1,10 @@
-"""The roofline of a device: its two ceilings, measured, and what a model asks of each (Williams et al., 2009).
+"""The roofline of a device: its two ceilings, measured, and what a model asks of each (Williams et
+al., 2009).
 
 No program computes faster than the device does on data at hand, nor faster than memory feeds it:
 
-    FLOP/s ≤ min(arithmetic ceiling, intensity × bandwidth),   intensity = FLOP done for each byte moved
+    FLOP/s ≤ min(arithmetic ceiling, intensity × bandwidth)
+    intensity = FLOP done for each byte moved
 
 One multiply-accumulate is two FLOP, as makers of devices count.
 """
@@ -26,8 +28,9 @@ from tresnet_lite.bench.records import Conditions, Record
 from tresnet_lite.bench.steps import DTYPES
 from tresnet_lite.profiles import Profile
 
-# What is timed, by kind of device: sides of the square matrices, and of the convolution batch, channels and side. The
-# copied matrices, in float32, are larger than any cache (151 MB, 1.1 GB); the others do enough with each byte.
+# What is timed, by kind of device: sides of the square matrices, and of the convolution batch,
+# channels and side. The copied matrices, in float32, are larger than any cache (151 MB, 1.1 GB);
+# the others do enough with each byte.
 COPIED = {"cpu": 6144, "cuda": 16384}
 MULTIPLIED = {"cpu": 1024, "cuda": 8192}
 CONVOLVED = {"cpu": (4, 256, 28), "cuda": (128, 256, 56)}
@@ -35,7 +38,9 @@ CONVOLVED = {"cpu": (4, 256, 28), "cuda": (128, 256, 56)}
 
 @dataclass(frozen=True)
 class Work:
-    """Something to time: each call of `run` moves or computes `amount`, in bytes or in FLOP as `metric` says."""
+    """Something to time: each call of `run` moves or computes `amount`, in bytes or in FLOP as
+    `metric` says.
+    """
 
     run: Callable[[], object]
     amount: int
@@ -44,10 +49,12 @@ class Work:
 
 
 def ceiling_work(device: str | torch.device = "cpu", dtype: str = "float32") -> dict[str, Work]:
-    """What reaches a device's ceilings: a copy, each byte read once and written once, and two kinds of arithmetic.
+    """What reaches a device's ceilings: a copy, each byte read once and written once, and two kinds
+    of arithmetic.
 
-    A 3×3 convolution stands beside the matrix product because torch may have a better library for the one than for
-    the other. To compare a model with the ceilings, time it together with these (`measure_many`).
+    A 3×3 convolution stands beside the matrix product because torch may have a better library for
+    the one than for the other. To compare a model with the ceilings, time it together with these
+    (`measure_many`).
 
     Raises:
         ValueError: an unknown dtype.
@@ -56,7 +63,9 @@ def ceiling_work(device: str | torch.device = "cpu", dtype: str = "float32") -> 
     if dtype not in DTYPES:
         raise ValueError(f"dtype {dtype!r}: give one of {', '.join(DTYPES)}")
     side = COPIED[device.type]
-    source = torch.ones(side, side, device=device)  # written now: pages never touched would be read from nowhere
+    source = torch.ones(
+        side, side, device=device
+    )  # written now: pages never touched would be read from nowhere
     target = torch.zeros_like(source)
     copy = Work(lambda: target.copy_(source), 2 * source.nbytes, "bandwidth", Conditions(1, side))
     product, convolution = _product(device, dtype), _convolution(device, dtype)
@@ -67,7 +76,12 @@ def _product(device: torch.device, dtype: str) -> Work:
     side = MULTIPLIED[device.type]
     left, right = torch.rand(2, side, side, device=device).to(DTYPES[dtype])
     result = torch.empty_like(left)
-    return Work(lambda: torch.mm(left, right, out=result), 2 * side**3, "arithmetic", Conditions(1, side, dtype))
+    return Work(
+        lambda: torch.mm(left, right, out=result),
+        2 * side**3,
+        "arithmetic",
+        Conditions(1, side, dtype),
+    )
 
 
 def _convolution(device: torch.device, dtype: str) -> Work:
@@ -75,10 +89,14 @@ def _convolution(device: torch.device, dtype: str) -> Work:
     x = torch.rand(batch, channels, side, side, device=device).to(DTYPES[dtype])
     weight = torch.rand(channels, channels, 3, 3, device=device).to(DTYPES[dtype])
     flop = 2 * 9 * channels**2 * batch * side**2
-    return Work(lambda: F.conv2d(x, weight, padding=1), flop, "arithmetic", Conditions(batch, side, dtype))
+    return Work(
+        lambda: F.conv2d(x, weight, padding=1), flop, "arithmetic", Conditions(batch, side, dtype)
+    )
 
 
-def ceiling_records(work: Mapping[str, Work], timings: Mapping[str, Timing], device: str) -> list[Record]:
+def ceiling_records(
+    work: Mapping[str, Work], timings: Mapping[str, Timing], device: str
+) -> list[Record]:
     """The timings of `ceiling_work` as records of suite "roofline".
 
     The condition `resolution` is the side of the matrices or of the convolution's maps.
@@ -86,7 +104,14 @@ def ceiling_records(work: Mapping[str, Work], timings: Mapping[str, Timing], dev
     provenance = collect(device)
     return [
         Record(
-            "roofline", "ceilings", name, "inference", w.metric, timings[name].rate(w.amount), w.conditions, provenance
+            "roofline",
+            "ceilings",
+            name,
+            "inference",
+            w.metric,
+            timings[name].rate(w.amount),
+            w.conditions,
+            provenance,
         )
         for name, w in work.items()
     ]
@@ -95,8 +120,14 @@ def ceiling_records(work: Mapping[str, Work], timings: Mapping[str, Timing], dev
 def measure_ceilings(profile: Profile) -> list[Record]:
     """Time a device's ceilings by themselves, in the profile's dtype."""
     work = ceiling_work(profile.device, profile.dtype)
-    options = {"min_block": profile.min_block, "min_repeats": profile.repeats, "max_seconds": profile.max_seconds}
-    timings = measure_many({name: w.run for name, w in work.items()}, device=profile.device, **options)
+    options = {
+        "min_block": profile.min_block,
+        "min_repeats": profile.repeats,
+        "max_seconds": profile.max_seconds,
+    }
+    timings = measure_many(
+        {name: w.run for name, w in work.items()}, device=profile.device, **options
+    )
     return ceiling_records(work, timings, profile.device)
 
 
@@ -119,12 +150,16 @@ class Roofline:
             raise ValueError("a roofline belongs to one device, and these records are of several")
         best = {r.metric: r.value for r in sorted(records, key=lambda r: r.value.median)}
         if missing := {"bandwidth", "arithmetic"} - set(best):
-            raise ValueError(f"no record of suite 'roofline' with metric {' and '.join(sorted(missing))}")
+            raise ValueError(
+                f"no record of suite 'roofline' with metric {' and '.join(sorted(missing))}"
+            )
         return cls(best["bandwidth"], best["arithmetic"])
 
     @property
     def ridge(self) -> float:
-        """The intensity, in FLOP/byte, from which on arithmetic is the limit and no longer memory."""
+        """The intensity, in FLOP/byte, from which on arithmetic is the limit and no longer
+        memory.
+        """
         return self.arithmetic.median / self.bandwidth.median
 
     def attainable(self, intensity: float) -> float:
@@ -135,8 +170,8 @@ class Roofline:
 def bytes_moved(model: nn.Module, x: torch.Tensor) -> int:
     """Bytes that the operators of one evaluation forward on x (B, C, H, W) read and write.
 
-    As if they ran one by one without caches: every operator reads its tensors and writes its results, each in full;
-    views move nothing. On the meta device nothing is computed.
+    As if they ran one by one without caches: every operator reads its tensors and writes its
+    results, each in full; views move nothing. On the meta device nothing is computed.
     """
     training = {m: m.training for m in model.modules()}
     try:
@@ -149,7 +184,9 @@ def bytes_moved(model: nn.Module, x: torch.Tensor) -> int:
 
 
 def intensity(model: nn.Module, x: torch.Tensor) -> float:
-    """FLOP of convolutions and linear layers for each byte that an evaluation forward on x (B, C, H, W) moves."""
+    """FLOP of convolutions and linear layers for each byte that an evaluation forward on x (B, C,
+    H, W) moves.
+    """
     return 2 * count_macs(model, tuple(x.shape[1:])) * len(x) / bytes_moved(model, x)
 
 

@@ -1,7 +1,8 @@
-"""The same points as Slurm jobs, through submitit: one job a point, the records gathered in one file.
+"""The same points as Slurm jobs, through submitit: one job a point, the records gathered in one
+file.
 
-Each job writes a file of its own, beside the one that all are gathered in. A job's records are thus kept even if the
-process that submitted it is gone; the next one gathers them.
+Each job writes a file of its own, beside the one that all are gathered in. A job's records are thus
+kept even if the process that submitted it is gone; the next one gathers them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def run(
     retry_errors: bool = False,
     tell: Callable[[str], None] = print,
 ) -> list[Point]:
-    """Submit the points that are not done yet, wait for the jobs, gather their records; return what is left.
+    """Submit the points that are not done yet, wait for the jobs, gather their records; return what
+    is left.
 
     Args:
         out: the file of records, on a file system that all machines see.
@@ -65,11 +67,23 @@ def measure(point: Point, part: Path) -> str:
 
 
 def gather(out: Path) -> None:
-    """Move what the jobs have measured to the end of `out`. Killed in between, it does no line twice."""
+    """Move what the jobs have measured to the end of `out`. Killed in between, it does no line
+    twice.
+    """
     for part in sorted(_parts(out).glob("*.jsonl")):
-        with contextlib.suppress(CampaignError), campaign.locked(part):  # a part whose job is at work is left for later
+        with (
+            contextlib.suppress(CampaignError),
+            campaign.locked(part),
+        ):  # a part whose job is at work is left for later
             known = {(line.point, line.provenance) for line in campaign.read(out)}
-            append(out, *(line for line in campaign.read(part) if (line.point, line.provenance) not in known))
+            append(
+                out,
+                *(
+                    line
+                    for line in campaign.read(part)
+                    if (line.point, line.provenance) not in known
+                ),
+            )
             part.unlink()
 
 
@@ -96,5 +110,7 @@ def _executor(out: Path, cluster: str):
     try:
         import submitit
     except ImportError as error:
-        raise CampaignError("Slurm jobs need submitit: pip install 'tresnet-lite[slurm]', or submitit") from error
+        raise CampaignError(
+            "Slurm jobs need submitit: pip install 'tresnet-lite[slurm]', or submitit"
+        ) from error
     return submitit.AutoExecutor(folder=_parts(out) / "jobs", cluster=cluster)

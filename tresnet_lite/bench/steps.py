@@ -1,4 +1,6 @@
-"""One step of a model, inference or training, as a function without arguments that the clock can call."""
+"""One step of a model, inference or training, as a function without arguments that the clock can
+call.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,14 @@ def synthetic_images(
     channels_last: bool = False,
     seed: int = 0,
 ) -> torch.Tensor:
-    """Random images in [0, 1], shape (batch, 3, resolution, resolution), on the device: no loader waits."""
+    """Random images in [0, 1], shape (batch, 3, resolution, resolution), on the device: no loader
+    waits.
+    """
     generator = torch.Generator().manual_seed(seed)
     images = torch.rand(batch, 3, resolution, resolution, generator=generator)
-    return images.to(device, memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    return images.to(
+        device, memory_format=torch.channels_last if channels_last else torch.contiguous_format
+    )
 
 
 def _autocast(images: torch.Tensor, dtype: str) -> torch.autocast:
@@ -33,14 +39,20 @@ def _autocast(images: torch.Tensor, dtype: str) -> torch.autocast:
     return torch.autocast(images.device.type, DTYPES[dtype], enabled=dtype != "float32")
 
 
-def inference_step(model: nn.Module, images: torch.Tensor, *, dtype: str = "float32") -> Callable[[], torch.Tensor]:
-    """A forward pass in evaluation mode without gradients; a half dtype means autocast (mixed precision)."""
+def inference_step(
+    model: nn.Module, images: torch.Tensor, *, dtype: str = "float32"
+) -> Callable[[], torch.Tensor]:
+    """A forward pass in evaluation mode without gradients; a half dtype means autocast (mixed
+    precision).
+    """
     model.eval()
     autocast = _autocast(images, dtype)
 
     def step() -> torch.Tensor:
         if model.training:  # the same model timed in both phases at once would be timed in neither
-            raise RuntimeError("the model is in training mode while its inference is timed: time a copy of it")
+            raise RuntimeError(
+                "the model is in training mode while its inference is timed: time a copy of it"
+            )
         with torch.inference_mode(), autocast:
             return model(images)
 
@@ -59,10 +71,12 @@ def training_step(
     dtype: str = "float32",
     loss: Callable[[torch.Tensor], torch.Tensor] = _to_class_zero,
 ) -> Callable[[], torch.Tensor]:
-    """Forward, loss, backward, SGD step with momentum; a half dtype means autocast, float16 a scaled loss.
+    """Forward, loss, backward, SGD step with momentum; a half dtype means autocast, float16 a
+    scaled loss.
 
-    `loss` maps the model's output to a scalar; the default suits a classifier. The learning rate is 0, so
-    that the model stays what it is however long it is timed; the optimiser moves the same bytes.
+    `loss` maps the model's output to a scalar; the default suits a classifier. The learning rate is
+    0, so that the model stays what it is however long it is timed; the optimiser moves the same
+    bytes.
     """
     model.train()
     autocast = _autocast(images, dtype)
@@ -71,7 +85,9 @@ def training_step(
 
     def step() -> torch.Tensor:
         if not model.training:
-            raise RuntimeError("the model is in evaluation mode while its training is timed: time a copy of it")
+            raise RuntimeError(
+                "the model is in evaluation mode while its training is timed: time a copy of it"
+            )
         optimizer.zero_grad(set_to_none=True)
         with autocast:
             value = loss(model(images))
@@ -84,9 +100,15 @@ def training_step(
 
 
 def throughput(
-    model: nn.Module, images: torch.Tensor, *, phase: str = "inference", dtype: str = "float32", **options
+    model: nn.Module,
+    images: torch.Tensor,
+    *,
+    phase: str = "inference",
+    dtype: str = "float32",
+    **options,
 ) -> Spread:
-    """Images a second of one model, `phase` being "inference" or "training"; `options` are the clock's.
+    """Images a second of one model, `phase` being "inference" or "training"; `options` are the
+    clock's.
 
     To compare models, time their steps together with `measure_many` instead.
     """

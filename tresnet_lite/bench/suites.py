@@ -22,8 +22,14 @@ BOTH = ("training", "inference")
 GIB = 2**30
 
 TABLE1 = (
-    "resnet50", "resnet50d", "resnext50_32x4d", "efficientnet_b1", "seresnext50_32x4d", "mixnet_l", "tresnet_m",
-)  # fmt: skip
+    "resnet50",
+    "resnet50d",
+    "resnext50_32x4d",
+    "efficientnet_b1",
+    "seresnext50_32x4d",
+    "mixnet_l",
+    "tresnet_m",
+)
 TABLE3 = ("resnet50", "tresnet_m", "tresnet_l", "tresnet_xl")
 TRESNETS = TABLE3[1:]
 EFFICIENTNETS = {  # → its own resolution (Tan and Le, 2019)
@@ -89,8 +95,21 @@ class Point:
         batch = f"batch {self.batch}" if self.batch else "90 % of the largest batch"
         search = "largest batch" if self.largest and self.batch else ""
         budget = f"{self.memory_budget / GIB:g} GiB" if self.memory_budget else ""
-        options = (f"{key} {value}" for key, value in (("norm", self.norm), ("memory", self.memory)) if value)
-        ran = (f"{self.resolution} px", batch, search, budget, self.dtype, self.memory_format, self.compile, *options)
+        options = (
+            f"{key} {value}"
+            for key, value in (("norm", self.norm), ("memory", self.memory))
+            if value
+        )
+        ran = (
+            f"{self.resolution} px",
+            batch,
+            search,
+            budget,
+            self.dtype,
+            self.memory_format,
+            self.compile,
+            *options,
+        )
         return ", ".join(filter(None, (self.measures, self.model, *ran, " and ".join(self.phases))))
 
     @classmethod
@@ -99,13 +118,16 @@ class Point:
         return cls(**fields | {name: tuple(fields[name]) for name in ("suites", "phases")})
 
 
-def points(profile: Profile, *, quick: bool = False, memory_budget: int | None = None) -> list[Point]:
+def points(
+    profile: Profile, *, quick: bool = False, memory_budget: int | None = None
+) -> list[Point]:
     """All points of a profile, the most valuable first.
 
     Args:
-        quick: the tables and figures alone, at fixed batches, with largest batches for Table 3 alone.
-        memory_budget: bytes that training may use, to stand in for a smaller GPU. A CPU has 16 GiB by default, the
-            memory that the paper's largest batches point to.
+        quick: the tables and figures alone, at fixed batches, with largest batches for Table 3
+            alone.
+        memory_budget: bytes that training may use, to stand in for a smaller GPU. A CPU has 16 GiB
+            by default, the memory that the paper's largest batches point to.
     """
     if device_kind(profile) == "cpu":
         memory_budget = memory_budget or 16 * GIB
@@ -113,7 +135,9 @@ def points(profile: Profile, *, quick: bool = False, memory_budget: int | None =
     chosen += [] if quick else [*_memory(profile), *_axes(profile), *_micro(profile)]
     settled = [_settle(point, profile, quick, memory_budget) for point in chosen]
     if profile.name == "smoke":
-        small = (p.model in SMOKE and p.compile == "eager" or p.measures == "ceilings" for p in settled)
+        small = (
+            p.model in SMOKE and p.compile == "eager" or p.measures == "ceilings" for p in settled
+        )
         settled = [p for p, keep in zip(settled, small, strict=True) if keep]
     return sorted(settled, key=lambda p: p.priority)
 
@@ -125,10 +149,14 @@ def select(chosen: list[Point], suites: list[str], models: list[str] | None = No
         ValueError: a suite or a model that there is none of.
     """
     if unknown := set(suites) - {*SUITES, "paper"}:
-        raise ValueError(f"no suite {', '.join(sorted(unknown))}: there are {', '.join(SUITES)} and paper")
+        raise ValueError(
+            f"no suite {', '.join(sorted(unknown))}: there are {', '.join(SUITES)} and paper"
+        )
     known = {p.model for p in chosen}
     if unknown := set(models or ()) - known:
-        raise ValueError(f"no model {', '.join(sorted(unknown))}: there are {', '.join(sorted(known))}")
+        raise ValueError(
+            f"no model {', '.join(sorted(unknown))}: there are {', '.join(sorted(known))}"
+        )
     wanted = set(SUITES) if "paper" in suites else set(suites)
     return [p for p in chosen if wanted & set(p.suites) and (not models or p.model in models)]
 
@@ -139,9 +167,15 @@ def device_kind(profile: Profile) -> str:
 
 
 def _point(profile: Profile, suites: tuple[str, ...], case: str, model: str, **settings) -> Point:
-    """A point at the profile's settings and the paper's resolution; batch 0 is one that `_settle` will choose."""
+    """A point at the profile's settings and the paper's resolution; batch 0 is one that `_settle`
+    will choose.
+    """
     own = {"resolution": 224, "batch": 0, "dtype": profile.dtype}
-    clock = {"repeats": profile.repeats, "min_block": profile.min_block, "max_seconds": profile.max_seconds}
+    clock = {
+        "repeats": profile.repeats,
+        "min_block": profile.min_block,
+        "max_seconds": profile.max_seconds,
+    }
     return Point(suites, case, model, profile.device, **own | clock | settings)
 
 
@@ -162,10 +196,20 @@ def _networks(profile: Profile) -> list[Point]:
         add(("table5", *figures), model, 224, 0)
         add(("table5", *figures), model, 448, 3)
     for model, resolution in EFFICIENTNETS.items():
-        # The two largest take a CPU longer than all others of the figures, and few TResNets are as slow as they are.
+        # The two largest take a CPU longer than all others of the figures, and few TResNets are as
+        # slow as they are.
         add(figures, model, resolution, {"efficientnet_b6": 5, "efficientnet_b7": 6}.get(model, 4))
     return [
-        _point(profile, suites, "networks", model, resolution=resolution, batch=None, largest=True, priority=priority)
+        _point(
+            profile,
+            suites,
+            "networks",
+            model,
+            resolution=resolution,
+            batch=None,
+            largest=True,
+            priority=priority,
+        )
         for (model, resolution), (suites, priority) in found.items()
     ]
 
@@ -176,31 +220,46 @@ def _ladder(profile: Profile) -> list[Point]:
 
 
 def _memory(profile: Profile) -> list[Point]:
-    """TResNet-M with the norms and memory settings that Table 3 leaves out; L and XL as the paper's largest batches."""
+    """TResNet-M with the norms and memory settings that Table 3 leaves out; L and XL as the paper's
+    largest batches.
+    """
     settings = [("tresnet_m", "bn", "paper"), *((model, "iabn", "paper") for model in TRESNETS)]
     settings += [("tresnet_m", "iabn", "recompute"), ("tresnet_m", "iabn", "min")]
     common = {"batch": None, "largest": True, "phases": ("training",)}
     return [
         _point(
-            profile, ("memory",), "settings", model, norm=norm, memory=memory,
-            priority=5 if model == "tresnet_m" else 6, **common,
+            profile,
+            ("memory",),
+            "settings",
+            model,
+            norm=norm,
+            memory=memory,
+            priority=5 if model == "tresnet_m" else 6,
+            **common,
         )
         for model, norm, memory in settings
-    ]  # fmt: skip
+    ]
 
 
 def _axes(profile: Profile) -> list[Point]:
     """One batch size for all, so that nothing but the way of running differs."""
-    compiled = 10 if device_kind(profile) == "cpu" else 6  # a CPU compiles for minutes, so there it comes last
+    compiled = (
+        10 if device_kind(profile) == "cpu" else 6
+    )  # a CPU compiles for minutes, so there it comes last
     ways = [("eager", "channels_first"), ("eager", "channels_last"), ("default", "channels_last")]
     chosen = [
         _point(
-            profile, ("axes",), "ways of running", model, compile=mode, memory_format=layout,
+            profile,
+            ("axes",),
+            "ways of running",
+            model,
+            compile=mode,
+            memory_format=layout,
             priority=6 if mode == "eager" else compiled,
         )
         for model in TABLE3[:2]
         for mode, layout in ways
-    ]  # fmt: skip
+    ]
     chosen += [
         _point(profile, ("axes",), "norms", "tresnet_m", norm=norm, memory="paper", priority=7)
         for norm in ("iabn", "bn", "mapillary")
@@ -208,7 +267,15 @@ def _axes(profile: Profile) -> list[Point]:
     # A CPU has no float16 worth timing; bfloat16 it has, where the processor's instructions allow.
     other = "bfloat16" if profile.dtype != "bfloat16" else "float16"
     chosen += [
-        _point(profile, ("axes",), "precisions", model, dtype=other, memory_format="channels_last", priority=8)
+        _point(
+            profile,
+            ("axes",),
+            "precisions",
+            model,
+            dtype=other,
+            memory_format="channels_last",
+            priority=8,
+        )
         for model in TABLE3[:2]
     ]
     return chosen
@@ -224,7 +291,9 @@ def _micro(profile: Profile) -> list[Point]:
 
 
 def _settle(point: Point, profile: Profile, quick: bool, memory_budget: int | None) -> Point:
-    """Settle what depends on the profile: batch, resolution, memory budget, and with them the estimate."""
+    """Settle what depends on the profile: batch, resolution, memory budget, and with them the
+    estimate.
+    """
     on_cpu = device_kind(profile) == "cpu"
     if profile.image_size != 224:
         side = max(32, point.resolution * profile.image_size // 224 // 32 * 32)
@@ -235,17 +304,35 @@ def _settle(point: Point, profile: Profile, quick: bool, memory_budget: int | No
         batch = profile.batch * (profile.image_size / point.resolution) ** 2
         # Training a batch of one is fine here: every normalised map has more than one pixel.
         point = replace(point, batch=max(1, round(batch)))
-    point = replace(point, largest=bool(searched), memory_budget=memory_budget if searched or not fixed else None)
+    point = replace(
+        point,
+        largest=bool(searched),
+        memory_budget=memory_budget if searched or not fixed else None,
+    )
     return replace(point, **_cpu_times(point) if on_cpu else _gpu_times(point))
 
 
-# Estimates. They order nothing; they say how long a campaign may take, and the campaign corrects them as it goes.
-GMACS = {  # of one image at 224 px, or at an EfficientNet's own resolution; like the counted ones to 5 %
-    "resnet50": 4.1, "resnet50d": 4.3, "resnext50_32x4d": 4.2, "seresnext50_32x4d": 4.2, "mixnet_l": 0.56,
-    "tresnet_m": 5.7, "tresnet_l": 10.9, "tresnet_xl": 15.2, "efficientnet_b0": 0.39, "efficientnet_b1": 0.69,
-    "efficientnet_b2": 1.0, "efficientnet_b3": 1.8, "efficientnet_b4": 4.4, "efficientnet_b5": 10.2,
-    "efficientnet_b6": 19.0, "efficientnet_b7": 37.7,
-}  # fmt: skip
+# Estimates. They order nothing; they say how long a campaign may take, and the campaign corrects
+# them as it goes.
+# of one image at 224 px, or at an EfficientNet's own resolution; like the counted ones to 5 %
+GMACS = {
+    "resnet50": 4.1,
+    "resnet50d": 4.3,
+    "resnext50_32x4d": 4.2,
+    "seresnext50_32x4d": 4.2,
+    "mixnet_l": 0.56,
+    "tresnet_m": 5.7,
+    "tresnet_l": 10.9,
+    "tresnet_xl": 15.2,
+    "efficientnet_b0": 0.39,
+    "efficientnet_b1": 0.69,
+    "efficientnet_b2": 1.0,
+    "efficientnet_b3": 1.8,
+    "efficientnet_b4": 4.4,
+    "efficientnet_b5": 10.2,
+    "efficientnet_b6": 19.0,
+    "efficientnet_b7": 37.7,
+}
 START = 8.0  # seconds for a process to import, build and move
 
 
@@ -256,7 +343,9 @@ def macs(point: Point) -> float:
 
 
 def _cpu_times(point: Point) -> dict[str, float]:
-    """The estimate on two cores; a step of many seconds is timed three times, with the quartiles that gives."""
+    """The estimate on two cores; a step of many seconds is timed three times, with the quartiles
+    that gives.
+    """
     depthwise = point.model.startswith(("efficientnet", "mixnet"))
     step = macs(point) * point.batch / (10e9 if depthwise else 45e9)
     weights = {"training": 3.0, "inference": 1.0}
@@ -268,7 +357,9 @@ def _cpu_times(point: Point) -> dict[str, float]:
 
 
 def _gpu_times(point: Point) -> dict[str, float]:
-    """On a GPU a step at 90 % of the memory takes about as long for every network: a second, more or less."""
+    """On a GPU a step at 90 % of the memory takes about as long for every network: a second, more
+    or less.
+    """
     search = 14.0 if point.largest else 0.0
     timed = sum({"training": 10.0, "inference": 5.0}[phase] for phase in point.phases)
     timed = timed / 2 if point.batch else timed

@@ -1,4 +1,6 @@
-"""Where a network's time goes: by stage, each timed alone, and by operation, from torch's profiler."""
+"""Where a network's time goes: by stage, each timed alone, and by operation, from torch's
+profiler.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,12 @@ def stages(network: TResNet) -> dict[str, nn.Module]:
 def stage_times(
     network: TResNet, images: torch.Tensor, *, phase: str, dtype: str = "float32", **options
 ) -> dict[str, Spread]:
-    """Seconds that each stage takes alone, on what the stages before it give; `options` are the clock's.
+    """Seconds that each stage takes alone, on what the stages before it give; `options` are the
+    clock's.
 
-    A training step of a stage is its forward, the mean as loss, its backward down to its input and its SGD step. The
-    stages' times add up to a little more than the network's, as each has a loss and the first needs no gradient.
+    A training step of a stage is its forward, the mean as loss, its backward down to its input and
+    its SGD step. The stages' times add up to a little more than the network's, as each has a loss
+    and the first needs no gradient.
 
     Args:
         images: (B, 3, H, W), on the network's device.
@@ -58,7 +62,8 @@ def _drop_gradient(x: torch.Tensor) -> None:
 def operation_times(
     step: Callable[[], object], device: str | torch.device, *, repeats: int = 5, least: float = 0.01
 ) -> dict[str, Spread]:
-    """Seconds of a step in each of torch's operators, without those called by it, and "others" below a share.
+    """Seconds of a step in each of torch's operators, without those called by it, and "others"
+    below a share.
 
     Args:
         step: a warm one, such as `training_step` makes.

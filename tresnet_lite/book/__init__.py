@@ -1,1 +1,3 @@
-"""What turns the book's sources, the executed notebooks and the records into what Jupyter Book reads."""
+"""What turns the book's sources, the executed notebooks and the records into what Jupyter Book
+reads.
+"""

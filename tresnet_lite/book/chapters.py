@@ -14,7 +14,9 @@ ROOT = DATA.parent
 
 @dataclass(frozen=True)
 class Chapter:
-    """A notebook: its name without ending, its title, and the prefixes of the claims that it judges."""
+    """A notebook: its name without ending, its title, and the prefixes of the claims that it
+    judges.
+    """
 
     stem: str
     title: str
@@ -60,7 +62,11 @@ def _read(path: Path) -> Chapter:
     title = re.search(r"^# (.+)$", "\n".join(cell.source for cell in cells), re.MULTILINE)
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
     calls = " ".join(re.findall(r"notebook\.(?:claims|verdicts)\(([^)]*)\)", code))
-    return Chapter(path.stem, title[1] if title else path.stem, tuple(dict.fromkeys(re.findall(r'"([\w-]+)"', calls))))
+    return Chapter(
+        path.stem,
+        title[1] if title else path.stem,
+        tuple(dict.fromkeys(re.findall(r'"([\w-]+)"', calls))),
+    )
 
 
 def address(root: Path = ROOT) -> str:

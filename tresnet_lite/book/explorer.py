@@ -1,7 +1,9 @@
-"""The explorer: an interactive chart of the book, accuracy against speed over all that is known here.
+"""The explorer: an interactive chart of the book, accuracy against speed over all that is known
+here.
 
-The part holds its data and works without a network: plotly's script is the installed package's, copied beside the
-page's own (`book/static/explorer.js`). Without scripts a drawing and a file of the numbers are left.
+The part holds its data and works without a network: plotly's script is the installed package's,
+copied beside the page's own (`book/static/explorer.js`). Without scripts a drawing and a file of
+the numbers are left.
 """
 
 from __future__ import annotations
@@ -28,14 +30,17 @@ CHOICES = {  # what can be chosen, in this order; the data's columns
     "compile": "Compiler",
 }
 SCALES = {"speed": "Images a second", "ratio": "ResNet50 = 1"}
-FIRST = ("RTX 4090, torch 2.4.0 (quoted, timm)", "inference")  # what the page and its drawing show at first
+FIRST = (
+    "RTX 4090, torch 2.4.0 (quoted, timm)",
+    "inference",
+)  # what the page and its drawing show at first
 
-PART = Template(
-    """\
+PART = Template("""\
 ```{raw} html
 <div id="explorer">
 <form class="explorer-choices" aria-label="What the chart shows">$choices</form>
-<div id="explorer-chart" role="img" aria-label="Accuracy against speed; the table below holds the same points"></div>
+<div id="explorer-chart" role="img"
+ aria-label="Accuracy against speed; the table below holds the same points"></div>
 <p id="explorer-told" role="status"></p>
 <div id="explorer-static">$drawing
 <p><small>$stated</small></p></div>
@@ -45,12 +50,13 @@ PART = Template(
 <script defer src="../_static/plotly.min.js"></script>
 <script defer src="../_static/explorer.js"></script>
 ```
-"""
-)
+""")
 
 
 def assets(folder: Path) -> dict[Path, Path]:
-    """Files that the page needs beside the book's own: place in the stage → where it lies; made ones go to `folder`."""
+    """Files that the page needs beside the book's own: place in the stage → where it lies; made
+    ones go to `folder`.
+    """
     import plotly
 
     write_if_changed(speeds_file(), folder / "speeds.csv")
@@ -91,17 +97,27 @@ def _drawing(points: pd.DataFrame) -> Html:
     from tresnet_lite.chapters.figures import landscape_drawing
 
     place, phase = FIRST
-    shown = points[(points["place"] == place) & (points["phase"] == phase) & (points["compile"] == "eager")]
+    shown = points[
+        (points["place"] == place) & (points["phase"] == phase) & (points["compile"] == "eager")
+    ]
     return landscape_drawing(shown[shown["memory_format"] == "channels_first"])
 
 
 def _choices(points: pd.DataFrame) -> str:
-    """A labelled `<select>` for each choice; the script offers what goes together with the choices before it."""
+    """A labelled `<select>` for each choice; the script offers what goes together with the choices
+    before it.
+    """
     import html
 
     def select(name: str, told: str, options: dict[str, str]) -> str:
-        made = "".join(f'<option value="{html.escape(v)}">{html.escape(t)}</option>' for v, t in options.items())
-        return f'<label for="explorer-{name}">{told}<select id="explorer-{name}" name="{name}">{made}</select></label>'
+        made = "".join(
+            f'<option value="{html.escape(v)}">{html.escape(t)}</option>'
+            for v, t in options.items()
+        )
+        return (
+            f'<label for="explorer-{name}">{told}<select id="explorer-{name}"'
+            f' name="{name}">{made}</select></label>'
+        )
 
     made = []
     for column, told in CHOICES.items():
@@ -112,8 +128,23 @@ def _choices(points: pd.DataFrame) -> str:
 
 def _json(points: pd.DataFrame) -> str:
     """The points as JSON that can stand in a page; missing numbers are null."""
-    columns = [*CHOICES, *SCALES, "network", "family", "resolution", "q1", "q3", "batch", "top1", "top1_source"]
+    columns = [
+        *CHOICES,
+        *SCALES,
+        "network",
+        "family",
+        "resolution",
+        "q1",
+        "q3",
+        "batch",
+        "top1",
+        "top1_source",
+    ]
     columns += ["kind", "source"]
     rows = json.loads(points[columns].to_json(orient="values", double_precision=6))
-    text = json.dumps({"columns": columns, "rows": rows, "first": FIRST}, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(
+        {"columns": columns, "rows": rows, "first": FIRST},
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
     return text.replace("<", "\\u003c")

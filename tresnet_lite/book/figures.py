@@ -1,4 +1,6 @@
-"""Drawings become figures of the book: numbered, captioned, with a link to the code that drew them."""
+"""Drawings become figures of the book: numbered, captioned, with a link to the code that drew
+them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ DRAWING = re.compile(r"<svg [^>]*aria-label=.*?</svg>", re.DOTALL)
 
 
 def number_figures(notebook: nbformat.NotebookNode, chapter: int, root: Path = ROOT) -> int:
-    """Make a figure of each drawing among the outputs, numbered "chapter.1" on, and tell how many there are."""
+    """Make a figure of each drawing among the outputs, numbered "chapter.1" on, and tell how many
+    there are.
+    """
     count = 0
 
     def numbered(drawing: re.Match) -> str:
@@ -33,7 +37,8 @@ def number_figures(notebook: nbformat.NotebookNode, chapter: int, root: Path = R
 
 
 def figure(svg: str, number: str, root: Path = ROOT) -> str:
-    """A drawing with its caption, the first sentence of its description. The anchor of figure "1.2" is `fig-1-2`.
+    """A drawing with its caption, the first sentence of its description. The anchor of figure "1.2"
+    is `fig-1-2`.
 
     It has no blank lines: Markdown would end there.
     """

@@ -29,7 +29,9 @@ NOTHING = f"not attempted: no records of Table 3's networks at {SIDE} px"
 
 @dataclass(frozen=True)
 class Number:
-    """One number: what it is, what we found, where that comes from, the paper's, and the page about it."""
+    """One number: what it is, what we found, where that comes from, the paper's, and the page about
+    it.
+    """
 
     what: str
     ours: str
@@ -39,16 +41,24 @@ class Number:
 
 
 def best_first(record: Record) -> tuple:
-    """A key to sort by: a GPU before a CPU, plain ways of running before special ones, the latest first."""
+    """A key to sort by: a GPU before a CPU, plain ways of running before special ones, the latest
+    first.
+    """
     c, p = record.conditions, record.provenance
     plain = (c.compile == "eager", c.memory_format == "channels_first")
-    return (p.cuda is None, *(not way for way in plain), -datetime.fromisoformat(p.date).timestamp())
+    return (
+        p.cuda is None,
+        *(not way for way in plain),
+        -datetime.fromisoformat(p.date).timestamp(),
+    )
 
 
 def pairs(records: Iterable[Record], phase: str) -> list[tuple[Record, Record]]:
     """TResNet-M and ResNet50 of one run each, at the paper's size, the best device first."""
     found = pair(records, MODEL, BASE, suite="table3", case="networks", phase=phase)
-    return sorted((p for p in found if p[0].conditions.resolution == SIDE), key=lambda p: best_first(p[0]))
+    return sorted(
+        (p for p in found if p[0].conditions.resolution == SIDE), key=lambda p: best_first(p[0])
+    )
 
 
 def printed(phase: str) -> float:
@@ -68,14 +78,21 @@ def speeds(records: Iterable[Record]) -> pd.DataFrame:
     for phase in PHASES:
         found = [_ratio(a, b) for a, b in pairs(records, phase)] or [{"name": "not measured yet"}]
         rows += [{"phase": phase, "paper_ratio": printed(phase)} | columns for columns in found]
-    return pd.DataFrame(rows).reindex(columns=["name", "phase", "ratio", "ratio_q1", "ratio_q3", "paper_ratio"])
+    return pd.DataFrame(rows).reindex(
+        columns=["name", "phase", "ratio", "ratio_q1", "ratio_q3", "paper_ratio"]
+    )
 
 
 def _ratio(a: Record, b: Record) -> dict[str, object]:
     unit, c = b.value.median, a.conditions
     ran = f"{a.provenance.device}, {c.dtype}, {c.memory_format.replace('_', ' ')}, {c.compile}"
     name = "\n".join(textwrap.wrap(ran.replace("(R)", "").replace("(TM)", ""), 20))
-    return {"name": name, "ratio": a.value.median / unit, "ratio_q1": a.value.q1 / unit, "ratio_q3": a.value.q3 / unit}
+    return {
+        "name": name,
+        "ratio": a.value.median / unit,
+        "ratio_q1": a.value.q1 / unit,
+        "ratio_q3": a.value.q3 / unit,
+    }
 
 
 def landing_figure(records: Iterable[Record] | None = None) -> str:
@@ -83,19 +100,28 @@ def landing_figure(records: Iterable[Record] | None = None) -> str:
     from tresnet_lite import plots
 
     drawn = plots.ratios(speeds(report.records() if records is None else records), base="ResNet50")
-    text = drawn.html.replace("Speed relative to ResNet50.", "Speed of TResNet-M relative to ResNet50, at 224 pixels.")
+    text = drawn.html.replace(
+        "Speed relative to ResNet50.", "Speed of TResNet-M relative to ResNet50, at 224 pixels."
+    )
     return figure(text, "0.1")
 
 
 def landing_numbers(records: Iterable[Record] | None = None) -> str:
     """The five numbers, as HTML."""
     records = report.records() if records is None else list(records)
-    numbers = [*(_speed(records, phase) for phase in PHASES), _kept(), _parameters(), _claims(records)]
+    numbers = [
+        *(_speed(records, phase) for phase in PHASES),
+        _kept(),
+        _parameters(),
+        _claims(records),
+    ]
     return '<dl class="numbers">\n' + "\n".join(map(_card, numbers)) + "\n</dl>"
 
 
 def _card(number: Number) -> str:
-    what, ours, source, paper = map(html.escape, (number.what, number.ours, number.source, number.paper))
+    what, ours, source, paper = map(
+        html.escape, (number.what, number.ours, number.source, number.paper)
+    )
     return (
         f'<div><dt><a href="{number.page}">{what}</a></dt><dd class="ours">{ours}</dd>'
         f"<dd>{paper}</dd><dd><small>{source}</small></dd></div>"
@@ -113,11 +139,17 @@ def _speed(records: list[Record], phase: str) -> Number:
 
 def _kept() -> Number:
     """What an image keeps for backward: the ground of the paper's larger batch."""
-    ours, theirs = (sum(kept_per_image(name, "bfloat16", **options).values()) for name, options in _KEPT)
+    ours, theirs = (
+        sum(kept_per_image(name, "bfloat16", **options).values()) for name, options in _KEPT
+    )
     of, to = (paper_value(3, "max_batch", model=name) for name in ("TResNet-M", "ResNet50"))
     what = "Memory that ResNet50 keeps for training, TResNet-M = 1"
     return Number(
-        what, f"{theirs / ours:.2f}", COUNTED, f"paper {of / to:.2f}, from its largest batches", chapter(3).page
+        what,
+        f"{theirs / ours:.2f}",
+        COUNTED,
+        f"paper {of / to:.2f}, from its largest batches",
+        chapter(3).page,
     )
 
 
@@ -126,7 +158,9 @@ _KEPT = ((MODEL, {"norm": "iabn", "memory": "paper"}), (BASE, {"norm": "bn", "me
 
 def _parameters() -> Number:
     row = report.sizes().set_index("model").loc["TResNet-M"]
-    told = f"paper {row['paper_parameters']:.1f} M; ours with the classifier {row['parameters']:.1f} M"
+    told = (
+        f"paper {row['paper_parameters']:.1f} M; ours with the classifier {row['parameters']:.1f} M"
+    )
     what = "TResNet-M's parameters without classifier"
     return Number(what, f"{row['without_classifier']:.1f} M", COUNTED, told, "discrepancies.html")
 
@@ -136,4 +170,10 @@ def _claims(records: list[Record]) -> Number:
     counts = Counter(ledger["verdict"])
     ours = f"{counts[REPRODUCED]} of {counts[REPRODUCED] + counts[DIFFERS]}"
     told = f"{ledger['id'].nunique()} claims; {counts[NOT_ATTEMPTED]} verdicts not attempted"
-    return Number("Verdicts that reproduce the paper", ours, "computed from counting and records", told, "claims.html")
+    return Number(
+        "Verdicts that reproduce the paper",
+        ours,
+        "computed from counting and records",
+        told,
+        "claims.html",
+    )

@@ -1,4 +1,6 @@
-"""A Sphinx extension: pages carry only the scripts that they use, so that a phone has little to load."""
+"""A Sphinx extension: pages carry only the scripts that they use, so that a phone has little to
+load.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-ICONS = "_static/scripts/fontawesome.js"  # draws every icon a second time: style sheet and fonts do it already
+# draws every icon a second time: style sheet and fonts do it already
+ICONS = "_static/scripts/fontawesome.js"
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -18,10 +21,14 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 
 def drop_scripts(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
-    """Take out MathJax where there is no formula, and Thebe, which fetches a kernel from the network."""
+    """Take out MathJax where there is no formula, and Thebe, which fetches a kernel from the
+    network.
+    """
     from docutils import nodes
 
-    formulas = doctree is not None and any(doctree.findall(lambda n: isinstance(n, (nodes.math, nodes.math_block))))
+    formulas = doctree is not None and any(
+        doctree.findall(lambda n: isinstance(n, (nodes.math, nodes.math_block)))
+    )
     unused = ["thebe"] if formulas else ["thebe", "mathjax"]
     scripts = context.get("script_files", [])
     context["script_files"] = [s for s in scripts if not any(word in _text(s) for word in unused)]
@@ -29,7 +36,8 @@ def drop_scripts(app: Sphinx, page: str, template: str, context: dict, doctree: 
 
 def _text(script: object) -> str:
     """Where a script is, or what it says."""
-    return f"{getattr(script, 'filename', script)} {getattr(script, 'attributes', {}).get('body', '')}".lower()
+    body = getattr(script, "attributes", {}).get("body", "")
+    return f"{getattr(script, 'filename', script)} {body}".lower()
 
 
 def drop_icons(app: Sphinx, error: Exception | None) -> None:

@@ -1,4 +1,6 @@
-"""The map of the book: TResNet-M from image to classes, every part a link to the chapter about it."""
+"""The map of the book: TResNet-M from image to classes, every part a link to the chapter about
+it.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,18 @@ from tresnet_lite.bench import Record
 from tresnet_lite.bench.where import stages
 from tresnet_lite.book.chapters import chapter, source_link
 from tresnet_lite.book.landing import best_first
-from tresnet_lite.layers import BlurPool2d, FastGlobalAvgPool2d, InPlaceABN, SpaceToDepth, SqueezeExcite
+from tresnet_lite.layers import (
+    BlurPool2d,
+    FastGlobalAvgPool2d,
+    InPlaceABN,
+    SpaceToDepth,
+    SqueezeExcite,
+)
 from tresnet_lite.model import BasicBlock, Bottleneck
 
 MODEL, SIDE = "tresnet_m", 224
-# Layers that a chapter is about, in the order of the drawing: what it is called here, and the chapter's number.
+# Layers that a chapter is about, in the order of the drawing: what it is called here, and the
+# chapter's number.
 SUBJECTS = {
     SpaceToDepth: ("SpaceToDepth", 1),
     BasicBlock: ("BasicBlock", 4),
@@ -28,12 +37,19 @@ SUBJECTS = {
     InPlaceABN: ("Inplace-ABN", 3),
     FastGlobalAvgPool2d: ("average pool", 6),
 }
-WIDTH, HIGH, STEP, TOP = 400, 92, 112, 34  # of the drawing, of a part, from part to part, of the first part
+WIDTH, HIGH, STEP, TOP = (
+    400,
+    92,
+    112,
+    34,
+)  # of the drawing, of a part, from part to part, of the first part
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the network: what it holds, its sizes, the chapters about its layers, and its share of the time."""
+    """A part of the network: what it holds, its sizes, the chapters about its layers, and its share
+    of the time.
+    """
 
     name: str
     content: str
@@ -43,7 +59,9 @@ class Part:
 
 
 def parts(records: Iterable[Record]) -> list[Part]:
-    """The parts of TResNet-M, read off the model; shares of the time from the records of the best device."""
+    """The parts of TResNet-M, read off the model; shares of the time from the records of the best
+    device.
+    """
     from tresnet_lite.plots import network_parts
 
     with torch.device("meta"):
@@ -51,7 +69,13 @@ def parts(records: Iterable[Record]) -> list[Part]:
     shares, found = time_shares(records), stages(network)
     rows = zip(found.items(), network_parts(network, SIDE), strict=True)
     return [
-        Part(name, content, sizes, _subjects(module), {phase: of[stage] for phase, of in shares.items()})
+        Part(
+            name,
+            content,
+            sizes,
+            _subjects(module),
+            {phase: of[stage] for phase, of in shares.items()},
+        )
         for (stage, module), (name, content, sizes) in rows
     ]
 
@@ -64,7 +88,9 @@ def _subjects(part: nn.Module) -> tuple[tuple[str, int], ...]:
 
 
 def time_records(records: Iterable[Record]) -> dict[tuple[str, str], Record]:
-    """(phase, stage) → the record of the stage's time alone, of the best run that has all stages; empty without one."""
+    """(phase, stage) → the record of the stage's time alone, of the best run that has all stages;
+    empty without one.
+    """
     with torch.device("meta"):
         names = list(stages(create_model(MODEL)))
     runs: dict[tuple, dict[tuple[str, str], Record]] = {}
@@ -93,38 +119,50 @@ def network_map(records: Iterable[Record] | None = None) -> str:
     height = TOP + STEP * len(drawn)
     body = "\n".join(_part(part, TOP + STEP * i) for i, part in enumerate(drawn))
     svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="map" viewBox="0 0 {WIDTH} {height}" role="group" '
-        f'aria-label="TResNet-M from image to classes; each part links to its chapter">\n'
-        f'<text x="{WIDTH / 2}" y="14" text-anchor="middle">image 3×{SIDE}×{SIDE}</text>\n{body}\n</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="map" viewBox="0 0 {WIDTH} {height}"'
+        ' role="group" aria-label="TResNet-M from image to classes; each part links to its'
+        f' chapter">\n<text x="{WIDTH / 2}" y="14" text-anchor="middle">image'
+        f" 3×{SIDE}×{SIDE}</text>\n{body}\n</svg>"
     )
     code = source_link("tresnet_lite/book/network_map.py")
     caption = (
-        '<a href="#fig-0-2">Figure 0.2</a>. TResNet-M, read off the model: each part with the shape it gives, its '
-        f"parameters and its multiply-accumulates. {_timed(records)} "
-        f'<a href="{code}" aria-label="The code that drew Figure 0.2">Code</a>'
+        '<a href="#fig-0-2">Figure 0.2</a>. TResNet-M, read off the model: each part with the'
+        f" shape it gives, its parameters and its multiply-accumulates. {_timed(records)} <a"
+        f' href="{code}" aria-label="The code that drew Figure 0.2">Code</a>'
     )
-    return f'<figure class="drawing" id="fig-0-2">\n{svg}\n<figcaption>{caption}</figcaption>\n</figure>'
+    return (
+        '<figure class="drawing"'
+        f' id="fig-0-2">\n{svg}\n<figcaption>{caption}</figcaption>\n</figure>'
+    )
 
 
 def _timed(records: Iterable[Record]) -> str:
     found = time_records(records)
     if not found:
         command = "<code>python -m tresnet_lite.bench run micro</code>"
-        return f"Shares of the time: not attempted, for want of records at {SIDE} px; {command} makes them."
+        return (
+            f"Shares of the time: not attempted, for want of records at {SIDE} px; {command} makes"
+            " them."
+        )
     first = next(iter(found.values()))
-    return f"The bars are shares of the time, each part timed alone: {html.escape(report.label(first))}."
+    return (
+        "The bars are shares of the time, each part timed alone:"
+        f" {html.escape(report.label(first))}."
+    )
 
 
 def _part(part: Part, top: float) -> str:
-    """An arrow, the part's box, which leads to its first chapter, and a button for each chapter about its layers."""
+    """An arrow, the part's box, which leads to its first chapter, and a button for each chapter
+    about its layers.
+    """
     middle = WIDTH / 2
     arrow = f'<path class="arrow" d="M{middle} {top - 16}v10m-4 -5l4 6l4 -6"/>'
     first = chapter(part.subjects[0][1])
     title = html.escape(f"{part.name}: {part.content}. {part.sizes}. Chapter: {first.title}")
     texts = (
-        f'<text class="name" x="14" y="{top + 20}">{part.name}</text>'
-        f'<text x="{WIDTH - 14}" y="{top + 20}" text-anchor="end">{html.escape(part.content)}</text>'
-        f'<text class="small" x="14" y="{top + 38}">{html.escape(part.sizes)}</text>'
+        f'<text class="name" x="14" y="{top + 20}">{part.name}</text><text x="{WIDTH - 14}"'
+        f' y="{top + 20}" text-anchor="end">{html.escape(part.content)}</text><text class="small"'
+        f' x="14" y="{top + 38}">{html.escape(part.sizes)}</text>'
     )
     box = f'<rect class="part" x="4" y="{top}" width="{WIDTH - 8}" height="{HIGH}" rx="6"/>'
     link = f'<a href="{first.page}" aria-label="{title}">{box}{texts}</a>'
@@ -136,9 +174,10 @@ def _buttons(part: Part, top: float) -> str:
     for name, number in part.subjects:
         wide, found = 8.0 * len(name) + 14, chapter(number)
         drawn.append(
-            f'<a href="{found.page}" aria-label="{name}, in {part.name}. Chapter: {html.escape(found.title)}">'
-            f'<rect class="button" x="{left:g}" y="{top + 50}" width="{wide:g}" height="28" rx="6"/>'
-            f'<text class="small" x="{left + wide / 2:g}" y="{top + 68}" text-anchor="middle">{name}</text></a>'
+            f'<a href="{found.page}" aria-label="{name}, in {part.name}. Chapter:'
+            f' {html.escape(found.title)}"><rect class="button" x="{left:g}" y="{top + 50}"'
+            f' width="{wide:g}" height="28" rx="6"/><text class="small" x="{left + wide / 2:g}"'
+            f' y="{top + 68}" text-anchor="middle">{name}</text></a>'
         )
         left += wide + 6
     return "\n".join(drawn)
@@ -150,7 +189,8 @@ def _bars(part: Part, top: float) -> str:
     for i, (phase, share) in enumerate(part.shares.items()):
         left, y = 14 + i * half, top + HIGH - 8
         drawn.append(
-            f'<rect class="bar" x="{left:g}" y="{y}" width="{share * (half - 90):.1f}" height="6"/>'
-            f'<text class="tiny" x="{left + share * (half - 90) + 4:.1f}" y="{y + 7}">{phase} {share:.0%}</text>'
+            f'<rect class="bar" x="{left:g}" y="{y}" width="{share * (half - 90):.1f}"'
+            f' height="6"/><text class="tiny" x="{left + share * (half - 90) + 4:.1f}"'
+            f' y="{y + 7}">{phase} {share:.0%}</text>'
         )
     return "\n" + "\n".join(drawn) if drawn else ""

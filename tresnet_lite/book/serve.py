@@ -1,4 +1,6 @@
-"""Show the built book, and build it again when a source changes: ``python -m tresnet_lite.book.serve``."""
+"""Show the built book, and build it again when a source changes: ``python -m
+tresnet_lite.book.serve``.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ FOLDERS = ("book", "notebooks", "build/executed", "build/records")
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Files without a line in the terminal for each, never from the browser's memory: they change."""
+    """Files without a line in the terminal for each, never from the browser's memory: they
+    change.
+    """
 
     def log_message(self, *_: object) -> None:
         pass
@@ -36,7 +40,9 @@ def state(root: Path) -> str:
     return content_digest(root, [*files, root / "_config.yml", root / "_toc.yml"])
 
 
-def watch(root: Path, build: Callable[[], object], *, stop: threading.Event, every: float = EVERY) -> None:
+def watch(
+    root: Path, build: Callable[[], object], *, stop: threading.Event, every: float = EVERY
+) -> None:
     """Call `build` now, and again whenever the sources have changed, until `stop` is set."""
     built = None
     while not stop.is_set():
@@ -53,8 +59,12 @@ def watch(root: Path, build: Callable[[], object], *, stop: threading.Event, eve
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--profile", choices=PROFILES, help="whose executed chapters to show; default: the device's")
-    parser.add_argument("--root", type=Path, default=Path.cwd(), help="the checkout; default: this folder")
+    parser.add_argument(
+        "--profile", choices=PROFILES, help="whose executed chapters to show; default: the device's"
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path.cwd(), help="the checkout; default: this folder"
+    )
     options = parser.parse_args(arguments)
     root = options.root.resolve()
     if not (root / "_toc.yml").exists():
@@ -68,10 +78,16 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", options.port), handler)
     except OSError as error:
-        parser.error(f"port {options.port}: {error.strerror}. Name another one: make serve PORT=8001")
+        parser.error(
+            f"port {options.port}: {error.strerror}. Name another one: make serve PORT=8001"
+        )
     with server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        print(f"serving http://localhost:{server.server_port}, building when a source changes; Ctrl-C ends", flush=True)
+        print(
+            f"serving http://localhost:{server.server_port}, building when a source changes; Ctrl-C"
+            " ends",
+            flush=True,
+        )
         try:
             watch(root, functools.partial(_build, command), stop=threading.Event())
         except KeyboardInterrupt:

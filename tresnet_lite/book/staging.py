@@ -1,10 +1,11 @@
-"""Lay out the book's sources as Jupyter Book reads them: pages with their rendered parts, executed notebooks.
+"""Lay out the book's sources as Jupyter Book reads them: pages with their rendered parts, executed
+notebooks.
 
 In a page of `book/`
 
-    <!-- render NAME -->         on a line of its own becomes what `tresnet_lite.pages.PARTS[NAME]` returns
-    [text](repo:PATH)            becomes a link to the file or folder in the repository
-    `test_FILE.py::test_NAME`    becomes a link to that test
+    <!-- render NAME -->       alone on a line becomes what `tresnet_lite.pages.PARTS[NAME]` returns
+    [text](repo:PATH)          becomes a link to the file or folder in the repository
+    `test_FILE.py::test_NAME`  becomes a link to that test
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def render(text: str, parts: Mapping[str, Callable[[], str]]) -> str:
         ValueError: it asks for a part that there is none of.
     """
     if unknown := set(PART.findall(text)) - set(parts):
-        raise ValueError(f"no part {', '.join(sorted(unknown))} to render: there are {', '.join(parts)}")
+        raise ValueError(
+            f"no part {', '.join(sorted(unknown))} to render: there are {', '.join(parts)}"
+        )
     return PART.sub(lambda found: parts[found[1]]().strip(), text)
 
 
@@ -47,13 +50,17 @@ def link(text: str, root: Path) -> str:
 
     def to_file(found: re.Match) -> str:
         if not (root / found[1]).exists():
-            raise FileNotFoundError(f"{found[1]}: linked to as repo:{found[1]}, and not in the checkout")
+            raise FileNotFoundError(
+                f"{found[1]}: linked to as repo:{found[1]}, and not in the checkout"
+            )
         return f"]({source_link(found[1], root)})"
 
     def to_test(found: re.Match) -> str:
         file = root / "tests" / found[1]
         lines = file.read_text(encoding="utf-8").splitlines()
-        place = next((n for n, line in enumerate(lines, 1) if line.startswith(f"def {found[2]}(")), None)
+        place = next(
+            (n for n, line in enumerate(lines, 1) if line.startswith(f"def {found[2]}(")), None
+        )
         if place is None:
             raise FileNotFoundError(f"{found[0]}: {file.name} has no such test")
         return f"[{found[0]}]({source_link(f'tests/{found[1]}', root, line=place)})"
@@ -69,7 +76,9 @@ def stage_page(source: Path, target: Path, root: Path) -> None:
 
 
 def stage_notebook(source: Path, target: Path, root: Path) -> None:
-    """Copy a notebook for the book: figures numbered, its provenance completed, papermill's own cell hidden."""
+    """Copy a notebook for the book: figures numbered, its provenance completed, papermill's own
+    cell hidden.
+    """
     import nbformat
     from papermill.execute import remove_error_markers
 
@@ -80,23 +89,34 @@ def stage_notebook(source: Path, target: Path, root: Path) -> None:
             cell.metadata.tags = [*tags, "remove-input"]
     number = re.match(r"\d+", target.stem)
     number_figures(notebook, int(number[0]) if number else 0, root)
-    notebook.cells.append(nbformat.v4.new_markdown_cell(provenance(notebook, target.name, root), id="provenance"))
+    notebook.cells.append(
+        nbformat.v4.new_markdown_cell(provenance(notebook, target.name, root), id="provenance")
+    )
     write_if_changed(nbformat.writes(notebook), target)
 
 
 def provenance(notebook: nbformat.NotebookNode, name: str, root: Path) -> str:
-    """What `notebook.footer` cannot know: how long the page took, the command, and the code behind it."""
+    """What `notebook.footer` cannot know: how long the page took, the command, and the code behind
+    it.
+    """
     ran = notebook.metadata.get("papermill", {})
-    links = [f'<a href="{source_link(path, root)}">{Path(path).name}</a>' for path in _sources(notebook, name, root)]
+    links = [
+        f'<a href="{source_link(path, root)}">{Path(path).name}</a>'
+        for path in _sources(notebook, name, root)
+    ]
     if ran.get("duration"):
         profile = ran["parameters"].get("profile", "smoke")
         alone = f"papermill --cwd notebooks notebooks/{name} build/{name} -p profile {profile}"
         told = (
-            f"It took {ran['duration']:.0f} seconds. Again: <code>make reproduce PROFILE={profile}</code>, or "
-            f"this page alone, with the environment's programs: <code>{alone}</code>."
+            f"It took {ran['duration']:.0f} seconds. Again: <code>make reproduce"
+            f" PROFILE={profile}</code>, or this page alone, with the environment's programs:"
+            f" <code>{alone}</code>."
         )
     else:
-        told = "Shown as committed, so without figures and measurements: <code>make reproduce</code> makes them."
+        told = (
+            "Shown as committed, so without figures and measurements: <code>make reproduce</code>"
+            " makes them."
+        )
     return f'<p class="provenance">{told} Made by {", ".join(links)}.</p>'
 
 
@@ -104,9 +124,14 @@ def _sources(notebook: nbformat.NotebookNode, name: str, root: Path) -> list[str
     """The notebook, then the package's modules that it imports, as paths in the checkout."""
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     modules = []
-    for package, names in re.findall(r"^from (tresnet_lite[\w.]*) import ([\w, ]+)$", code, re.MULTILINE):
+    for package, names in re.findall(
+        r"^from (tresnet_lite[\w.]*) import ([\w, ]+)$", code, re.MULTILINE
+    ):
         folder = package.replace(".", "/")
-        modules += [f"{folder}.py", *(f"{folder}/{module.strip()}.py" for module in names.split(","))]
+        modules += [
+            f"{folder}.py",
+            *(f"{folder}/{module.strip()}.py" for module in names.split(",")),
+        ]
     found = [path for path in dict.fromkeys(modules) if (root / path).is_file()]
     return [f"notebooks/{name}", *found]
 

@@ -1,7 +1,8 @@
-"""Table 4's ladder in a narrow variant, trained on small images from several seeds: what each rung does to accuracy.
+"""Table 4's ladder in a narrow variant, trained on small images from several seeds: what each rung
+does to accuracy.
 
-Every network that has been trained is a record (suite "ablation"), so that no training is done twice. What follows
-from the records is `accuracy_statistics`'s.
+Every network that has been trained is a record (suite "ablation"), so that no training is done
+twice. What follows from the records is `accuracy_statistics`'s.
 """
 
 from __future__ import annotations
@@ -77,9 +78,11 @@ TRAININGS: dict[str, dict[str, Training]] = {  # profile → set of images → t
 
 
 def small_ladder() -> dict[str, TResNetConfig]:
-    """The ladder with an eighth of the width and few blocks: what a rung changes is what it changes in the paper's.
+    """The ladder with an eighth of the width and few blocks: what a rung changes is what it changes
+    in the paper's.
 
-    SE has the printed reduction, as the coded one would never squeeze below 64 channels, more than these maps have.
+    SE has the printed reduction, as the coded one would never squeeze below 64 channels, more than
+    these maps have.
     """
     return {rung: _smaller(config) for rung, config in ablation_ladder().items()}
 
@@ -89,14 +92,24 @@ def _smaller(config: TResNetConfig) -> TResNetConfig:
     return replace(config, width=WIDTH, depths=depths, se_reduction="paper")
 
 
-def trainings(profile: Profile, *, seeds: int | None = None, epochs: int | None = None) -> dict[str, Training]:
-    """A profile's trainings, set by set; `seeds` and `epochs` replace its own. ValueError if they are below 1."""
-    given = {name: value for name, value in (("seeds", seeds), ("epochs", epochs)) if value is not None}
+def trainings(
+    profile: Profile, *, seeds: int | None = None, epochs: int | None = None
+) -> dict[str, Training]:
+    """A profile's trainings, set by set; `seeds` and `epochs` replace its own. ValueError if they
+    are below 1.
+    """
+    given = {
+        name: value for name, value in (("seeds", seeds), ("epochs", epochs)) if value is not None
+    }
     return {data: replace(training, **given) for data, training in TRAININGS[profile.name].items()}
 
 
-def find_images(wanted: Mapping[str, Training], profile: Profile) -> tuple[dict[str, Digits], dict[str, str]]:
-    """The sets of images that can be had, on the profile's device, and for each other one why it is not attempted."""
+def find_images(
+    wanted: Mapping[str, Training], profile: Profile
+) -> tuple[dict[str, Digits], dict[str, str]]:
+    """The sets of images that can be had, on the profile's device, and for each other one why it is
+    not attempted.
+    """
     found, missing = {}, {}
     for name in SETS:
         if name not in wanted:
@@ -114,8 +127,11 @@ def _images(name: str, device: str) -> Digits:
     return SETS[name](device)
 
 
-def measure(wanted: Mapping[str, Training], profile: Profile, *, minutes: float | None = None) -> Measured:
-    """Train what the run's file lacks and record each network when it is ready; the rest is taken from the file.
+def measure(
+    wanted: Mapping[str, Training], profile: Profile, *, minutes: float | None = None
+) -> Measured:
+    """Train what the run's file lacks and record each network when it is ready; the rest is taken
+    from the file.
 
     All rungs of one seed come before the next seed, so that whatever is finished can be compared.
 
@@ -132,7 +148,12 @@ def measure(wanted: Mapping[str, Training], profile: Profile, *, minutes: float 
 
 def _tasks(wanted: Mapping[str, Training]) -> list[Task]:
     most = max((training.seeds for training in wanted.values()), default=0)
-    seeds = [(seed, data, how) for seed in range(most) for data, how in wanted.items() if seed < how.seeds]
+    seeds = [
+        (seed, data, how)
+        for seed in range(most)
+        for data, how in wanted.items()
+        if seed < how.seeds
+    ]
     return [(data, rung, seed, how) for seed, data, how in seeds for rung in ablation_ladder()]
 
 
@@ -142,16 +163,24 @@ def point(data: str, rung: str, seed: int, training: Training) -> str:
     return f"{training.case(data, seed)}, {rung} ({configuration})"
 
 
-def _train(data: str, rung: str, seed: int, training: Training, profile: Profile) -> Record | Failure:
-    """Train one network and tell its accuracy on the held-out images. One whose weights are no numbers has failed."""
+def _train(
+    data: str, rung: str, seed: int, training: Training, profile: Profile
+) -> Record | Failure:
+    """Train one network and tell its accuracy on the held-out images. One whose weights are no
+    numbers has failed.
+    """
     told = {"suite": SUITE, "case": training.case(data, seed), "model": rung, "phase": "training"}
     told |= {"point": point(data, rung, seed, training), "provenance": collect(profile.device)}
     images = _images(data, profile.device)
     network = new_network(rung, images, seed)
-    few = replace(images, images=images.images[: training.images], labels=images.labels[: training.images])
+    few = replace(
+        images, images=images.images[: training.images], labels=images.labels[: training.images]
+    )
     train(network, few, seed=seed, epochs=training.epochs, batch=training.batch, lr=training.lr)
     if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
-        return Failure(error="diverged", message="a weight is no finite number after training", **told)
+        return Failure(
+            error="diverged", message="a weight is no finite number after training", **told
+        )
     top1 = accuracy(network, images.held_out_images, images.held_out_labels)
     ran = Conditions(training.batch, SIDE, norm=norm_backend(network))
     return Record(metric="top1", value=Spread(top1, top1, top1, 1), conditions=ran, **told)

@@ -1,4 +1,6 @@
-"""Drawings of the accuracy ablation: every network as a point, and gains with their intervals beside the paper's."""
+"""Drawings of the accuracy ablation: every network as a point, and gains with their intervals
+beside the paper's.
+"""
 
 from __future__ import annotations
 
@@ -24,28 +26,44 @@ def examples(images: Digits, names: Sequence[str]) -> Html:
     for label, name in enumerate(names):
         image = images.images[images.labels == label][0].cpu()
         shown.append((name, image.expand(3, -1, -1).permute(1, 2, 0)))
-    return pictures(shown, columns=4, description=f"An image of each class to train on: {', '.join(names)}.")
+    return pictures(
+        shown, columns=4, description=f"An image of each class to train on: {', '.join(names)}."
+    )
 
 
 @drawing
 def networks(run: pd.DataFrame) -> tuple[Figure, str]:
-    """Accuracy of every network of one run of `accuracy_statistics.results`, rung by rung, with the means."""
+    """Accuracy of every network of one run of `accuracy_statistics.results`, rung by rung, with the
+    means.
+    """
     table = levels(run)
     figure = Figure(figsize=(WIDTH, 0.7 + 0.34 * len(table)), layout="constrained")
     axes = figure.subplots()
     for place, row in enumerate(table.itertuples()):
         values = run.loc[run["rung"] == row.rung, "top1"]
-        axes.plot(values, [place] * len(values), "o", color=BLUE, alpha=0.45, markersize=6, markeredgewidth=0)
+        axes.plot(
+            values,
+            [place] * len(values),
+            "o",
+            color=BLUE,
+            alpha=0.45,
+            markersize=6,
+            markeredgewidth=0,
+        )
         axes.vlines(row.mean, place - 0.3, place + 0.3, color=INK, linewidth=1.6)
     _rows(axes, table["rung"])
     axes.set_xlabel("top-1, % (bar: mean)", fontsize=SMALL + 1)
-    told = ", ".join(f"{row.rung} {row.mean:.2f} % over {row.networks}" for row in table.itertuples())
+    told = ", ".join(
+        f"{row.rung} {row.mean:.2f} % over {row.networks}" for row in table.itertuples()
+    )
     return figure, f"Accuracy of each network on {run['data'].iloc[0]}. Means: {told}."
 
 
 @drawing
 def gains(table: pd.DataFrame) -> tuple[Figure, str]:
-    """Lines of `accuracy_statistics.gains`: the measured gain with its interval, and the paper's on ImageNet."""
+    """Lines of `accuracy_statistics.gains`: the measured gain with its interval, and the paper's on
+    ImageNet.
+    """
     parts = {
         "to the rung before": table.drop_duplicates("rung"),
         "to ResNet50": table[table["base"] == RESNET50],
@@ -63,12 +81,23 @@ def gains(table: pd.DataFrame) -> tuple[Figure, str]:
         axes.hlines(above, lines["low"], lines["high"], color=BLUE, linewidth=3, alpha=0.6)
         axes.plot(lines["gain"], above, "o", color=BLUE, label="measured, 95 %")
         hollow = {"color": VERMILLION, "fillstyle": "none", "markeredgewidth": 2, "markersize": 6}
-        axes.plot(lines["paper"], [place + 0.18 for place in places], "D", label="paper, ImageNet", **hollow)
+        axes.plot(
+            lines["paper"],
+            [place + 0.18 for place in places],
+            "D",
+            label="paper, ImageNet",
+            **hollow,
+        )
         _rows(axes, lines["rung"])
         axes.set_title(title)
-        told += [f"{r.rung} {title}: {r.gain:+.2f} ({r.interval}), paper {r.paper:+.1f}" for r in lines.itertuples()]
+        told += [
+            f"{r.rung} {title}: {r.gain:+.2f} ({r.interval}), paper {r.paper:+.1f}"
+            for r in lines.itertuples()
+        ]
     axes.set_xlabel("points of top-1 accuracy")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, handletextpad=0.3)
+    figure.legend(
+        *axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, handletextpad=0.3
+    )
     return figure, f"Gains in points with intervals. {'; '.join(told)}."
 
 

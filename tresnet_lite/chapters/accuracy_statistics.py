@@ -1,7 +1,8 @@
-"""From the accuracies of networks trained from several seeds to gains with intervals, tested and corrected.
+"""From the accuracies of networks trained from several seeds to gains with intervals, tested and
+corrected.
 
-Two rungs are compared seed by seed: the same seed gives both the same order of images. The interval and the test are
-Student's, over the seeds; a set's tests are corrected together by Holm's method.
+Two rungs are compared seed by seed: the same seed gives both the same order of images. The interval
+and the test are Student's, over the seeds; a set's tests are corrected together by Holm's method.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ GAINS = {
 def results(records: Sequence[Record]) -> pd.DataFrame:
     """A line for each network. Columns: run (settings and source), data, rung, seed, top1 (%).
 
-    A run is what shares settings and device; of a training that was recorded twice the later record counts.
+    A run is what shares settings and device; of a training that was recorded twice the later record
+    counts.
     """
     import pandas as pd
 
@@ -55,7 +57,9 @@ def results(records: Sequence[Record]) -> pd.DataFrame:
         settings, _, seed = r.case.rpartition(", seed ")
         key = (settings, r.provenance.device)
         sources[key] = f"{settings}; {label(r)}"  # the last one's
-        rows.append({"key": key, "data": settings.split(",")[0], "rung": r.model, "seed": int(seed)})
+        rows.append(
+            {"key": key, "data": settings.split(",")[0], "rung": r.model, "seed": int(seed)}
+        )
         rows[-1]["top1"] = r.value.median
     columns = ["run", "data", "rung", "seed", "top1"]
     if not rows:
@@ -65,7 +69,9 @@ def results(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Student's interval for the mean, of level 1 - ALPHA; NaN where it is undefined: one value, or no spread."""
+    """Student's interval for the mean, of level 1 - ALPHA; NaN where it is undefined: one value, or
+    no spread.
+    """
     from scipy.stats import ttest_1samp
 
     if not _spread(values):
@@ -89,7 +95,12 @@ def levels(run: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for rung in _rungs(run):
         values = run.loc[run["rung"] == rung, "top1"].tolist()
-        row = {"rung": rung, "paper": printed[rung], "mean": sum(values) / len(values), "networks": len(values)}
+        row = {
+            "rung": rung,
+            "paper": printed[rung],
+            "mean": sum(values) / len(values),
+            "networks": len(values),
+        }
         rows.append(row | _bounds(values, ".2f"))
     return pd.DataFrame(rows)
 
@@ -112,8 +123,8 @@ def _bounds(values: Sequence[float], spec: str) -> dict[str, object]:
 def gains(run: pd.DataFrame) -> pd.DataFrame:
     """Each rung against the one before, then against ResNet50: paired by seed, corrected together.
 
-    Columns: rung, base, paper (points, quoted), gain (points, mean over the seeds that both have), low, high, interval
-    (as text), seeds, p (paired t test), corrected (Holm), word.
+    Columns: rung, base, paper (points, quoted), gain (points, mean over the seeds that both have),
+    low, high, interval (as text), seeds, p (paired t test), corrected (Holm), word.
     """
     import pandas as pd
 
@@ -121,7 +132,12 @@ def gains(run: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for base, rung in comparisons(_rungs(run)):
         values = (wide[rung] - wide[base]).dropna().tolist()
-        row = {"rung": rung, "base": base, "paper": printed[rung] - printed[base], "seeds": len(values)}
+        row = {
+            "rung": rung,
+            "base": base,
+            "paper": printed[rung] - printed[base],
+            "seeds": len(values),
+        }
         row["gain"] = sum(values) / len(values) if values else math.nan
         rows.append(row | _bounds(values, "+.2f") | {"p": paired_p(values)})
     columns = ("rung", "base", "paper", "seeds", "gain", "low", "high", "interval", "p")
@@ -132,16 +148,20 @@ def gains(run: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparisons(rungs: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of a base and a rung: each step, then ResNet50 with each rung that is not the step after it."""
+    """Pairs of a base and a rung: each step, then ResNet50 with each rung that is not the step
+    after it.
+    """
     steps = list(pairwise(rungs))
     far = [(RESNET50, rung) for rung in rungs if rung != RESNET50] if RESNET50 in rungs else []
     return steps + [pair for pair in far if pair not in steps]
 
 
 def paired_p(differences: Sequence[float]) -> float:
-    """Two-sided p of the t test that the mean difference is zero; NaN where fewer than two seeds, or no spread.
+    """Two-sided p of the t test that the mean difference is zero; NaN where fewer than two seeds,
+    or no spread.
 
-    A test on the signs' permutations would need no normality, but cannot give less than 2/2ⁿ from n seeds.
+    A test on the signs' permutations would need no normality, but cannot give less than 2/2ⁿ from n
+    seeds.
     """
     from scipy.stats import ttest_1samp
 
@@ -149,7 +169,9 @@ def paired_p(differences: Sequence[float]) -> float:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's corrected p-values (1979), in the order given; NaN, a test that was not made, stays and does not count."""
+    """Holm's corrected p-values (1979), in the order given; NaN, a test that was not made, stays
+    and does not count.
+    """
     order = sorted((i for i, p in enumerate(ps) if not math.isnan(p)), key=lambda i: ps[i])
     corrected, largest = [math.nan] * len(ps), 0.0
     for done, i in enumerate(order):

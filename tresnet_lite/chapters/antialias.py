@@ -1,6 +1,8 @@
-"""Four ways in which TResNet-M can halve its resolution, from strides alone to blurs everywhere, and what each costs.
+"""Four ways in which TResNet-M can halve its resolution, from strides alone to blurs everywhere,
+and what each costs.
 
-All have the same parameters. The names are those of the records. How they behave when the image moves is in `shifts`.
+All have the same parameters. The names are those of the records. How they behave when the image
+moves is in `shifts`.
 """
 
 from __future__ import annotations
@@ -44,7 +46,12 @@ RUNGS = {"strided": "+ Optimizer SE layers", "economic": "+ AA"}  # scheme → i
 MIB = 2**20
 
 # Columns for `notebook.table`.
-SCHEME_COLUMNS = {"scheme|name": "", "stem|stem": "", "convolutions|convolutions": "", "shortcuts|shortcuts": ""}
+SCHEME_COLUMNS = {
+    "scheme|name": "",
+    "stem|stem": "",
+    "convolutions|convolutions": "",
+    "shortcuts|shortcuts": "",
+}
 COSTS = {
     "scheme|name": "",
     "MACs, G|macs": ".3f",
@@ -71,16 +78,20 @@ PEAKS = {"scheme|name": "", "peak, MiB an image|peak": ".1f", "ratio|ratio": ".2
 
 
 def network(scheme: str, num_classes: int = 1000, **overrides: object) -> TResNet:
-    """TResNet-M that downsamples by one of `SCHEMES`; `overrides` are fields of its configuration."""
+    """TResNet-M that downsamples by one of `SCHEMES`; `overrides` are fields of its
+    configuration.
+    """
     made = TResNet(replace(variant("tresnet_m"), **SCHEMES[scheme], **overrides), num_classes)
     return blur_everything(made) if scheme == "full" else made
 
 
 def blur_everything(made: TResNet) -> TResNet:
-    """Zhang's rule at every place of a TResNet: evaluate densely, then blur and drop. Changes the network it is given.
+    """Zhang's rule at every place of a TResNet: evaluate densely, then blur and drop. Changes the
+    network it is given.
 
-    The stem is one 12×12 convolution of stride 4 (the chapter on the stem proves it): it becomes one of stride 1, and
-    two blurs of stride 2 bring it down. The shortcuts' averages become blurs. The parameters stay the same numbers.
+    The stem is one 12×12 convolution of stride 4 (the chapter on the stem proves it): it becomes
+    one of stride 1, and two blurs of stride 2 bring it down. The shortcuts' averages become blurs.
+    The parameters stay the same numbers.
     """
     stem = made.body.conv1
     stem.conv = stems.single_convolution(stem.conv)
@@ -93,18 +104,22 @@ def blur_everything(made: TResNet) -> TResNet:
 
 
 def schemes() -> pd.DataFrame:
-    """What each scheme filters before it drops pixels. Columns: name, stem, convolutions, shortcuts."""
+    """What each scheme filters before it drops pixels. Columns: name, stem, convolutions,
+    shortcuts.
+    """
     import pandas as pd
 
     places = ("stem", "convolutions", "shortcuts")
-    return pd.DataFrame([{"name": LABELS[s], **dict(zip(places, FILTERS[s], strict=True))} for s in SCHEMES])
+    return pd.DataFrame(
+        [{"name": LABELS[s], **dict(zip(places, FILTERS[s], strict=True))} for s in SCHEMES]
+    )
 
 
 def places(image_size: int = 224) -> pd.DataFrame:
     """TResNet-M's convolutions that halve the resolution, with and without blur, for one image.
 
-    Columns: place, output (C×H×W), strided and blurred (the convolution's millions of MACs at stride 2 and 1), blur
-    (millions of products of the fixed filter).
+    Columns: place, output (C×H×W), strided and blurred (the convolution's millions of MACs at
+    stride 2 and 1), blur (millions of products of the fixed filter).
     """
     import pandas as pd
 
@@ -113,7 +128,9 @@ def places(image_size: int = 224) -> pd.DataFrame:
         made = network("economic").eval()
         units = {name: m for name, m in made.named_modules() if _is_blurred(m)}
         for name, unit in units.items():
-            unit.register_forward_hook(lambda *call, name=name: shapes.update({name: call[2].shape}))
+            unit.register_forward_hook(
+                lambda *call, name=name: shapes.update({name: call[2].shape})
+            )
         made(torch.zeros(1, 3, image_size, image_size))
     rows = []
     for name, unit in units.items():
@@ -137,7 +154,8 @@ def _place(name: str) -> str:
 
 
 def costs(image_size: int = 224) -> pd.DataFrame:
-    """MACs (thousand millions) and MiB kept for backward in float32, an image, of each scheme; all by counting.
+    """MACs (thousand millions) and MiB kept for backward in float32, an image, of each scheme; all
+    by counting.
 
     Columns: name, macs, paper (what the published code keeps) and lean (what this package keeps).
     """
@@ -150,14 +168,18 @@ def costs(image_size: int = 224) -> pd.DataFrame:
     with torch.device("meta"):  # nothing is computed
         for scheme in SCHEMES:
             macs = count_macs(network(scheme), (3, image_size, image_size)) / 1e9
-            kept = {m: bytes_per_image(network(scheme, memory=m).train(), images) for m in ("paper", "lean")}
+            kept = {
+                m: bytes_per_image(network(scheme, memory=m).train(), images)
+                for m in ("paper", "lean")
+            }
             mib = {memory: sum(parts.values()) / MIB for memory, parts in kept.items()}
             rows.append({"name": LABELS[scheme], "macs": macs} | mib)
     return pd.DataFrame(rows)
 
 
 def speeds(records: Sequence[Record]) -> pd.DataFrame:
-    """Images a second of the schemes and their ratio to "strided", the paper's beside them (table 4, inference).
+    """Images a second of the schemes and their ratio to "strided", the paper's beside them (table
+    4, inference).
 
     Columns: those of `notebook.speeds`, then name, quartiles (text), paper, paper_ratio.
     """
@@ -176,10 +198,14 @@ def _paper_speed(scheme: str, phase: str) -> float:
 
 
 def peak_table(records: Sequence[Record]) -> pd.DataFrame:
-    """Peaks of `training_peaks`, in MiB an image, and their ratio to the first. Columns: name, peak, ratio."""
+    """Peaks of `training_peaks`, in MiB an image, and their ratio to the first. Columns: name,
+    peak, ratio.
+    """
     import pandas as pd
 
     chosen = [r for r in records if (r.suite, r.metric) == ("antialias", "peak_memory")]
-    rows = [{"name": LABELS[r.model], "peak": r.value.median / r.conditions.batch / MIB} for r in chosen]
+    rows = [
+        {"name": LABELS[r.model], "peak": r.value.median / r.conditions.batch / MIB} for r in chosen
+    ]
     table = pd.DataFrame(rows)
     return table.assign(ratio=table["peak"] / table["peak"].iloc[0])

@@ -1,7 +1,9 @@
-"""Block types (§2.1): BasicBlock and Bottleneck alone at each stage's shape, and every mix of them over four stages.
+"""Block types (§2.1): BasicBlock and Bottleneck alone at each stage's shape, and every mix of them
+over four stages.
 
-All are as on table 4's third rung, with BatchNorm and ReLU, without SE and blurs, so that the block type alone differs.
-A mix is named after its four types, for example "basic-basic-bottleneck-bottleneck"; so are its records.
+All are as on table 4's third rung, with BatchNorm and ReLU, without SE and blurs, so that the block
+type alone differs. A mix is named after its four types, for example
+"basic-basic-bottleneck-bottleneck"; so are its records.
 """
 
 from __future__ import annotations
@@ -44,7 +46,12 @@ SYMBOLS = {"basic": "■", "bottleneck": "□"}
 RUNGS = ("+ Stem → SpaceToDepth", "+ Block-type selection")  # table 4, before and after
 BEFORE = "bottlenecks-3-4-6-3"  # the rung before, as records name it
 ALL_BASIC, PAPERS_CHOICE, ALL_BOTTLENECK = (
-    "-".join(types) for types in (("basic",) * 4, ("basic", "basic", "bottleneck", "bottleneck"), ("bottleneck",) * 4)
+    "-".join(types)
+    for types in (
+        ("basic",) * 4,
+        ("basic", "basic", "bottleneck", "bottleneck"),
+        ("bottleneck",) * 4,
+    )
 )
 REVERSED = "bottleneck-bottleneck-basic-basic"
 CORNERS = (ALL_BASIC, PAPERS_CHOICE, REVERSED, ALL_BOTTLENECK)
@@ -122,7 +129,9 @@ def rung(label: str = RUNGS[1]) -> TResNetConfig:
 
 
 def network(name: str, width: int = 64) -> TResNet:
-    """The network with a mix of block types at the paper's depths, or that of the rung before: → (B, 1000)."""
+    """The network with a mix of block types at the paper's depths, or that of the rung before: →
+    (B, 1000).
+    """
     config = rung(RUNGS[0]) if name == BEFORE else replace(rung(), blocks=tuple(name.split("-")))
     return TResNet(replace(config, width=width))
 
@@ -130,15 +139,19 @@ def network(name: str, width: int = 64) -> TResNet:
 def networks(names: Iterable[str], width: int = 64) -> dict[str, TResNet]:
     """The named networks, to be timed: parts of one shape are one module in all of them.
 
-    Sixteen separate ones would fill 2 GB. Time them one phase after the other, as a shared part is in training mode,
-    or in evaluation mode, for all. Weights are torch's default ones.
+    Sixteen separate ones would fill 2 GB. Time them one phase after the other, as a shared part is
+    in training mode, or in evaluation mode, for all. Weights are torch's default ones.
     """
     shared: dict[tuple, nn.Module] = {}
     built = {}
     for name in names:
         with torch.device("meta"):
             net = built[name] = network(name, width)
-        for parent, part in ((net.body, "conv1"), *((net.body, f"layer{i}") for i in STAGES), (net, "head")):
+        for parent, part in (
+            (net.body, "conv1"),
+            *((net.body, f"layer{i}") for i in STAGES),
+            (net, "head"),
+        ):
             module = parent.get_submodule(part)
             shape = (part, *((key, tensor.shape) for key, tensor in module.state_dict().items()))
             if shape not in shared:
@@ -161,7 +174,9 @@ def symbols(name: str) -> str:
 
 
 def block(kind: str, stage: int, config: TResNetConfig | None = None) -> nn.Module:
-    """A block from inside a stage: (B, C, H, W) → (B, C, H, W), C being the stage's width times the expansion."""
+    """A block from inside a stage: (B, C, H, W) → (B, C, H, W), C being the stage's width times the
+    expansion.
+    """
     config = config or rung()
     planes = config.width * 2 ** (stage - 1)
     return BLOCKS[kind](planes * BLOCKS[kind].expansion, planes, 1, config.se[stage - 1], config)
@@ -176,10 +191,10 @@ def block_input(kind: str, stage: int, image_size: int, batch: int) -> torch.Ten
 def sizes(image_size: int = 224, batch: int = 32) -> pd.DataFrame:
     """What one block asks for, by stage and type, in float32.
 
-    Columns: stage, block, name, shape, parameters, macs (millions), moved (MB an image that the operators of an
-    evaluation read and write), intensity (FLOP for each of these bytes), kept (MB an image for backward), window
-    (pixels of the image by which the block widens what an output sees). The batch matters to moved and intensity:
-    weights are read once for all of it.
+    Columns: stage, block, name, shape, parameters, macs (millions), moved (MB an image that the
+    operators of an evaluation read and write), intensity (FLOP for each of these bytes), kept (MB
+    an image for backward), window (pixels of the image by which the block widens what an output
+    sees). The batch matters to moved and intensity: weights are read once for all of it.
     """
     import pandas as pd
 
@@ -187,8 +202,16 @@ def sizes(image_size: int = 224, batch: int = 32) -> pd.DataFrame:
     for stage, kind in product(STAGES, BLOCKS):
         with torch.device("meta"):  # nothing is computed
             one, x = block(kind, stage), block_input(kind, stage, image_size, batch)
-        row = {"stage": stage, "block": kind, "name": LABELS[kind], "shape": "×".join(map(str, x.shape[1:]))}
-        row |= {"parameters": count_parameters(one), "macs": count_macs(one, tuple(x.shape[1:])) / 1e6}
+        row = {
+            "stage": stage,
+            "block": kind,
+            "name": LABELS[kind],
+            "shape": "×".join(map(str, x.shape[1:])),
+        }
+        row |= {
+            "parameters": count_parameters(one),
+            "macs": count_macs(one, tuple(x.shape[1:])) / 1e6,
+        }
         row |= {"moved": bytes_moved(one, x) / batch / 1e6, "intensity": intensity(one, x)}
         row |= {"kept": kept(one, x) / batch / 1e6, "window": window_growth(one) * 2 ** (stage + 1)}
         rows.append(row)
@@ -211,7 +234,9 @@ def window_growth(block: nn.Module) -> int:
 
 
 def windows(network: TResNet) -> list[int]:
-    """Side in pixels of what one output sees: after the stem, and after each block, stage by stage."""
+    """Side in pixels of what one output sees: after the stem, and after each block, stage by
+    stage.
+    """
     chain: list[nn.Module] = []
     sides = []
     for name, part in network.body.named_children():
@@ -226,9 +251,11 @@ def windows(network: TResNet) -> list[int]:
 
 
 def mix_sizes(names: Iterable[str] = MIXES) -> pd.DataFrame:
-    """Mixes at 224 px, all sixteen by default: what they have, compute and keep, and how far the last output sees.
+    """Mixes at 224 px, all sixteen by default: what they have, compute and keep, and how far the
+    last output sees.
 
-    Columns: name, mix (four squares), parameters (M), macs (G), kept (MB an image, float32), window (px).
+    Columns: name, mix (four squares), parameters (M), macs (G), kept (MB an image, float32), window
+    (px).
     """
     import pandas as pd
 
@@ -237,22 +264,32 @@ def mix_sizes(names: Iterable[str] = MIXES) -> pd.DataFrame:
         with torch.device("meta"):
             net, image = network(name), torch.zeros(1, 3, 224, 224)
         row = {"name": name, "mix": symbols(name), "parameters": count_parameters(net) / 1e6}
-        row |= {"macs": count_macs(net) / 1e9, "kept": kept(net, image) / 1e6, "window": windows(net)[-1]}
+        row |= {
+            "macs": count_macs(net) / 1e9,
+            "kept": kept(net, image) / 1e6,
+            "window": windows(net)[-1],
+        }
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def measure_blocks(settings: Profile) -> list[Record]:
-    """Images a second of single blocks, both types at each stage's shape, in inference and in training.
+    """Images a second of single blocks, both types at each stage's shape, in inference and in
+    training.
 
-    Records of case "stage 1" to "stage 4", model "basic" or "bottleneck", and the device's ceilings (suite "roofline"),
-    which are timed together with the inference, so that a drift of the machine falls on all alike.
+    Records of case "stage 1" to "stage 4", model "basic" or "bottleneck", and the device's ceilings
+    (suite "roofline"), which are timed together with the inference, so that a drift of the machine
+    falls on all alike.
     """
     steps: dict[str, dict] = {"inference": {}, "training": {}}
     for stage, kind in product(STAGES, BLOCKS):
         x = block_input(kind, stage, settings.image_size, settings.batch).to(settings.device)
-        steps["inference"][stage, kind] = inference_step(_on(settings, kind, stage), x, dtype=settings.dtype)
-        steps["training"][stage, kind] = _training_step(_on(settings, kind, stage), x, settings.dtype)
+        steps["inference"][stage, kind] = inference_step(
+            _on(settings, kind, stage), x, dtype=settings.dtype
+        )
+        steps["training"][stage, kind] = _training_step(
+            _on(settings, kind, stage), x, settings.dtype
+        )
     ceilings = ceiling_work(settings.device, settings.dtype)
     steps["inference"] |= {name: work.run for name, work in ceilings.items()}
     ran = Conditions(settings.batch, settings.image_size, settings.dtype)
@@ -264,7 +301,9 @@ def measure_blocks(settings: Profile) -> list[Record]:
         provenance = collect(settings.device)
         for stage, kind in product(STAGES, BLOCKS):
             speed = timings[stage, kind].rate(settings.batch)
-            records.append(Record(SUITE, f"stage {stage}", kind, phase, "throughput", speed, ran, provenance))
+            records.append(
+                Record(SUITE, f"stage {stage}", kind, phase, "throughput", speed, ran, provenance)
+            )
         if phase == "inference":
             records += ceiling_records(ceilings, timings, settings.device)
     return records
@@ -293,7 +332,9 @@ def block_speeds(records: Sequence[Record]) -> pd.DataFrame:
 
     rows = []
     for stage in STAGES:
-        measured = notebook.speeds(records, suite=SUITE, case=f"stage {stage}", base="basic").set_index("model")
+        measured = notebook.speeds(
+            records, suite=SUITE, case=f"stage {stage}", base="basic"
+        ).set_index("model")
         for kind in BLOCKS:
             row = {"stage": stage, "block": kind, "name": LABELS[kind]}
             for phase, speed in measured.loc[[kind]].set_index("phase").iterrows():
@@ -303,7 +344,8 @@ def block_speeds(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def achieved(records: Sequence[Record], settings: Profile) -> pd.DataFrame:
-    """Where each block stands under the roofline, in inference: its intensity and the arithmetic that it reached.
+    """Where each block stands under the roofline, in inference: its intensity and the arithmetic
+    that it reached.
 
     Columns: stage, block, name, intensity (FLOP/byte), flops, q1, q3 (FLOP/s).
     """
@@ -313,28 +355,43 @@ def achieved(records: Sequence[Record], settings: Profile) -> pd.DataFrame:
     for stage, kind in product(STAGES, BLOCKS):
         with torch.device("meta"):
             one = block(kind, stage).to(DTYPES[settings.dtype])
-            x = block_input(kind, stage, settings.image_size, settings.batch).to(DTYPES[settings.dtype])
+            x = block_input(kind, stage, settings.image_size, settings.batch).to(
+                DTYPES[settings.dtype]
+            )
         flops = 2 * count_macs(one, tuple(x.shape[1:]))  # an image
-        value = next(r.value for r in records if (r.case, r.model, r.phase) == (f"stage {stage}", kind, "inference"))
+        value = next(
+            r.value
+            for r in records
+            if (r.case, r.model, r.phase) == (f"stage {stage}", kind, "inference")
+        )
         row = {"stage": stage, "block": kind, "name": LABELS[kind], "intensity": intensity(one, x)}
-        rows.append(row | {"flops": flops * value.median, "q1": flops * value.q1, "q3": flops * value.q3})
+        rows.append(
+            row | {"flops": flops * value.median, "q1": flops * value.q1, "q3": flops * value.q3}
+        )
     return pd.DataFrame(rows)
 
 
 def mix_speeds(records: Sequence[Record]) -> pd.DataFrame:
-    """The mixes that were timed, in the order of `MIXES`, and their ratios to Bottlenecks in all four stages.
+    """The mixes that were timed, in the order of `MIXES`, and their ratios to Bottlenecks in all
+    four stages.
 
-    Columns: name, mix, and for each phase its name (img/s), …_ratio, …_q1, …_q3 (of the ratio) and …_quartiles (text);
-    a mix that was not timed in a phase has NaN there.
+    Columns: name, mix, and for each phase its name (img/s), …_ratio, …_q1, …_q3 (of the ratio) and
+    …_quartiles (text); a mix that was not timed in a phase has NaN there.
     """
     import pandas as pd
 
-    measured = notebook.speeds(records, suite=SUITE, case="mixes", base=ALL_BOTTLENECK).set_index(["model", "phase"])
+    measured = notebook.speeds(records, suite=SUITE, case="mixes", base=ALL_BOTTLENECK).set_index(
+        ["model", "phase"]
+    )
     rows = []
     for name in (name for name in MIXES if name in measured.index.get_level_values("model")):
         row = {"name": name, "mix": symbols(name)}
         for phase, speed in measured.loc[name].iterrows():
-            row |= {phase: speed["measured"], f"{phase}_ratio": speed["ratio"], f"{phase}_quartiles": _quartiles(speed)}
+            row |= {
+                phase: speed["measured"],
+                f"{phase}_ratio": speed["ratio"],
+                f"{phase}_quartiles": _quartiles(speed),
+            }
             row |= {f"{phase}_q1": speed["ratio_q1"], f"{phase}_q3": speed["ratio_q3"]}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -345,10 +402,12 @@ def _quartiles(speed: pd.Series) -> str:
 
 
 def beside_the_paper(records: Sequence[Record]) -> pd.DataFrame:
-    """Inference on table 4's second and third rung, and between them the step that the table does not show.
+    """Inference on table 4's second and third rung, and between them the step that the table does
+    not show.
 
-    The third rung changes two things: depths 3, 4, 6, 3 become 3, 4, 11, 3, and half the stages change their block
-    type. Columns: network, depths, paper, measured (img/s), quartiles, paper_ratio, ratio (to the second rung).
+    The third rung changes two things: depths 3, 4, 6, 3 become 3, 4, 11, 3, and half the stages
+    change their block type. Columns: network, depths, paper, measured (img/s), quartiles,
+    paper_ratio, ratio (to the second rung).
     """
     import pandas as pd
 
@@ -361,8 +420,16 @@ def beside_the_paper(records: Sequence[Record]) -> pd.DataFrame:
         speed, paper = measured.loc[name], printed.get(name, float("nan"))
         with torch.device("meta"):
             config = network(name).config
-        row = {"network": symbols("-".join(config.blocks)), "depths": ", ".join(map(str, config.depths))}
-        row |= {"paper": paper, "paper_ratio": paper / before, "measured": speed["measured"], "ratio": speed["ratio"]}
+        row = {
+            "network": symbols("-".join(config.blocks)),
+            "depths": ", ".join(map(str, config.depths)),
+        }
+        row |= {
+            "paper": paper,
+            "paper_ratio": paper / before,
+            "measured": speed["measured"],
+            "ratio": speed["ratio"],
+        }
         rows.append(row | {"quartiles": _quartiles(speed)})
     return pd.DataFrame(rows)
 
@@ -370,7 +437,8 @@ def beside_the_paper(records: Sequence[Record]) -> pd.DataFrame:
 def table_2() -> pd.DataFrame:
     """Table 2 rebuilt from the three models; what the paper prints instead stands in brackets.
 
-    Columns: layer, block_type, output, stride, then repeats and channels of each variant ("m_repeats", …).
+    Columns: layer, block_type, output, stride, then repeats and channels of each variant
+    ("m_repeats", …).
     """
     import pandas as pd
 
@@ -386,16 +454,23 @@ def table_2() -> pd.DataFrame:
 
 
 def parameter_readings() -> pd.DataFrame:
-    """Parameters (millions) of the three models, read and counted in four ways, and how far each is from Table 2.
+    """Parameters (millions) of the three models, read and counted in four ways, and how far each is
+    from Table 2.
 
-    Columns: reading, then for each of M, L and XL its parameters ("m", …) and relative distance ("m_off", …).
+    Columns: reading, then for each of M, L and XL its parameters ("m", …) and relative distance
+    ("m_off", …).
     """
     import pandas as pd
 
-    builders = {"code": create_model, "text": lambda name, **head: TResNet(paper_reading(name), **head)}
+    builders = {
+        "code": create_model,
+        "text": lambda name, **head: TResNet(paper_reading(name), **head),
+    }
     rows = []
     for (source, build), classes in product(builders.items(), (1000, 0)):
-        row: dict[str, object] = {"reading": f"as the {source} has it" + ("" if classes else ", no classifier")}
+        row: dict[str, object] = {
+            "reading": f"as the {source} has it" + ("" if classes else ", no classifier")
+        }
         for name in VARIANTS:
             with torch.device("meta"):
                 counted = count_parameters(build(name, num_classes=classes)) / 1e6
@@ -403,7 +478,11 @@ def parameter_readings() -> pd.DataFrame:
             row |= {short: counted, f"{short}_off": counted / printed_parameters(name) - 1}
         rows.append(row)
     return pd.DataFrame(
-        [*rows, {"reading": "Table 2"} | {n.removeprefix("tresnet_"): printed_parameters(n) for n in VARIANTS}]
+        [
+            *rows,
+            {"reading": "Table 2"}
+            | {n.removeprefix("tresnet_"): printed_parameters(n) for n in VARIANTS},
+        ]
     )
 
 

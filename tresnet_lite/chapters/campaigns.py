@@ -1,4 +1,6 @@
-"""Campaigns run from a chapter: suites at a profile's settings, kept where `make reproduce` keeps its records."""
+"""Campaigns run from a chapter: suites at a profile's settings, kept where `make reproduce` keeps
+its records.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +17,30 @@ from tresnet_lite.paper import DATA
 from tresnet_lite.profiles import Profile
 from tresnet_lite.report import RECORDS
 
-MINUTES = {"smoke": 0.3, "cpu": 2.4}  # that a chapter measures for, where its reader does not say; a GPU measures all
+MINUTES = {
+    "smoke": 0.3,
+    "cpu": 2.4,
+}  # that a chapter measures for, where its reader does not say; a GPU measures all
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Records and failures: the committed ones, of other machines perhaps, then those of this run's file."""
+    """Records and failures: the committed ones, of other machines perhaps, then those of this run's
+    file.
+    """
 
     records: Sequence[Record]
     failures: Sequence[Failure]
 
 
 def measure(profile: Profile, *names: str, minutes: float | None = None) -> Measured:
-    """Measure what the run's file lacks of some suites, telling a line for each point; the rest is taken from it.
+    """Measure what the run's file lacks of some suites, telling a line for each point; the rest is
+    taken from it.
 
     Args:
         names: suites (`bench.suites.SUITES`).
-        minutes: stop then, with the most valuable points measured; the next time goes on from there. None: what
-            the profile allows (`MINUTES`).
+        minutes: stop then, with the most valuable points measured; the next time goes on from
+            there. None: what the profile allows (`MINUTES`).
     """
     out = records_file(profile)
     minutes = MINUTES.get(profile.name) if minutes is None else minutes
@@ -47,14 +55,17 @@ def measure(profile: Profile, *names: str, minutes: float | None = None) -> Meas
 
 def records_file(profile: Profile) -> Path:
     """The file that `make reproduce` names, or else the one that it would name."""
-    return Path(os.environ.get(RECORDS) or DATA.parent / "build" / "records" / f"{profile.name}.jsonl")
+    return Path(
+        os.environ.get(RECORDS) or DATA.parent / "build" / "records" / f"{profile.name}.jsonl"
+    )
 
 
 def _run(points: list[Point], out: Path, profile: Profile, minutes: float | None) -> None:
     from filelock import FileLock
 
     out.parent.mkdir(parents=True, exist_ok=True)
-    # Chapters that run at the same time wait for each other: together they would measure each other's load.
+    # Chapters that run at the same time wait for each other: together they would measure each
+    # other's load.
     with FileLock(f"{out}.chapters.lock"):
         slots = campaign.find_slots(profile.device)
         before = campaign.done(campaign.read(out), {slot.device for slot in slots})
@@ -67,6 +78,12 @@ def _run(points: list[Point], out: Path, profile: Profile, minutes: float | None
 
 def _tell(outcome: Outcome, queue: Queue) -> None:
     point = outcome.point
-    named = ", ".join(filter(None, (point.model, f"{point.resolution} px", point.norm, point.memory)))
+    named = ", ".join(
+        filter(None, (point.model, f"{point.resolution} px", point.norm, point.memory))
+    )
     told = "FAILED" if outcome.failed else "done"
-    print(f"{named}: {told} in {outcome.seconds:.0f} s [about {queue.seconds_left / 60:.0f} min left]", flush=True)
+    print(
+        f"{named}: {told} in {outcome.seconds:.0f} s [about {queue.seconds_left / 60:.0f} min"
+        " left]",
+        flush=True,
+    )

@@ -1,4 +1,5 @@
-"""A narrow TResNet that learns to read digits in seconds, and what its gates do: do they follow the image?
+"""A narrow TResNet that learns to read digits in seconds, and what its gates do: do they follow the
+image?
 
 The digits are scikit-learn's 1,797 scans of handwriting, 8×8 pixels each, enlarged to 32×32.
 """
@@ -31,7 +32,8 @@ NETWORKS = {"smoke": 1, "cpu": 3, "gpu": 5}  # trained from different seeds
 EPOCHS = {"smoke": 4, "cpu": 6, "gpu": 6}
 Gates = dict[str, Tensor]  # layer → (N, C)
 
-# What takes the place of the gates, from the gates of the training images and those of the images at hand.
+# What takes the place of the gates, from the gates of the training images and those of the images
+# at hand.
 SWAPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "its own": lambda known, own: own,
     "another image's": lambda known, own: own.roll(1, dims=0),  # the images come in random order
@@ -59,10 +61,11 @@ ACCURACIES = {
 
 
 def small_network(seed: int, **options: object) -> TResNet:
-    """TResNet with an eighth of M's width and five blocks, SE in its first three stages with the printed reduction.
+    """TResNet with an eighth of M's width and five blocks, SE in its first three stages with the
+    printed reduction.
 
-    As coded, SE would never squeeze below 64 channels, more than these maps have. `options` are fields of the
-    configuration.
+    As coded, SE would never squeeze below 64 channels, more than these maps have. `options` are
+    fields of the configuration.
     """
     torch.manual_seed(seed)
     config = replace(variant("tresnet_m"), width=8, depths=(1, 1, 2, 1), se_reduction="paper")
@@ -70,13 +73,23 @@ def small_network(seed: int, **options: object) -> TResNet:
 
 
 def train(
-    network: TResNet, data: Digits, *, seed: int, epochs: int = 6, batch: int = BATCH, lr: float = 0.2
+    network: TResNet,
+    data: Digits,
+    *,
+    seed: int,
+    epochs: int = 6,
+    batch: int = BATCH,
+    lr: float = 0.2,
 ) -> TResNet:
-    """Train with SGD, momentum and a one-cycle learning rate (§3.1), and return the network in evaluation mode."""
+    """Train with SGD, momentum and a one-cycle learning rate (§3.1), and return the network in
+    evaluation mode.
+    """
     network.to(data.images.device).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=lr, momentum=0.9, weight_decay=1e-4)
     batches = len(data.labels) // batch
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=lr, total_steps=epochs * batches)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=lr, total_steps=epochs * batches
+    )
     generator = torch.Generator().manual_seed(seed)
     for _ in range(epochs):
         order = torch.randperm(len(data.labels), generator=generator).to(data.labels.device)
@@ -113,9 +126,11 @@ def gates(network: TResNet, images: Tensor) -> Gates:
 
 
 def class_share(gate: Tensor, labels: Tensor) -> float:
-    """How much of the gates' variance over images, (N, C), is that of their class averages: 0 none, 1 all.
+    """How much of the gates' variance over images, (N, C), is that of their class averages: 0 none,
+    1 all.
 
-    Labels that mean nothing get (K − 1) / (N − 1) on average, for N images of K classes. NaN where nothing varies.
+    Labels that mean nothing get (K − 1) / (N − 1) on average, for N images of K classes. NaN where
+    nothing varies.
     """
     gate = gate.double()
     average = gate.mean(0)
@@ -130,9 +145,10 @@ def class_share(gate: Tensor, labels: Tensor) -> float:
 def variation(networks: Sequence[TResNet], fresh: Sequence[TResNet], data: Digits) -> pd.DataFrame:
     """How the gates of held-out images vary, layer by layer: medians over networks trained alike.
 
-    Columns: layer; fresh and trained, the standard deviation over images of a channel's gate, averaged over channels,
-    before and after training; between, that of the channels' average gates, after; share (`class_share`, of those
-    that vary) and what chance would give; following, in how many of the networks the trained gates vary at all.
+    Columns: layer; fresh and trained, the standard deviation over images of a channel's gate,
+    averaged over channels, before and after training; between, that of the channels' average gates,
+    after; share (`class_share`, of those that vary) and what chance would give; following, in how
+    many of the networks the trained gates vary at all.
     """
     import pandas as pd
 
@@ -141,7 +157,10 @@ def variation(networks: Sequence[TResNet], fresh: Sequence[TResNet], data: Digit
         old = gates(before, data.held_out_images)
         for layer, new in gates(after, data.held_out_images).items():
             row = {"layer": layer, "fresh": _spread(old[layer]), "trained": _spread(new)}
-            row |= {"between": new.mean(0).std().item(), "share": class_share(new, data.held_out_labels)}
+            row |= {
+                "between": new.mean(0).std().item(),
+                "share": class_share(new, data.held_out_labels),
+            }
             rows.append(row)
     layers = pd.DataFrame(rows).groupby("layer", as_index=False, sort=False)
     varying, labels = layers["share"].count()["share"], data.held_out_labels
@@ -157,12 +176,18 @@ def _spread(gate: Tensor) -> float:
 
 @contextmanager
 def swapped(network: TResNet, given: Mapping[str, Tensor]) -> Iterator[None]:
-    """While this lasts, the SE layers in `given` scale by those gates, (N, C) or (1, C), and not by their own."""
+    """While this lasts, the SE layers in `given` scale by those gates, (N, C) or (1, C), and not by
+    their own.
+    """
 
     def scale_by(gate: Tensor) -> Callable:
         return lambda _, inputs, __: inputs[0] * gate[:, :, None, None]
 
-    hooks = [layer.register_forward_hook(scale_by(given[n])) for n, layer in se_layers(network).items() if n in given]
+    hooks = [
+        layer.register_forward_hook(scale_by(given[n]))
+        for n, layer in se_layers(network).items()
+        if n in given
+    ]
     try:
         yield
     finally:
@@ -177,7 +202,9 @@ def accuracy(network: TResNet, images: Tensor, labels: Tensor) -> float:
 
 
 def swap_accuracies(networks: Sequence[TResNet], data: Digits, profile: Profile) -> list[Record]:
-    """Accuracy on held-out digits with each of `SWAPS` in place of the gates: a record each, over the networks."""
+    """Accuracy on held-out digits with each of `SWAPS` in place of the gates: a record each, over
+    the networks.
+    """
     found: dict[str, list[float]] = {name: [] for name in SWAPS}
     for network in networks:
         known, own = gates(network, data.images), gates(network, data.held_out_images)
@@ -186,7 +213,10 @@ def swap_accuracies(networks: Sequence[TResNet], data: Digits, profile: Profile)
                 found[name].append(accuracy(network, data.held_out_images, data.held_out_labels))
     provenance = collect(profile.device)
     ran = Conditions(BATCH, SIDE, norm=norm_backend(networks[0]))
-    return [Record("se", "digits", name, "inference", "top1", _over(f), ran, provenance) for name, f in found.items()]
+    return [
+        Record("se", "digits", name, "inference", "top1", _over(f), ran, provenance)
+        for name, f in found.items()
+    ]
 
 
 def _over(values: Sequence[float]) -> Spread:

@@ -1,10 +1,11 @@
-"""Inplace-ABN (§2.1): how exactly its backward reads back what it dropped, what training keeps, and what that costs.
+"""Inplace-ABN (§2.1): how exactly its backward reads back what it dropped, what training keeps, and
+what that costs.
 
 In the records, suite "memory":
 
-    case "tresnet_m"    TResNet-M on BatchNorm, and with Inplace-ABN under each setting of `memory`; training
-    case "activation"   the second and third steps of Table 4 apart: activation, then norm; inference
-    case "layer"        one norm with its activation, forward and backward; the published package where it is there
+    case "tresnet_m"    training of TResNet-M: on BatchNorm, with Inplace-ABN by `memory` setting
+    case "activation"   inference of Table 4's second and third steps: activation, then norm
+    case "layer"        one norm and activation, forward and backward; the published package too
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ from tresnet_lite.profiles import Profile
 if TYPE_CHECKING:
     import pandas as pd
 
-Layer = Callable[[Tensor, Tensor, Tensor], Tensor]  # x (N, C, H, W), weight (C,), bias (C,) → y like x
+Layer = Callable[
+    [Tensor, Tensor, Tensor], Tensor
+]  # x (N, C, H, W), weight (C,), bias (C,) → y like x
 
 SUITE = "memory"
 SLOPE = 0.01
@@ -70,14 +73,24 @@ GROUPS = {  # what keeps a map → the kinds of modules
 }
 
 # Columns for `notebook.table`.
-TAILS = {"γ|gamma": "g", "reading back|plain": ".3%", "InPlaceABN|layer": ".3%", "fused block's end|tail": ".3%"}
+TAILS = {
+    "γ|gamma": "g",
+    "reading back|plain": ".3%",
+    "InPlaceABN|layer": ".3%",
+    "fused block's end|tail": ".3%",
+}
 STAGES = {
     "part|stage": "",
     "ResNet50|resnet50": ".1f",
     "TResNet-M, BatchNorm|batchnorm": ".1f",
     "Inplace-ABN|paper": ".1f",
 }
-FACTORS = {"factor|factor": "", "float32|float32": ".2f", "bfloat16|bfloat16": ".2f", "paper|paper": ".2f"}
+FACTORS = {
+    "factor|factor": "",
+    "float32|float32": ".2f",
+    "bfloat16|bfloat16": ".2f",
+    "paper|paper": ".2f",
+}
 KEPT = {
     "network|name": "",
     "float32|float32": ".1f",
@@ -111,11 +124,13 @@ ALONE = {
 }
 
 
-# --- reading back -----------------------------------------------------------------------------------------------------
+# --- reading back
 
 
 def inplace_abn(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The package's layer as a function: batch norm of x (N, C, H, W), then leaky ReLU of slope `SLOPE`."""
+    """The package's layer as a function: batch norm of x (N, C, H, W), then leaky ReLU of slope
+    `SLOPE`.
+    """
     layer = InPlaceABN(len(weight), activation_param=SLOPE, weight_sign="signed")
     return functional_call(layer, {"weight": weight, "bias": bias}, x)
 
@@ -140,11 +155,20 @@ def reference(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return F.leaky_relu(F.batch_norm(x, None, None, weight, bias, training=True), SLOPE)
 
 
-def gradient_errors(layer: Layer, gamma: float, dtype: str, seed: int = 0, channels: int = 32) -> tuple[float, float]:
-    """Relative errors of dγ and dx against float64, for weights γ, biases in ±1, and x and dy normal, in `dtype`."""
+def gradient_errors(
+    layer: Layer, gamma: float, dtype: str, seed: int = 0, channels: int = 32
+) -> tuple[float, float]:
+    """Relative errors of dγ and dx against float64, for weights γ, biases in ±1, and x and dy
+    normal, in `dtype`.
+    """
     generator = torch.Generator().manual_seed(seed)
-    x, dy = (torch.randn(8, channels, 16, 16, generator=generator).to(DTYPES[dtype]) for _ in range(2))
-    weight, bias = torch.full((channels,), float(gamma)), 2 * torch.rand(channels, generator=generator) - 1
+    x, dy = (
+        torch.randn(8, channels, 16, 16, generator=generator).to(DTYPES[dtype]) for _ in range(2)
+    )
+    weight, bias = (
+        torch.full((channels,), float(gamma)),
+        2 * torch.rand(channels, generator=generator) - 1,
+    )
 
     def gradients(function: Layer, *inputs: Tensor) -> tuple[Tensor, ...]:
         x, weight, bias = (t.clone().requires_grad_() for t in inputs)
@@ -153,35 +177,52 @@ def gradient_errors(layer: Layer, gamma: float, dtype: str, seed: int = 0, chann
     exact = gradients(reference, x.double(), weight.double(), bias.double())
     got = gradients(layer, x, weight, bias)
     # Where γ is 0, so is dx: there the error is told as it is.
-    return tuple(((g.double() - e).norm() / (e.norm() or 1)).item() for g, e in zip(got, exact, strict=True))
+    return tuple(
+        ((g.double() - e).norm() / (e.norm() or 1)).item() for g, e in zip(got, exact, strict=True)
+    )
 
 
-def precision(layers: Mapping[str, Layer], dtypes: Iterable[str], gammas: Sequence[float] = GAMMAS) -> pd.DataFrame:
-    """`gradient_errors` of several layers, the median of three draws. Columns: layer, dtype, gamma, dgamma, dx."""
+def precision(
+    layers: Mapping[str, Layer], dtypes: Iterable[str], gammas: Sequence[float] = GAMMAS
+) -> pd.DataFrame:
+    """`gradient_errors` of several layers, the median of three draws. Columns: layer, dtype, gamma,
+    dgamma, dx.
+    """
     import pandas as pd
 
     rows = [
-        {"layer": name, "dtype": dtype, "gamma": gamma} | dict(zip(("dgamma", "dx"), errors, strict=True))
+        {"layer": name, "dtype": dtype, "gamma": gamma}
+        | dict(zip(("dgamma", "dx"), errors, strict=True))
         for name, layer in layers.items()
         for dtype in dtypes
         for gamma in gammas
         for errors in (gradient_errors(layer, gamma, dtype, seed) for seed in range(3))
     ]
-    return pd.DataFrame(rows).groupby(["layer", "dtype", "gamma"], as_index=False, sort=False).median()
+    return (
+        pd.DataFrame(rows).groupby(["layer", "dtype", "gamma"], as_index=False, sort=False).median()
+    )
 
 
 def tails(plain: Layer, gammas: Sequence[float] = (1.0, 0.1, 0.01, 0.001, 0.0)) -> pd.DataFrame:
-    """Errors of dγ in bfloat16 by three ways. Columns: gamma, plain, layer, tail; NaN where no number came out."""
+    """Errors of dγ in bfloat16 by three ways. Columns: gamma, plain, layer, tail; NaN where no
+    number came out.
+    """
     ways = {"plain": plain, "layer": inplace_abn, "tail": fused_tail}
     found = precision(ways, ["bfloat16"], gammas)
-    return found.pivot(index="gamma", columns="layer", values="dgamma").loc[list(gammas), list(ways)].reset_index()
+    return (
+        found.pivot(index="gamma", columns="layer", values="dgamma")
+        .loc[list(gammas), list(ways)]
+        .reset_index()
+    )
 
 
-# --- what is kept -----------------------------------------------------------------------------------------------------
+# --- what is kept
 
 
 def memory_networks(width: int = 64) -> dict[str, TResNet]:
-    """TResNet-M, of any width, on BatchNorm, then with Inplace-ABN under each setting of `memory`."""
+    """TResNet-M, of any width, on BatchNorm, then with Inplace-ABN under each setting of
+    `memory`.
+    """
     return {"batchnorm": create_model("tresnet_m", norm="bn", memory="paper", width=width)} | {
         memory: create_model("tresnet_m", memory=memory, width=width) for memory in TARGETS
     }
@@ -196,7 +237,9 @@ def kept(network: str, dtype: str = "float32") -> Mapping[tuple[str, str], float
 
 
 def by_stage() -> pd.DataFrame:
-    """MB an image (224 px, float32) that each part keeps. Columns: stage, resnet50, batchnorm, paper."""
+    """MB an image (224 px, float32) that each part keeps. Columns: stage, resnet50, batchnorm,
+    paper.
+    """
     import pandas as pd
 
     columns = {}
@@ -212,16 +255,21 @@ def by_stage() -> pd.DataFrame:
 def by_group(network: str, dtype: str = "float32") -> dict[str, float]:
     """MB an image (224 px) by `GROUPS`."""
     sizes = {
-        group: sum(s for (_, k), s in kept(network, dtype).items() if k in kinds) for group, kinds in GROUPS.items()
+        group: sum(s for (_, k), s in kept(network, dtype).items() if k in kinds)
+        for group, kinds in GROUPS.items()
     }
     return {group: size / 1e6 for group, size in sizes.items()}
 
 
 def factors() -> pd.DataFrame:
-    """What makes ResNet50 keep more than TResNet-M. Columns: factor, float32, bfloat16, paper (of largest batches)."""
+    """What makes ResNet50 keep more than TResNet-M. Columns: factor, float32, bfloat16, paper (of
+    largest batches).
+    """
     import pandas as pd
 
-    batch = {name: paper_value(3, "max_batch", model=NAMES[name]) for name in ("resnet50", "tresnet_m")}
+    batch = {
+        name: paper_value(3, "max_batch", model=NAMES[name]) for name in ("resnet50", "tresnet_m")
+    }
     steps = {
         "architecture: ResNet50 ÷ TResNet-M, both on BatchNorm": ("resnet50", "batchnorm"),
         "Inplace-ABN: TResNet-M on BatchNorm ÷ with Inplace-ABN": ("batchnorm", "paper"),
@@ -247,21 +295,32 @@ def settings_table() -> pd.DataFrame:
     for row in memory_settings():
         norm = f', memory="{row.memory}"' if row.norm == "iabn" else ", BatchNorm"
         name = NAMES[row.network] + ("" if row.network == "resnet50" else norm)
-        rows.append(asdict(row) | {"name": name, "float32": row.float32 / 1e6, "bfloat16": row.bfloat16 / 1e6})
+        rows.append(
+            asdict(row)
+            | {
+                "name": name,
+                "float32": row.float32 / 1e6,
+                "bfloat16": row.bfloat16 / 1e6,
+            }
+        )
     return pd.DataFrame(rows)
 
 
-# --- what it costs ----------------------------------------------------------------------------------------------------
+# --- what it costs
 
 
 def frontier(records: Sequence[Record]) -> pd.DataFrame:
     """Memory and speed of TResNet-M's settings, from one run.
 
-    Columns: those of `notebook.speeds` (ratio to BatchNorm), name, quartiles, peak (MB a step), and kept (MB an image
-    at 224 px in the run's precision, counted).
+    Columns: those of `notebook.speeds` (ratio to BatchNorm), name, quartiles, peak (MB a step), and
+    kept (MB an image at 224 px in the run's precision, counted).
     """
     table = notebook.speeds(records, suite=SUITE, case="tresnet_m", base="batchnorm")
-    peak = {r.model: r.value.median / 1e6 for r in records if (r.case, r.metric) == ("tresnet_m", "peak_memory")}
+    peak = {
+        r.model: r.value.median / 1e6
+        for r in records
+        if (r.case, r.metric) == ("tresnet_m", "peak_memory")
+    }
     dtype = next(r.conditions.dtype for r in records if r.case == "tresnet_m")
     return table.assign(
         name=table["model"].map(LABELS),
@@ -272,21 +331,30 @@ def frontier(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def activation_networks(width: int = 64) -> dict[str, TResNet]:
-    """Table 4's step to Inplace-ABN, taken apart: BatchNorm with ReLU, with leaky ReLU, and Inplace-ABN."""
+    """Table 4's step to Inplace-ABN, taken apart: BatchNorm with ReLU, with leaky ReLU, and
+    Inplace-ABN.
+    """
     rungs = ablation_ladder()
     before, after = rungs["+ Block-type selection"], rungs["+ Inplace-ABN"]
-    configs = {"relu": before, "leaky_relu": replace(before, activation="leaky_relu"), "iabn": after}
+    configs = {
+        "relu": before,
+        "leaky_relu": replace(before, activation="leaky_relu"),
+        "iabn": after,
+    }
     return {name: TResNet(replace(config, width=width)) for name, config in configs.items()}
 
 
 def inference_speeds(records: Sequence[Record]) -> pd.DataFrame:
-    """Speeds of `activation_networks`, beside the paper's where Table 4 prints one; ratios to BatchNorm with ReLU.
+    """Speeds of `activation_networks`, beside the paper's where Table 4 prints one; ratios to
+    BatchNorm with ReLU.
 
     Columns: those of `notebook.speeds`, name, quartiles, paper, paper_ratio.
     """
     table = notebook.speeds(records, suite=SUITE, case="activation", base="relu")
     rungs = {"relu": "+ Block-type selection", "iabn": "+ Inplace-ABN"}
-    printed = {name: paper_value(4, "inference_img_s", refinement=rung) for name, rung in rungs.items()}
+    printed = {
+        name: paper_value(4, "inference_img_s", refinement=rung) for name, rung in rungs.items()
+    }
     paper = table["model"].map(printed)
     return table.assign(
         name=table["model"].map(LABELS),
@@ -300,18 +368,24 @@ def _quartiles(table: pd.DataFrame) -> list[str]:
     return [f"{q1:,.2f}–{q3:,.2f}" for q1, q3 in zip(table["q1"], table["q3"], strict=True)]
 
 
-# --- one layer, ours and the published one ----------------------------------------------------------------------------
+# --- one layer, ours and the published one
 
 
 def layers(device: str = "cpu", channels: int = 64) -> dict[str, nn.Module]:
-    """Norm and leaky ReLU by PyTorch, by the package, and by the published `inplace-abn` where that works."""
+    """Norm and leaky ReLU by PyTorch, by the package, and by the published `inplace-abn` where that
+    works.
+    """
     found = {
-        "BatchNorm2d, LeakyReLU": nn.Sequential(nn.BatchNorm2d(channels), nn.LeakyReLU(SLOPE, inplace=True)),
+        "BatchNorm2d, LeakyReLU": nn.Sequential(
+            nn.BatchNorm2d(channels), nn.LeakyReLU(SLOPE, inplace=True)
+        ),
         "InPlaceABN, native": InPlaceABN(channels, activation_param=SLOPE, backend="native"),
     }
     try:
         published = InPlaceABN(channels, activation_param=SLOPE, backend="mapillary").to(device)
-        published(torch.rand(2, channels, 2, 2, device=device))  # one built for the CPU fails on a GPU
+        published(
+            torch.rand(2, channels, 2, 2, device=device)
+        )  # one built for the CPU fails on a GPU
         found["InPlaceABN, mapillary"] = published
     except (ImportError, RuntimeError) as error:
         print(f"The published package is left out: {error}.")
@@ -319,10 +393,14 @@ def layers(device: str = "cpu", channels: int = 64) -> dict[str, nn.Module]:
 
 
 def measure_layers(found: Mapping[str, nn.Module], profile: Profile) -> list[Record]:
-    """Seconds of each layer's forward and backward, at the shape of the network's first stage, in float32."""
+    """Seconds of each layer's forward and backward, at the shape of the network's first stage, in
+    float32.
+    """
     side, channels = profile.image_size // 4, 64
     generator = torch.Generator().manual_seed(0)
-    x, dy = (torch.randn(profile.batch, channels, side, side, generator=generator) for _ in range(2))
+    x, dy = (
+        torch.randn(profile.batch, channels, side, side, generator=generator) for _ in range(2)
+    )
     x, dy = x.to(profile.device).requires_grad_(), dy.to(profile.device)
 
     def step(layer: nn.Module) -> Callable[[], object]:
@@ -330,19 +408,28 @@ def measure_layers(found: Mapping[str, nn.Module], profile: Profile) -> list[Rec
         # A copy for all, because the published layer overwrites its input.
         return lambda: torch.autograd.grad(layer(x.clone()), inputs, dy)
 
-    options = {"min_block": profile.min_block, "min_repeats": profile.repeats, "max_seconds": profile.max_seconds}
-    timings = measure_many({n: step(layer) for n, layer in found.items()}, device=profile.device, **options)
+    options = {
+        "min_block": profile.min_block,
+        "min_repeats": profile.repeats,
+        "max_seconds": profile.max_seconds,
+    }
+    timings = measure_many(
+        {n: step(layer) for n, layer in found.items()}, device=profile.device, **options
+    )
     provenance = collect(profile.device)
 
     def record(name: str) -> Record:
         ran = Conditions(profile.batch, profile.image_size, norm=norm_backend(found[name]))
-        return Record(SUITE, "layer", name, "training", "time", timings[name].seconds, ran, provenance)
+        return Record(
+            SUITE, "layer", name, "training", "time", timings[name].seconds, ran, provenance
+        )
 
     return [record(name) for name in found]
 
 
 def layer_table(found: Mapping[str, nn.Module], records: Sequence[Record]) -> pd.DataFrame:
-    """Maps kept, error against float64, and time (ms; ratio to PyTorch's BatchNorm) of each layer in float32.
+    """Maps kept, error against float64, and time (ms; ratio to PyTorch's BatchNorm) of each layer
+    in float32.
 
     Columns: layer, maps, error (the largest of `layer_errors`), time, quartiles, ratio.
     """
@@ -353,22 +440,34 @@ def layer_table(found: Mapping[str, nn.Module], records: Sequence[Record]) -> pd
     rows = []
     for name, layer in found.items():
         t = timed[name]
-        row = {"layer": name, "maps": maps_kept(layer.cpu()), "error": max(layer_errors(layer).values())}
+        row = {
+            "layer": name,
+            "maps": maps_kept(layer.cpu()),
+            "error": max(layer_errors(layer).values()),
+        }
         quartiles = f"{1e3 * t.q1:.2f}–{1e3 * t.q3:.2f}"
-        rows.append(row | {"time": 1e3 * t.median, "quartiles": quartiles, "ratio": t.median / base})
+        rows.append(
+            row | {"time": 1e3 * t.median, "quartiles": quartiles, "ratio": t.median / base}
+        )
     return pd.DataFrame(rows)
 
 
 def maps_kept(layer: nn.Module, channels: int = 64) -> int:
-    """How many tensors of its input's size a norm with its activation keeps, behind a convolution."""
-    x = torch.rand(2, channels // 2, 8, 8)  # half the channels, so that the convolution's own input is smaller
+    """How many tensors of its input's size a norm with its activation keeps, behind a
+    convolution.
+    """
+    x = torch.rand(
+        2, channels // 2, 8, 8
+    )  # half the channels, so that the convolution's own input is smaller
     chain = nn.Sequential(nn.Conv2d(channels // 2, channels, 1, bias=False), layer).train()
     size = 2 * channels * 8 * 8 * x.element_size()
     return sum(item.bytes == size for item in kept_for_backward(chain, x))
 
 
 def layer_errors(layer: nn.Module) -> dict[str, float]:
-    """Largest errors in float32 of y, dx and dweight against PyTorch in float64, relative to the largest value."""
+    """Largest errors in float32 of y, dx and dweight against PyTorch in float64, relative to the
+    largest value.
+    """
     weight, bias = layer.parameters()
     generator = torch.Generator().manual_seed(0)
     x, dy = (torch.randn(4, len(weight), 16, 16, generator=generator) for _ in range(2))
@@ -379,7 +478,9 @@ def layer_errors(layer: nn.Module) -> dict[str, float]:
     y = layer.train()(x.clone())
     got = (y.detach().clone(), *torch.autograd.grad(y, (x, weight), dy))
 
-    scale = weight.detach().double() + (layer.eps if isinstance(layer, InPlaceABN) else 0)  # |w| + eps as published
+    scale = weight.detach().double() + (
+        layer.eps if isinstance(layer, InPlaceABN) else 0
+    )  # |w| + eps as published
     exact_x, scale = x.detach().double().requires_grad_(), scale.requires_grad_()
     exact_y = reference(exact_x, scale, bias.detach().double())
     exact = (exact_y.detach(), *torch.autograd.grad(exact_y, (exact_x, scale), dy.double()))
@@ -387,29 +488,41 @@ def layer_errors(layer: nn.Module) -> dict[str, float]:
     return dict(zip(("y", "dx", "dweight"), errors, strict=True))
 
 
-# --- training ---------------------------------------------------------------------------------------------------------
+# --- training
 
 
 def digit_losses(
-    norm: str, seed: int, *, steps: int, batch: int = BATCH, device: str = "cpu", dtype: str = "bfloat16"
+    norm: str,
+    seed: int,
+    *,
+    steps: int,
+    batch: int = BATCH,
+    device: str = "cpu",
+    dtype: str = "bfloat16",
 ) -> list[float]:
-    """Losses of a narrow TResNet that learns scikit-learn's digits (32 px): SGD, one-cycle rate, autocast.
+    """Losses of a narrow TResNet that learns scikit-learn's digits (32 px): SGD, one-cycle rate,
+    autocast.
 
-    The seed decides the first weights and the batches; they are the same for norm "bn" and "iabn". The last norm of
-    each block starts at weight 0, as in the published code.
+    The seed decides the first weights and the batches; they are the same for norm "bn" and "iabn".
+    The last norm of each block starts at weight 0, as in the published code.
     """
     data = digits(device)
     torch.manual_seed(seed)
-    network = create_model("tresnet_m", width=8, depths=(1, 1, 2, 1), num_classes=10, in_chans=1, norm=norm)
+    network = create_model(
+        "tresnet_m", width=8, depths=(1, 1, 2, 1), num_classes=10, in_chans=1, norm=norm
+    )
     network.to(device).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=steps)
     generator = torch.Generator().manual_seed(seed)
     found = []
-    with one_thread():  # a network this narrow gains nothing from more, and on a busy machine they wait for each other
+    # a network this narrow gains nothing from more, and on a busy machine they wait for each other
+    with one_thread():
         for _ in range(steps):
             chosen = torch.randint(len(data.labels), (batch,), generator=generator).to(device)
-            with torch.autocast(torch.device(device).type, DTYPES[dtype], enabled=dtype != "float32"):
+            with torch.autocast(
+                torch.device(device).type, DTYPES[dtype], enabled=dtype != "float32"
+            ):
                 loss = F.cross_entropy(network(data.images[chosen]), data.labels[chosen])
             optimizer.zero_grad()
             loss.backward()
@@ -420,20 +533,25 @@ def digit_losses(
 
 
 def digit_runs(seeds: int, steps: int, batch: int = BATCH, device: str = "cpu") -> pd.DataFrame:
-    """`digit_losses` with either norm, in bfloat16. Columns: norm ("BatchNorm", "Inplace-ABN"), seed, step, loss."""
+    """`digit_losses` with either norm, in bfloat16. Columns: norm ("BatchNorm", "Inplace-ABN"),
+    seed, step, loss.
+    """
     import pandas as pd
 
     runs = [
         {"norm": name, "seed": seed, "step": step, "loss": loss}
         for norm, name in (("bn", "BatchNorm"), ("iabn", "Inplace-ABN"))
         for seed in range(seeds)
-        for step, loss in enumerate(digit_losses(norm, seed, steps=steps, batch=batch, device=device), 1)
+        for step, loss in enumerate(
+            digit_losses(norm, seed, steps=steps, batch=batch, device=device), 1
+        )
     ]
     return pd.DataFrame(runs)
 
 
 def affordable(seconds: float, seeds: int, steps: int, device: str = "cpu") -> tuple[int, int]:
-    """Seeds and steps for `digit_runs` that take about so many seconds: at most these, at least 2 seeds of 20 steps.
+    """Seeds and steps for `digit_runs` that take about so many seconds: at most these, at least 2
+    seeds of 20 steps.
 
     A CPU without instructions for bfloat16 takes ten times as long as one that has them.
     """
@@ -448,7 +566,8 @@ def affordable(seconds: float, seeds: int, steps: int, device: str = "cpu") -> t
 
 
 def track(runs: pd.DataFrame, last: int = 10) -> tuple[float, float]:
-    """How far the norms' mean losses over the last steps lie apart, and one run's spread over seeds (its std).
+    """How far the norms' mean losses over the last steps lie apart, and one run's spread over seeds
+    (its std).
 
     Two norms that train alike differ by less than the spread of single runs.
     """

@@ -1,8 +1,10 @@
-"""What happens to features when the photograph moves: the error of one downsampling layer, and of a whole network.
+"""What happens to features when the photograph moves: the error of one downsampling layer, and of a
+whole network.
 
-A layer of stride 2 cannot follow a shift by one pixel exactly: its output would have to move by half a pixel. An
-ideal one, whose output holds no folded frequencies, would move by exactly that; `equivariance_error` tells how far a
-layer is from it. For a network the question is simpler: how much do its features change (`feature_changes`)?
+A layer of stride 2 cannot follow a shift by one pixel exactly: its output would have to move by
+half a pixel. An ideal one, whose output holds no folded frequencies, would move by exactly that;
+`equivariance_error` tells how far a layer is from it. For a network the question is simpler: how
+much do its features change (`feature_changes`)?
 """
 
 from __future__ import annotations
@@ -28,10 +30,19 @@ if TYPE_CHECKING:
 WINDOW = 8  # shifts by 0 to 7 pixels, down and to the right
 SEEDS = {"smoke": 1, "cpu": 2, "gpu": 5}
 WIDTHS = {"smoke": 16, "cpu": 16, "gpu": 64}  # a CPU takes a quarter of TResNet-M's width
-PHASES = ((0, 1), (1, 0), (1, 1))  # all shifts that a stride of 2 cannot follow, up to multiples of 2
+PHASES = (
+    (0, 1),
+    (1, 0),
+    (1, 1),
+)  # all shifts that a stride of 2 cannot follow, up to multiples of 2
 
 # Columns for `notebook.table`.
-ERRORS = {"layer|layer": "", "error|median": ".0%", "lower quartile|q1": ".0%", "upper quartile|q3": ".0%"}
+ERRORS = {
+    "layer|layer": "",
+    "error|median": ".0%",
+    "lower quartile|q1": ".0%",
+    "upper quartile|q3": ".0%",
+}
 CHANGES = {
     "scheme|name": "",
     "change|median": ".3f",
@@ -44,7 +55,8 @@ CHANGES = {
 def photographs(size: int) -> Tensor:
     """Six photographs, (6, 3, size, size) in [0, 1]: the largest central squares, made smaller.
 
-    An astronaut, a coffee cup, a cat and a rocket from scikit-image, a temple and a flower from scikit-learn.
+    An astronaut, a coffee cup, a cat and a rocket from scikit-image, a temple and a flower from
+    scikit-learn.
     """
     import numpy as np
     from PIL import Image, ImageOps
@@ -53,25 +65,32 @@ def photographs(size: int) -> Tensor:
 
     shipped = [make() for make in (data.astronaut, data.coffee, data.chelsea, data.rocket)]
     shipped += [load_sample_image(f"{name}.jpg") for name in ("china", "flower")]
-    squares = [ImageOps.fit(Image.fromarray(pixels), (size, size), Image.Resampling.BICUBIC) for pixels in shipped]
+    squares = [
+        ImageOps.fit(Image.fromarray(pixels), (size, size), Image.Resampling.BICUBIC)
+        for pixels in shipped
+    ]
     return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).float() / 255
 
 
 def fourier_shift(x: Tensor, shift: tuple[float, float]) -> Tensor:
-    """Move x (..., H, W) down and right by `shift` pixels, which may be fractions, as a periodic band-limited signal.
+    """Move x (..., H, W) down and right by `shift` pixels, which may be fractions, as a periodic
+    band-limited signal.
 
-    H and W should be odd: an even number of samples has a frequency of ½, and half a pixel further is undefined for it.
+    H and W should be odd: an even number of samples has a frequency of ½, and half a pixel further
+    is undefined for it.
     """
     down, right = (torch.fft.fftfreq(n, device=x.device, dtype=x.dtype) for n in x.shape[-2:])
     turns = down[:, None] * shift[0] + right * shift[1]
     return torch.fft.ifft2(torch.fft.fft2(x) * torch.exp(-2j * torch.pi * turns)).real
 
 
-def equivariance_error(layer: nn.Module, x: Tensor, shift: tuple[int, int], stride: int = 2) -> Tensor:
+def equivariance_error(
+    layer: nn.Module, x: Tensor, shift: tuple[int, int], stride: int = 2
+) -> Tensor:
     """‖D(Tx) − T'D(x)‖ / ‖D(x) − its mean‖ for each image of x (B, C, H, W): 0 is ideal.
 
-    T moves the image by `shift` pixels, T' the output of the layer D by `shift`/`stride`. Images wrap around, so that
-    nothing enters or leaves.
+    T moves the image by `shift` pixels, T' the output of the layer D by `shift`/`stride`. Images
+    wrap around, so that nothing enters or leaves.
     """
     before, after = (_wrapped(layer, moved, stride) for moved in (x, x.roll(shift, dims=(2, 3))))
     difference = after - fourier_shift(before, (shift[0] / stride, shift[1] / stride))
@@ -80,7 +99,9 @@ def equivariance_error(layer: nn.Module, x: Tensor, shift: tuple[int, int], stri
 
 
 def _wrapped(layer: nn.Module, x: Tensor, stride: int, margin: int = 4) -> Tensor:
-    """The layer on an image that repeats itself: with a margin, which is cut off again with the layer's own padding."""
+    """The layer on an image that repeats itself: with a margin, which is cut off again with the
+    layer's own padding.
+    """
     y = layer(F.pad(x, (margin * stride,) * 4, mode="circular"))
     return y[..., margin:-margin, margin:-margin]
 
@@ -94,11 +115,19 @@ FIXED: dict[str, nn.Module] = {  # layers of stride 2 that learn nothing
 
 
 def convolutions(images: Tensor, seed: int = 0) -> dict[str, nn.Module]:
-    """A convolution of stride 2 and TResNet's replacement, (B, 3, H, W) → (B, 16, H/2, W/2), of the same weights."""
+    """A convolution of stride 2 and TResNet's replacement, (B, 3, H, W) → (B, 16, H/2, W/2), of the
+    same weights.
+    """
     units = {}
     for name, antialias in (("conv 3×3 /2", False), ("conv 3×3, blur /2", True)):
         torch.manual_seed(seed)
-        options = {"stride": 2, "antialias": antialias, "norm": "bn", "activation": "leaky_relu", "slope": 1e-3}
+        options = {
+            "stride": 2,
+            "antialias": antialias,
+            "norm": "bn",
+            "activation": "leaky_relu",
+            "slope": 1e-3,
+        }
         units[name] = calibrate(ConvNormAct(3, 16, 3, **options), images)
     return units
 
@@ -118,7 +147,8 @@ def calibrate(model: nn.Module, images: Tensor) -> nn.Module:
 
 @torch.no_grad()
 def layer_errors(images: Tensor, seeds: int = 5) -> pd.DataFrame:
-    """`equivariance_error` of each downsampling layer: quartiles over images, odd shifts and the convolutions' seeds.
+    """`equivariance_error` of each downsampling layer: quartiles over images, odd shifts and the
+    convolutions' seeds.
 
     Columns: layer, median, q1, q3.
     """
@@ -130,7 +160,9 @@ def layer_errors(images: Tensor, seeds: int = 5) -> pd.DataFrame:
             layers.setdefault(name, []).append(layer)
     rows = []
     for name, same in layers.items():
-        errors = torch.cat([equivariance_error(layer, images, shift) for layer in same for shift in PHASES])
+        errors = torch.cat(
+            [equivariance_error(layer, images, shift) for layer in same for shift in PHASES]
+        )
         rows.append({"layer": name} | _quartiles(errors.tolist()))
     return pd.DataFrame(rows)
 
@@ -141,22 +173,30 @@ def _quartiles(values: Sequence[float]) -> dict[str, float]:
 
 
 def views(photos: Tensor, size: int) -> Tensor:
-    """All crops of photos (B, C, size + 7, size + 7): (8, 8, B, C, size, size), the place down first, then right."""
+    """All crops of photos (B, C, size + 7, size + 7): (8, 8, B, C, size, size), the place down
+    first, then right.
+    """
     return photos.unfold(2, size, 1).unfold(3, size, 1).permute(2, 3, 0, 1, 4, 5)
 
 
-def random_network(scheme: str, images: Tensor, *, seed: int, width: int, branch: float | None = None) -> TResNet:
-    """TResNet-M without classifier, with random weights and the norms' statistics of `images`, ready to evaluate.
+def random_network(
+    scheme: str, images: Tensor, *, seed: int, width: int, branch: float | None = None
+) -> TResNet:
+    """TResNet-M without classifier, with random weights and the norms' statistics of `images`,
+    ready to evaluate.
 
-    As published, each block starts as its shortcut alone, and a network of shortcuts would not tell. Here a block adds
-    `branch` times its normalised branch to the shortcut. None is 1/√(number of blocks), so that all branches together
-    weigh about as much as the path of shortcuts. The same seed gives the same weights to every scheme.
+    As published, each block starts as its shortcut alone, and a network of shortcuts would not
+    tell. Here a block adds `branch` times its normalised branch to the shortcut. None is 1/√(number
+    of blocks), so that all branches together weigh about as much as the path of shortcuts. The same
+    seed gives the same weights to every scheme.
     """
     torch.manual_seed(seed)
     made = network(scheme, num_classes=0, width=width, norm="bn")
     blocks = [m for m in made.modules() if hasattr(m, "last_norm")]
     for block in blocks:
-        nn.init.constant_(block.last_norm.weight, 1 / math.sqrt(len(blocks)) if branch is None else branch)
+        nn.init.constant_(
+            block.last_norm.weight, 1 / math.sqrt(len(blocks)) if branch is None else branch
+        )
     made.to(images.device, memory_format=torch.channels_last)
     return calibrate(made, images)
 
@@ -165,9 +205,12 @@ def random_network(scheme: str, images: Tensor, *, seed: int, width: int, branch
 def feature_changes(model: Callable[[Tensor], Tensor], shown: Tensor) -> Tensor:
     """How far features move when the image does, (8, 8, B), for the crops of `views`.
 
-    In units of the mean distance between two photographs: 0 is no change, 1 as much as another photograph.
+    In units of the mean distance between two photographs: 0 is no change, 1 as much as another
+    photograph.
     """
-    rows = [model(_last(row.flatten(0, 1))).unflatten(0, row.shape[:2]) for row in shown]  # few calls: most cost little
+    rows = [
+        model(_last(row.flatten(0, 1))).unflatten(0, row.shape[:2]) for row in shown
+    ]  # few calls: most cost little
     features = torch.cat(rows)  # (64, B, F)
     apart = torch.pdist(features[0]).mean()
     return ((features - features[0]).norm(dim=2) / apart).unflatten(0, shown.shape[:2])
@@ -184,7 +227,9 @@ def measure(profile: Profile) -> tuple[dict[str, Tensor], list[Record]]:
     """
     size, width = profile.image_size, WIDTHS[profile.name]
     shown = views(photographs(size + WINDOW - 1).to(profile.device), size)
-    corners = shown[:: WINDOW - 1, :: WINDOW - 1].flatten(0, 2)  # what the norms' statistics are taken from
+    corners = shown[:: WINDOW - 1, :: WINDOW - 1].flatten(
+        0, 2
+    )  # what the norms' statistics are taken from
     changes: dict[str, list[Tensor]] = {scheme: [] for scheme in SCHEMES}
     for seed in range(SEEDS[profile.name]):
         for scheme, found in changes.items():
@@ -195,11 +240,14 @@ def measure(profile: Profile) -> tuple[dict[str, Tensor], list[Record]]:
 
 
 def change_records(changes: Mapping[str, Tensor], profile: Profile) -> list[Record]:
-    """One sample is a photograph and a seed, averaged over all shifts: quartiles of the change, and of its ratio.
+    """One sample is a photograph and a seed, averaged over all shifts: quartiles of the change, and
+    of its ratio.
 
     The ratio is to "avgpool", which has the same weights and sees the same photograph.
     """
-    means = {scheme: (found.sum((1, 2)) / (WINDOW**2 - 1)).flatten() for scheme, found in changes.items()}
+    means = {
+        scheme: (found.sum((1, 2)) / (WINDOW**2 - 1)).flatten() for scheme, found in changes.items()
+    }
     batch = next(iter(changes.values())).shape[-1]
     ran = Conditions(batch, profile.image_size, memory_format="channels_last")
     where, case = collect(profile.device), f"random weights, width {WIDTHS[profile.name]}"
@@ -214,21 +262,33 @@ def change_records(changes: Mapping[str, Tensor], profile: Profile) -> list[Reco
 
 
 def change_table(records: Sequence[Record]) -> pd.DataFrame:
-    """The records of `measure`, a row a scheme. Columns: name, median, ratio, and as text spread, ratio_spread."""
+    """The records of `measure`, a row a scheme. Columns: name, median, ratio, and as text spread,
+    ratio_spread.
+    """
     import pandas as pd
 
-    values = {(r.model, r.metric): r.value for r in records if r.metric in ("shift_change", "shift_ratio")}
+    values = {
+        (r.model, r.metric): r.value for r in records if r.metric in ("shift_change", "shift_ratio")
+    }
     rows = []
     for scheme in SCHEMES:
         change, ratio = values[scheme, "shift_change"], values[scheme, "shift_ratio"]
-        row = {"name": LABELS[scheme], "median": change.median, "spread": f"{change.q1:.3f}–{change.q3:.3f}"}
+        row = {
+            "name": LABELS[scheme],
+            "median": change.median,
+            "spread": f"{change.q1:.3f}–{change.q3:.3f}",
+        }
         rows.append(row | {"ratio": ratio.median, "ratio_spread": f"{ratio.q1:.2f}–{ratio.q3:.2f}"})
     return pd.DataFrame(rows)
 
 
 @torch.inference_mode()
 def agreement(model: Callable[[Tensor], Tensor], shown: Tensor) -> float:
-    """Zhang's consistency: the share of pairs of shifts, over all photographs, that get the same first class."""
+    """Zhang's consistency: the share of pairs of shifts, over all photographs, that get the same
+    first class.
+    """
     first = torch.stack([model(crops).argmax(1) for crops in shown.flatten(0, 1)])  # (64, B)
-    same = (first[:, None] == first[None]).float().sum((0, 1)) - len(first)  # a shift agrees with itself
+    same = (first[:, None] == first[None]).float().sum((0, 1)) - len(
+        first
+    )  # a shift agrees with itself
     return (same / (len(first) * (len(first) - 1))).mean().item()

@@ -1,4 +1,6 @@
-"""Many small trainings, each a record: what was trained before is not trained again, and an interruption loses none."""
+"""Many small trainings, each a record: what was trained before is not trained again, and an
+interruption loses none.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,15 @@ Work = Callable[..., Record | Failure]  # called with what a task holds, then th
 
 
 def train_missing(
-    work: Work, tasks: Sequence[tuple], point: Callable[..., str], profile: Profile, *, minutes: float | None = None
+    work: Work,
+    tasks: Sequence[tuple],
+    point: Callable[..., str],
+    profile: Profile,
+    *,
+    minutes: float | None = None,
 ) -> None:
-    """Do the tasks that the run's file has no record of, and append each one's outcome when it is ready.
+    """Do the tasks that the run's file has no record of, and append each one's outcome when it is
+    ready.
 
     Args:
         work: a function of a module, since other processes call it too.
@@ -43,7 +51,9 @@ def train_missing(
     # As the chapters that time do: they would measure this load.
     with FileLock(f"{out}.chapters.lock"), one_thread():
         device = device_name(profile.device)
-        known = {r.point for r in read(out) if isinstance(r, Record) and r.provenance.device == device}
+        known = {
+            r.point for r in read(out) if isinstance(r, Record) and r.provenance.device == device
+        }
         left = [task for task in tasks if point(*task) not in known]
         print(f"{len(tasks)} networks, {len(tasks) - len(left)} of them trained before", flush=True)
         end = time.monotonic() + 60 * (math.inf if minutes is None else minutes)
@@ -60,19 +70,30 @@ def recorded(profile: Profile, suite: str) -> Measured:
     """What the committed records and those of the run's file say about a suite."""
     out = records_file(profile)
     paths = [DATA / "measured", *([out] if out.exists() else [])]
-    chosen = ([line for line in lines if line.suite == suite] for lines in (load(*paths), failures(*paths)))
+    chosen = (
+        [line for line in lines if line.suite == suite]
+        for lines in (load(*paths), failures(*paths))
+    )
     return Measured(*chosen)
 
 
 def outcomes(
     work: Work, tasks: Sequence[tuple], profile: Profile, workers: int, end: float
 ) -> Iterator[Record | Failure]:
-    """The outcome of each task, as soon as it is there; none is begun after `end`, and none that was begun is lost."""
+    """The outcome of each task, as soon as it is there; none is begun after `end`, and none that
+    was begun is lost.
+    """
     if workers == 1:
-        yield from (work(*task, profile) for task in takewhile(lambda _: time.monotonic() < end, tasks))
+        yield from (
+            work(*task, profile) for task in takewhile(lambda _: time.monotonic() < end, tasks)
+        )
         return
     left, running = iter(tasks), set()
-    options = {"mp_context": get_context("spawn"), "initializer": torch.set_num_threads, "initargs": (1,)}
+    options = {
+        "mp_context": get_context("spawn"),
+        "initializer": torch.set_num_threads,
+        "initargs": (1,),
+    }
     with ProcessPoolExecutor(workers, **options) as pool:
         while True:
             while len(running) < workers and time.monotonic() < end and (task := next(left, None)):
@@ -84,11 +105,15 @@ def outcomes(
 
 
 def _workers(profile: Profile) -> int:
-    """Processes that train: one for each thread that PyTorch would use, but on a GPU, or for a few seconds' work, one.
+    """Processes that train: one for each thread that PyTorch would use, but on a GPU, or for a few
+    seconds' work, one.
 
-    Networks this small gain nothing from a second thread, and lose much where another program wants it too.
+    Networks this small gain nothing from a second thread, and lose much where another program wants
+    it too.
     """
-    return 1 if profile.device != "cpu" or profile.name == "smoke" else min(torch.get_num_threads(), 8)
+    return (
+        1 if profile.device != "cpu" or profile.name == "smoke" else min(torch.get_num_threads(), 8)
+    )
 
 
 @contextmanager

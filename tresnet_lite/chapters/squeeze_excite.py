@@ -1,4 +1,5 @@
-"""Squeeze-and-excitation as §2.1 has it: where it stands, how far it squeezes, in which stages, and what that costs.
+"""Squeeze-and-excitation as §2.1 has it: where it stands, how far it squeezes, in which stages, and
+what that costs.
 
 The names of networks and blocks are those of the records. What the gates do is in `gates`.
 """
@@ -31,7 +32,10 @@ STAGES = {"none": (False,) * 4, "three": (True, True, True, False), "four": (Tru
 NETWORKS = {"none": "no SE", "three": "stages 1–3", "four": "stages 1–4"}
 BLOCKS = {"none": "no SE", "inside": "after the 3×3", "end": "before the sum"}
 PLAIN, PUBLISHED, LEAN = {"norm": "bn", "memory": "paper"}, {"memory": "paper"}, {"memory": "lean"}
-READINGS = {"printed": "paper", "coded": "code"}  # of the reduction: the text's, and the published code's
+READINGS = {
+    "printed": "paper",
+    "coded": "code",
+}  # of the reduction: the text's, and the published code's
 MB = 1e6
 
 # Columns for `notebook.table`.
@@ -85,13 +89,17 @@ PEAKS = {"SE in|name": "", "peak, MB|peak": ",.1f", "ratio|ratio": ".3f"}
 
 
 def networks(width: int = 64) -> dict[str, TResNet]:
-    """The network of table 4's last rung but one, with SE in no stage, in the first three, and in all four."""
+    """The network of table 4's last rung but one, with SE in no stage, in the first three, and in
+    all four.
+    """
     rung = replace(ablation_ladder()[WITH], width=width)
     return {name: TResNet(replace(rung, se=stages)) for name, stages in STAGES.items()}
 
 
 class EndBottleneck(Bottleneck):
-    """A bottleneck with SE where Hu et al. have it: before the sum, on 4·planes channels, with r = 16."""
+    """A bottleneck with SE where Hu et al. have it: before the sum, on 4·planes channels, with r =
+    16.
+    """
 
     def __init__(self, in_channels: int, planes: int, stride: int, config: TResNetConfig) -> None:
         super().__init__(in_channels, planes, stride, False, config)
@@ -104,7 +112,8 @@ class EndBottleneck(Bottleneck):
 
 
 def blocks(**options: object) -> dict[str, nn.Module]:
-    """TResNet-M's third-stage block, (B, 1024, H, W) → the same, with SE nowhere, after its 3×3 and before its sum.
+    """TResNet-M's third-stage block, (B, 1024, H, W) → the same, with SE nowhere, after its 3×3 and
+    before its sum.
 
     `options` are fields of the configuration.
     """
@@ -117,12 +126,16 @@ def blocks(**options: object) -> dict[str, nn.Module]:
 def reductions(model: str = "tresnet_m") -> pd.DataFrame:
     """How far SE squeezes in each stage, read off the network as printed and as coded.
 
-    Columns: stage, block, channels, then printed (the factor r), printed_channels (C/r), and the same for coded.
+    Columns: stage, block, channels, then printed (the factor r), printed_channels (C/r), and the
+    same for coded.
     """
     import pandas as pd
 
     with torch.device("meta"):
-        read = {name: TResNet(replace(variant(model), se_reduction=reading)) for name, reading in READINGS.items()}
+        read = {
+            name: TResNet(replace(variant(model), se_reduction=reading))
+            for name, reading in READINGS.items()
+        }
     rows = []
     for stage in (1, 2, 3):
         row: dict[str, object] = {"stage": stage}
@@ -136,7 +149,8 @@ def reductions(model: str = "tresnet_m") -> pd.DataFrame:
 
 
 def per_stage(image_size: int = 224) -> pd.DataFrame:
-    """What SE weighs in each of the four stages of TResNet-M: layers, their map, its values (millions), parameters.
+    """What SE weighs in each of the four stages of TResNet-M: layers, their map, its values
+    (millions), parameters.
 
     Columns: stage, layers, map, values (of all the stage's maps, for one image), parameters.
     """
@@ -149,15 +163,22 @@ def per_stage(image_size: int = 224) -> pd.DataFrame:
         layers = [block.se for block in network.body.get_submodule(f"layer{stage}")]
         channels, side = layers[0].fc1.in_channels, image_size // 2 ** (stage + 1)
         values = len(layers) * channels * side**2 / 1e6
-        row = {"stage": stage, "layers": len(layers), "map": f"{channels}×{side}×{side}", "values": values}
+        row = {
+            "stage": stage,
+            "layers": len(layers),
+            "map": f"{channels}×{side}×{side}",
+            "values": values,
+        }
         rows.append(row | {"parameters": sum(map(count_parameters, layers))})
     return pd.DataFrame(rows)
 
 
 def kept(image_size: int = 224) -> pd.DataFrame:
-    """What SE adds to a network: parameters (millions), and MB an image that training keeps for backward, float32.
+    """What SE adds to a network: parameters (millions), and MB an image that training keeps for
+    backward, float32.
 
-    Columns: name, parameters, plain (BatchNorm and autograd), published (Inplace-ABN as published), lean (ours).
+    Columns: name, parameters, plain (BatchNorm and autograd), published (Inplace-ABN as published),
+    lean (ours).
     """
     import pandas as pd
 
@@ -167,15 +188,20 @@ def kept(image_size: int = 224) -> pd.DataFrame:
         for way, options in (("plain", PLAIN), ("published", PUBLISHED), ("lean", LEAN)):
             with torch.device("meta"):
                 network = TResNet(replace(rung, se=stages, **options))
-            row |= {"parameters": count_parameters(network) / 1e6, way: _kept_mb(network, 3, image_size)}
+            row |= {
+                "parameters": count_parameters(network) / 1e6,
+                way: _kept_mb(network, 3, image_size),
+            }
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def places(image_size: int = 224) -> pd.DataFrame:
-    """The third-stage block with SE in either place: SE's channels and parameters, and MB an image kept for backward.
+    """The third-stage block with SE in either place: SE's channels and parameters, and MB an image
+    kept for backward.
 
-    Columns: name, channels (NaN without SE), parameters, plain (BatchNorm and autograd), lean (ours).
+    Columns: name, channels (NaN without SE), parameters, plain (BatchNorm and autograd), lean
+    (ours).
     """
     import pandas as pd
 
@@ -186,33 +212,46 @@ def places(image_size: int = 224) -> pd.DataFrame:
         se = ways["lean"][name].se
         channels = se.fc1.in_channels if isinstance(se, SqueezeExcite) else float("nan")
         row = {"name": label, "channels": channels, "parameters": count_parameters(se)}
-        rows.append(row | {way: _kept_mb(both[name], 1024, image_size // 16) for way, both in ways.items()})
+        rows.append(
+            row | {way: _kept_mb(both[name], 1024, image_size // 16) for way, both in ways.items()}
+        )
     return pd.DataFrame(rows)
 
 
 def _kept_mb(model: nn.Module, channels: int, side: int) -> float:
     """MB that a training forward of a model on the meta device keeps for each image."""
-    kept = bytes_per_image(model.train(), lambda n: torch.empty(n, channels, side, side, device="meta"))
+    kept = bytes_per_image(
+        model.train(), lambda n: torch.empty(n, channels, side, side, device="meta")
+    )
     return sum(kept.values()) / MB
 
 
 def compare_blocks(profile: Profile, phase: str) -> list[Record]:
-    """Images a second of the three blocks, in the third stage's place: on maps of a sixteenth of the image's side."""
+    """Images a second of the three blocks, in the third stage's place: on maps of a sixteenth of
+    the image's side.
+    """
     side, generator = profile.image_size // 16, torch.Generator().manual_seed(0)
     maps = torch.rand(profile.batch, 1024, side, side, generator=generator).to(profile.device)
     if phase == "training":  # inside a network, a block's backward goes on to its input
         maps.requires_grad_()
     case = {"suite": "se", "case": "block", "phase": phase}
-    return compare(blocks(), profile, **case, loss=lambda output: output.float().mean(), inputs=maps)
+    return compare(
+        blocks(), profile, **case, loss=lambda output: output.float().mean(), inputs=maps
+    )
 
 
 def peaks(records: Sequence[Record]) -> pd.DataFrame:
-    """Peak memory of a training step, MB, and its ratio to the network without SE. Columns: name, peak, ratio."""
+    """Peak memory of a training step, MB, and its ratio to the network without SE. Columns: name,
+    peak, ratio.
+    """
     import pandas as pd
 
-    measured = {r.model: r.value.median for r in records if (r.case, r.metric) == ("stages", "peak_memory")}
+    measured = {
+        r.model: r.value.median for r in records if (r.case, r.metric) == ("stages", "peak_memory")
+    }
     rows = [
-        {"name": NETWORKS[name], "peak": peak / MB, "ratio": peak / measured["none"]} for name, peak in measured.items()
+        {"name": NETWORKS[name], "peak": peak / MB, "ratio": peak / measured["none"]}
+        for name, peak in measured.items()
     ]
     return pd.DataFrame(rows)
 
@@ -220,8 +259,8 @@ def peaks(records: Sequence[Record]) -> pd.DataFrame:
 def speeds(records: Sequence[Record], case: str) -> pd.DataFrame:
     """Speeds of one run and their ratios to "none", the paper's beside them where it prints any.
 
-    `case` is "stages" (the networks) or "block" (the blocks). Columns: those of `notebook.speeds`, then name (as in
-    `NETWORKS` or `BLOCKS`), paper and paper_ratio (NaN: not printed).
+    `case` is "stages" (the networks) or "block" (the blocks). Columns: those of `notebook.speeds`,
+    then name (as in `NETWORKS` or `BLOCKS`), paper and paper_ratio (NaN: not printed).
     """
     table = notebook.speeds(records, suite="se", case=case, base="none")
     names = NETWORKS if case == "stages" else BLOCKS
@@ -231,7 +270,9 @@ def speeds(records: Sequence[Record], case: str) -> pd.DataFrame:
 
 
 def _printed(case: str, phase: str, model: str) -> float:
-    """The paper's speed, NaN where it prints none: it times whole networks, the ablation's in inference alone."""
+    """The paper's speed, NaN where it prints none: it times whole networks, the ablation's in
+    inference alone.
+    """
     rungs = {"none": WITHOUT, "three": WITH}
     if case != "stages" or phase != "inference" or model not in rungs:
         return float("nan")

@@ -1,4 +1,6 @@
-"""What the chapter on squeeze-and-excitation draws: the mechanism, the blocks, and gates by class and by image."""
+"""What the chapter on squeeze-and-excitation draws: the mechanism, the blocks, and gates by class
+and by image.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +35,18 @@ from tresnet_lite.plots import POINT as INCHES
 CELL, ROW, LEFT, PITCH = 25.0, 60.0, 84.0, 58.0  # points
 # Zero is the page's own colour, light or dark.
 ENDS = [to_rgba(VERMILLION, 1), to_rgba(VERMILLION, 0), to_rgba(BLUE, 0), to_rgba(BLUE, 1)]
-FROM_ZERO = LinearSegmentedColormap.from_list("from_zero", list(zip((0, 0.5, 0.5, 1), ENDS, strict=True)))
+FROM_ZERO = LinearSegmentedColormap.from_list(
+    "from_zero", list(zip((0, 0.5, 0.5, 1), ENDS, strict=True))
+)
 
 
 @drawing
-def excitation(x: Tensor, squeezed: Tensor, hidden: Tensor, gate: Tensor, y: Tensor) -> tuple[Figure, str]:
-    """The numbers of a small example on their way: x and y (4, 2, 2), squeezed and gate (4,), hidden (2,)."""
+def excitation(
+    x: Tensor, squeezed: Tensor, hidden: Tensor, gate: Tensor, y: Tensor
+) -> tuple[Figure, str]:
+    """The numbers of a small example on their way: x and y (4, 2, 2), squeezed and gate (4,),
+    hidden (2,).
+    """
     figure, axes = canvas(5.8 * ROW)
     colours = (SKY, ORANGE, GREEN, PURPLE)
     across = [LEFT + PITCH * channel for channel in range(len(x))]
@@ -49,8 +57,15 @@ def excitation(x: Tensor, squeezed: Tensor, hidden: Tensor, gate: Tensor, y: Ten
     for top, (name, size) in zip(tops, high.items(), strict=True):
         axes.text(2, top + size / 2, name, va="center", weight="bold")
     for middle, *parts, colour in zip(across, x, squeezed, gate, y, colours, strict=True):
-        strengths = (0.3, 0.3, 0.6 * parts[2].item(), 0.6 * parts[2].item())  # as strong as the gate lets through
-        for part, top, strength in zip(parts, (tops[0], tops[1], tops[3], tops[4]), strengths, strict=True):
+        strengths = (
+            0.3,
+            0.3,
+            0.6 * parts[2].item(),
+            0.6 * parts[2].item(),
+        )  # as strong as the gate lets through
+        for part, top, strength in zip(
+            parts, (tops[0], tops[1], tops[3], tops[4]), strengths, strict=True
+        ):
             _numbers(axes, part, middle, top, to_rgba(colour, strength))
         arrow(axes, middle, tops[0] + 2 * CELL, tops[1])
         arrow(axes, middle, tops[3] + CELL, tops[4])
@@ -59,10 +74,13 @@ def excitation(x: Tensor, squeezed: Tensor, hidden: Tensor, gate: Tensor, y: Ten
                 axes.plot((a, b), (top + CELL, top + ROW), color=INK, linewidth=0.6, alpha=0.6)
     for middle, part in zip(hidden_at, hidden, strict=True):
         _numbers(axes, part, middle, tops[2], "none")
-    return figure, (
-        f"Top to bottom: {len(x)} channels of 2×2 numbers, {_told(x)}; their averages, {_told(squeezed)}; "
-        f"{len(hidden)} hidden numbers, {_told(hidden)}; the gates, {_told(gate)}; the channels times their gates, "
-        f"{_told(y)}."
+    return (
+        figure,
+        (
+            f"Top to bottom: {len(x)} channels of 2×2 numbers, {_told(x)}; their averages,"
+            f" {_told(squeezed)}; {len(hidden)} hidden numbers, {_told(hidden)}; the gates,"
+            f" {_told(gate)}; the channels times their gates, {_told(y)}."
+        ),
     )
 
 
@@ -73,8 +91,12 @@ def _numbers(axes: Axes, values: Tensor, middle: float, top: float, fill: tuple 
     for r, row in enumerate(grid.tolist()):
         for c, value in enumerate(row):
             x, y = left + c * CELL, top + r * CELL
-            axes.add_patch(Rectangle((x, y), CELL, CELL, facecolor=fill, edgecolor=INK, linewidth=0.5))
-            axes.text(x + CELL / 2, y + CELL / 2, f"{value:.2g}", ha="center", va="center", fontsize=SMALL)
+            axes.add_patch(
+                Rectangle((x, y), CELL, CELL, facecolor=fill, edgecolor=INK, linewidth=0.5)
+            )
+            axes.text(
+                x + CELL / 2, y + CELL / 2, f"{value:.2g}", ha="center", va="center", fontsize=SMALL
+            )
 
 
 def _told(values: Tensor) -> str:
@@ -83,7 +105,9 @@ def _told(values: Tensor) -> str:
 
 @drawing
 def block_designs(designs: Mapping[str, tuple[nn.Module, int]]) -> tuple[Figure, str]:
-    """Blocks side by side, step by step as they run, with SE marked: name → (block, its input's channels)."""
+    """Blocks side by side, step by step as they run, with SE marked: name → (block, its input's
+    channels).
+    """
     columns = {name: block_steps(block, channels) for name, (block, channels) in designs.items()}
     longest = max(map(len, columns.values()))
     figure, axes = canvas(44 + 33 * longest)
@@ -94,10 +118,15 @@ def block_designs(designs: Mapping[str, tuple[nn.Module, int]]) -> tuple[Figure,
         rows = [*range(len(steps) - 2), longest - 2, longest - 1]
         _steps(axes, steps, [44 + 33.0 * row for row in rows], i * pitch + 10, (i + 1) * pitch - 12)
     told = [f"{name}: {', '.join(steps)}" for name, steps in columns.items()]
-    return figure, f"The steps of each block; a shortcut leads from the input to the sum. {'; '.join(told)}."
+    return (
+        figure,
+        f"The steps of each block; a shortcut leads from the input to the sum. {'; '.join(told)}.",
+    )
 
 
-def _steps(axes: Axes, steps: Sequence[str], tops: Sequence[float], left: float, right: float) -> None:
+def _steps(
+    axes: Axes, steps: Sequence[str], tops: Sequence[float], left: float, right: float
+) -> None:
     """One column of boxes, the shortcut at its left."""
     colours, high = {"conv": BLUE, "SE": VERMILLION, "sum": GREEN}, 23.0
     boxes_from = left + 16
@@ -117,7 +146,8 @@ def _steps(axes: Axes, steps: Sequence[str], tops: Sequence[float], left: float,
 
 @drawing
 def by_class(layers: Mapping[str, Tensor], labels: Tensor, *, most: int = 12) -> tuple[Figure, str]:
-    """Gates (N, C) averaged over each class, as deviations from the channel's own average: the `most` that vary most.
+    """Gates (N, C) averaged over each class, as deviations from the channel's own average: the
+    `most` that vary most.
 
     A row a class, a column a channel, a panel a layer.
     """
@@ -132,18 +162,32 @@ def by_class(layers: Mapping[str, Tensor], labels: Tensor, *, most: int = 12) ->
         deviations[name] = off[:, chosen]
     extreme = max(off.abs().max().item() for off in deviations.values())
     for axes, (name, off) in zip(panels, deviations.items(), strict=True):
-        image = axes.imshow(off.cpu().numpy(), cmap=FROM_ZERO, vmin=-extreme, vmax=extreme, aspect="auto")
-        axes.set(title=name, yticks=range(len(classes)), yticklabels=classes, xticks=[], ylabel="digit")
+        image = axes.imshow(
+            off.cpu().numpy(), cmap=FROM_ZERO, vmin=-extreme, vmax=extreme, aspect="auto"
+        )
+        axes.set(
+            title=name, yticks=range(len(classes)), yticklabels=classes, xticks=[], ylabel="digit"
+        )
         axes.tick_params(left=False)
         axes.set_xlabel(f"{off.shape[1]} channels, those that vary most")
     bar = figure.colorbar(image, ax=panels, location="bottom", shrink=0.9, aspect=30)
     bar.set_label("gate, from the channel's average")
-    told = [f"{name}: from {off.min():+.2f} to {off.max():+.2f}" for name, off in deviations.items()]
-    return figure, f"Average gates of each digit, as deviations from each channel's average. {'; '.join(told)}."
+    told = [
+        f"{name}: from {off.min():+.2f} to {off.max():+.2f}" for name, off in deviations.items()
+    ]
+    return (
+        figure,
+        (
+            "Average gates of each digit, as deviations from each channel's average."
+            f" {'; '.join(told)}."
+        ),
+    )
 
 
 @drawing
-def by_image(images: Tensor, gate: Tensor, average: Tensor, *, most: int = 16) -> tuple[Figure, str]:
+def by_image(
+    images: Tensor, gate: Tensor, average: Tensor, *, most: int = 16
+) -> tuple[Figure, str]:
     """Images (N, 1, H, W), each beside its own gates (N, C): the `most` channels that vary most.
 
     A mark at each channel's average gate, `average` (C,), and a bar from there to the image's.
@@ -162,4 +206,10 @@ def by_image(images: Tensor, gate: Tensor, average: Tensor, *, most: int = 16) -
     grid[-1][1].set_xlabel(f"{len(usual)} channels")
     largest = (shown - usual).abs().amax(1)
     told = ", ".join(f"{off:.2f}" for off in largest.tolist())
-    return figure, f"{len(images)} images and their gates. The largest deviation from the average in each: {told}."
+    return (
+        figure,
+        (
+            f"{len(images)} images and their gates. The largest deviation from the average in each:"
+            f" {told}."
+        ),
+    )

@@ -1,4 +1,6 @@
-"""Table 5: the family at 224 and 448 pixels; what four times the pixels cost, and what they give."""
+"""Table 5: the family at 224 and 448 pixels; what four times the pixels cost, and what they
+give.
+"""
 
 from __future__ import annotations
 
@@ -50,9 +52,11 @@ COLOURS = {"TResNet-M": BLUE, "TResNet-L": GREEN, "TResNet-XL": ORANGE}
 
 @cache
 def sizes() -> pd.DataFrame:
-    """Counted for one image at either resolution: MACs (thousand millions), and MB kept for backward, half precision.
+    """Counted for one image at either resolution: MACs (thousand millions), and MB kept for
+    backward, half precision.
 
-    Columns: network, resolution, top1 (quoted), macs, kept, and macs_ratio and kept_ratio to 224 px.
+    Columns: network, resolution, top1 (quoted), macs, kept, and macs_ratio and kept_ratio to 224
+    px.
     """
     import pandas as pd
 
@@ -63,8 +67,15 @@ def sizes() -> pd.DataFrame:
             network = create_model(MODELS[printed["model"]])
         macs = count_macs(network, (3, side, side)) / 1e9
         images = {"device": "meta", "dtype": torch.bfloat16}
-        kept = bytes_per_image(network.bfloat16().train(), lambda n, s=side, im=images: torch.empty(n, 3, s, s, **im))
-        row = {"network": printed["model"], "resolution": side, "top1": printed["top1"], "macs": macs}
+        kept = bytes_per_image(
+            network.bfloat16().train(), lambda n, s=side, im=images: torch.empty(n, 3, s, s, **im)
+        )
+        row = {
+            "network": printed["model"],
+            "resolution": side,
+            "top1": printed["top1"],
+            "macs": macs,
+        }
         rows.append(row | {"kept": sum(kept.values()) / 1e6})
     frame = pd.DataFrame(rows)
     small = frame.query("resolution == @PAPER_SIDE").set_index("network")
@@ -74,7 +85,8 @@ def sizes() -> pd.DataFrame:
 
 @drawing
 def trade(lines: pd.DataFrame) -> tuple[Figure, str]:
-    """Accuracy (quoted) against speed, TResNet-M at 224 px = 1: from 224 to 448 pixels in one run, and the paper's.
+    """Accuracy (quoted) against speed, TResNet-M at 224 px = 1: from 224 to 448 pixels in one run,
+    and the paper's.
 
     Args:
         lines: of one run of `tables.table5`.
@@ -96,21 +108,43 @@ def trade(lines: pd.DataFrame) -> tuple[Figure, str]:
             for x, y, side in sizes:
                 axes.plot(x, y, "o" if side == PAPER_SIDE else "s", color=colour, markersize=7)
             printed = pair["paper"] / base["paper"]
-            axes.plot(printed, pair["top1"], "D", color=VERMILLION, fillstyle="none", markeredgewidth=2, markersize=9)
+            axes.plot(
+                printed,
+                pair["top1"],
+                "D",
+                color=VERMILLION,
+                fillstyle="none",
+                markeredgewidth=2,
+                markersize=9,
+            )
             if pd.notna(at).all():
-                told.append(f"{phase}, {network}: {at.iloc[0]:.2f} at 224 px, {at.iloc[1]:.2f} at 448 px")
+                told.append(
+                    f"{phase}, {network}: {at.iloc[0]:.2f} at 224 px, {at.iloc[1]:.2f} at 448 px"
+                )
         axes.set(title=phase, xscale="log", ylabel="top-1, % (quoted)")
         axes.set_xticks([0.0625, 0.125, 0.25, 0.5, 1], ["1/16", "1/8", "1/4", "1/2", "1"])
         axes.set(xlim=(0.05, 1.3), ylim=(80.3, 84.8))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.grid(color=INK, alpha=0.15)
-    figure.axes[-1].set_xlabel("speed, TResNet-M at 224 px = 1 (right is faster)", fontsize=SMALL + 1)
+    figure.axes[-1].set_xlabel(
+        "speed, TResNet-M at 224 px = 1 (right is faster)", fontsize=SMALL + 1
+    )
     axes = figure.axes[0]
     for network, colour in COLOURS.items():
         axes.plot([], [], "-", color=colour, linewidth=2, label=network)
-    axes.plot([], [], "D", color=VERMILLION, fillstyle="none", markeredgewidth=2, label="paper, 224 px")
+    axes.plot(
+        [], [], "D", color=VERMILLION, fillstyle="none", markeredgewidth=2, label="paper, 224 px"
+    )
     axes.plot([], [], "o", color=INK, label="ours, 224 px")
     axes.plot([], [], "s", color=INK, label="ours, 448 px")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, handletextpad=0.4)
-    return figure, f"Accuracy against speed, TResNet-M at 224 px = 1. {'; '.join(told) or 'Nothing was measured'}."
+    figure.legend(
+        *axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, handletextpad=0.4
+    )
+    return (
+        figure,
+        (
+            "Accuracy against speed, TResNet-M at 224 px = 1."
+            f" {'; '.join(told) or 'Nothing was measured'}."
+        ),
+    )

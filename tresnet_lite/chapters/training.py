@@ -1,4 +1,6 @@
-"""The recipe of §3.1 taken apart: what each ingredient does in numbers, and what a small network loses without it."""
+"""The recipe of §3.1 taken apart: what each ingredient does in numbers, and what a small network
+loses without it.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,11 @@ if TYPE_CHECKING:
 
 SUITE = "training"
 FULL = "full recipe"
-SMALL = {"width": 8, "depths": (1, 1, 1, 1), "se_reduction": "paper"}  # an eighth of TResNet-M's width
+SMALL = {
+    "width": 8,
+    "depths": (1, 1, 1, 1),
+    "se_reduction": "paper",
+}  # an eighth of TResNet-M's width
 
 # What §3.1 and Table 3 say themselves; all else in the recipe had to be decided.
 STATED = {
@@ -66,7 +72,12 @@ DECAYS = {
     "L2, no momentum|plain": ".4f",
     "L2, momentum 0.9|l2": ".4f",
 }
-GROUPS = {"parameters|what": "", "tensors|tensors": ",d", "numbers|numbers": ",d", "weight decay|decay": "g"}
+GROUPS = {
+    "parameters|what": "",
+    "tensors|tensors": ",d",
+    "numbers|numbers": ",d",
+    "weight decay|decay": "g",
+}
 TARGETS = {
     "classes|classes": ",.0f",
     "target of the true class|true": ".4f",
@@ -103,7 +114,10 @@ class Plan:
     def __str__(self) -> str:
         images = f"{self.images} digits" if self.images else "all digits"
         end = f", for {self.minutes:g} minutes at most" if self.minutes else ""
-        seeds, epochs = (f"{n} {what}{'s' * (n > 1)}" for n, what in ((self.seeds, "seed"), (self.epochs, "epoch")))
+        seeds, epochs = (
+            f"{n} {what}{'s' * (n > 1)}"
+            for n, what in ((self.seeds, "seed"), (self.epochs, "epoch"))
+        )
         return f"{seeds}, {epochs} of {images}{end}"
 
 
@@ -121,7 +135,9 @@ def plan(profile: Profile, *, seeds: int | None, epochs: int | None, minutes: fl
         ValueError: no seed, or no epoch.
     """
     given = {"seeds": seeds, "epochs": epochs, "minutes": minutes}
-    found = replace(PLANS[profile.name], **{name: value for name, value in given.items() if value is not None})
+    found = replace(
+        PLANS[profile.name], **{name: value for name, value in given.items() if value is not None}
+    )
     for name in ("seeds", "epochs"):
         if getattr(found, name) < 1:
             raise ValueError(f"{name} is {getattr(found, name)}: it must be at least 1")
@@ -132,14 +148,20 @@ def plan(profile: Profile, *, seeds: int | None, epochs: int | None, minutes: fl
 
 
 def fields_of(recipe: Recipe) -> pd.DataFrame:
-    """A recipe field by field: its value, and what the paper says of it. Columns: field, value, stated."""
+    """A recipe field by field: its value, and what the paper says of it. Columns: field, value,
+    stated.
+    """
     import pandas as pd
 
-    rows = [(name, f"{value}", STATED.get(name, "not stated")) for name, value in asdict(recipe).items()]
+    rows = [
+        (name, f"{value}", STATED.get(name, "not stated")) for name, value in asdict(recipe).items()
+    ]
     return pd.DataFrame(rows, columns=["field", "value", "stated"])
 
 
-def decays(steps: Sequence[int], *, lr: float = 0.1, weight_decay: float = 1e-2, momentum: float = 0.9) -> pd.DataFrame:
+def decays(
+    steps: Sequence[int], *, lr: float = 0.1, weight_decay: float = 1e-2, momentum: float = 0.9
+) -> pd.DataFrame:
     """A weight of 1 whose loss has no slope, after so many steps of each kind of decay.
 
     Columns: steps, decoupled, plain (L2 without momentum), l2 (with it).
@@ -153,7 +175,9 @@ def decays(steps: Sequence[int], *, lr: float = 0.1, weight_decay: float = 1e-2,
         "l2": replace(base, decoupled=False),
     }
     paths = {name: _decayed(recipe, max(steps)) for name, recipe in recipes.items()}
-    return pd.DataFrame([{"steps": n} | {name: path[n] for name, path in paths.items()} for n in steps])
+    return pd.DataFrame(
+        [{"steps": n} | {name: path[n] for name, path in paths.items()} for n in steps]
+    )
 
 
 def _decayed(recipe: Recipe, steps: int) -> list[float]:
@@ -176,7 +200,11 @@ def decay_groups(model: str = "tresnet_m") -> pd.DataFrame:
         groups = parameter_groups(create_model(model), make_recipe("imagenet"))
     rows = [
         {
-            "what": "weights of convolutions and classifier" if group["weight_decay"] else "norms and biases",
+            "what": (
+                "weights of convolutions and classifier"
+                if group["weight_decay"]
+                else "norms and biases"
+            ),
             "tensors": len(group["params"]),
             "numbers": sum(parameter.numel() for parameter in group["params"]),
             "decay": group["weight_decay"],
@@ -189,7 +217,8 @@ def decay_groups(model: str = "tresnet_m") -> pd.DataFrame:
 def smoothed(classes: Sequence[int], smoothing: float) -> pd.DataFrame:
     """Targets under label smoothing, and what the loss is least at.
 
-    Columns: classes, true, other, gap (of the true class's logit to the others' where the loss is least), least.
+    Columns: classes, true, other, gap (of the true class's logit to the others' where the loss is
+    least), least.
     """
     import pandas as pd
 
@@ -198,7 +227,13 @@ def smoothed(classes: Sequence[int], smoothing: float) -> pd.DataFrame:
         other = smoothing / k
         true = 1 - smoothing + other
         least = -true * math.log(true) - (k - 1) * other * math.log(other)
-        row = {"classes": k, "true": true, "other": other, "gap": math.log(true / other), "least": least}
+        row = {
+            "classes": k,
+            "true": true,
+            "other": other,
+            "gap": math.log(true / other),
+            "least": least,
+        }
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -210,8 +245,12 @@ def shipped_photographs() -> dict[str, Image.Image]:
     return {name: Image.fromarray(load_sample_image(f"{name}.jpg")) for name in ("china", "flower")}
 
 
-def augmented(photograph: Image.Image, size: int = 96, *, seed: int = 7) -> list[tuple[str, Tensor]]:
-    """A photograph as it is, after each augmentation alone, and twice after all of them: names and (H, W, 3) images."""
+def augmented(
+    photograph: Image.Image, size: int = 96, *, seed: int = 7
+) -> list[tuple[str, Tensor]]:
+    """A photograph as it is, after each augmentation alone, and twice after all of them: names and
+    (H, W, 3) images.
+    """
     none = {"autoaugment": "off", "cutout": 0.0, "crop_area": 1.0, "flip": False}
     ways = {
         "as it is": none,
@@ -235,11 +274,15 @@ def augmented(photograph: Image.Image, size: int = 96, *, seed: int = 7) -> list
 def recipes(epochs: int) -> dict[str, Recipe]:
     """The recipe for digits, whole and without each ingredient in turn."""
     whole = make_recipe("digits", epochs=epochs)
-    return {FULL: whole} | {f"without {name}": replace(whole, **out) for name, out in INGREDIENTS.items()}
+    return {FULL: whole} | {
+        f"without {name}": replace(whole, **out) for name, out in INGREDIENTS.items()
+    }
 
 
 def small_network(seed: int) -> nn.Module:
-    """A TResNet-M of an eighth of its width and four blocks, for digits, with weights from a seed."""
+    """A TResNet-M of an eighth of its width and four blocks, for digits, with weights from a
+    seed.
+    """
     torch.manual_seed(seed)
     return build_network("tresnet_m", num_classes=10, in_chans=1, **SMALL)
 
@@ -250,7 +293,10 @@ def images_of(images: int | None) -> Data:
     data = load_data("digits")
     if images is None:
         return data
-    parts = {"train": Subset(data.train, range(images)), "test": Subset(data.test, range(images // 3))}
+    parts = {
+        "train": Subset(data.train, range(images)),
+        "test": Subset(data.test, range(images // 3)),
+    }
     return replace(data, name=f"{images} digits", **parts)
 
 
@@ -266,7 +312,11 @@ def measure(profile: Profile, chosen: Plan) -> Measured:
 
     The next call goes on. Every network is a record, so that none is trained twice.
     """
-    tasks = [(name, seed, chosen.epochs, chosen.images) for seed in range(chosen.seeds) for name in recipes(1)]
+    tasks = [
+        (name, seed, chosen.epochs, chosen.images)
+        for seed in range(chosen.seeds)
+        for name in recipes(1)
+    ]
     train_missing(_train, tasks, point, profile, minutes=chosen.minutes)
     return recorded(profile, SUITE)
 
@@ -279,20 +329,34 @@ def case(seed: int, epochs: int, images: int | None) -> str:
 def point(name: str, seed: int, epochs: int, images: int | None) -> str:
     """What makes two trainings the same: the settings, and recipe and network in short."""
     settings = json.dumps([asdict(recipes(epochs)[name]), SMALL], sort_keys=True)
-    return f"{SUITE}: {case(seed, epochs, images)}, {name} ({hashlib.sha256(settings.encode()).hexdigest()[:8]})"
+    return (
+        f"{SUITE}: {case(seed, epochs, images)}, {name}"
+        f" ({hashlib.sha256(settings.encode()).hexdigest()[:8]})"
+    )
 
 
-def _train(name: str, seed: int, epochs: int, images: int | None, profile: Profile) -> Record | Failure:
-    """Train one network and tell its accuracy on the held-out images, or that its loss is no number."""
+def _train(
+    name: str, seed: int, epochs: int, images: int | None, profile: Profile
+) -> Record | Failure:
+    """Train one network and tell its accuracy on the held-out images, or that its loss is no
+    number.
+    """
     told = {"suite": SUITE, "case": case(seed, epochs, images), "model": name, "phase": "training"}
     told |= {"point": point(name, seed, epochs, images), "provenance": collect(profile.device)}
     recipe, network = recipes(epochs)[name], small_network(seed)
     try:
-        result = train(network, images_of(images), recipe, seed=seed, device=profile.device, tell=None)
+        result = train(
+            network, images_of(images), recipe, seed=seed, device=profile.device, tell=None
+        )
     except NonFiniteLoss as failure:
         return Failure(error="diverged", message=str(failure), **told)
     ran = Conditions(recipe.batch, recipe.size, norm=norm_backend(network))
-    return Record(metric="top1", value=Spread(result.top1, result.top1, result.top1, 1), conditions=ran, **told)
+    return Record(
+        metric="top1",
+        value=Spread(result.top1, result.top1, result.top1, 1),
+        conditions=ran,
+        **told,
+    )
 
 
 def differences(run: pd.DataFrame) -> pd.DataFrame:
@@ -301,8 +365,8 @@ def differences(run: pd.DataFrame) -> pd.DataFrame:
     Args:
         run: one run of `accuracy_statistics.results`; its column "rung" has the recipes' names.
 
-    Columns: name, mean and interval (%), change (points) with low, high and changes (as text), seeds, p, corrected
-    (Holm), word.
+    Columns: name, mean and interval (%), change (points) with low, high and changes (as text),
+    seeds, p, corrected (Holm), word.
     """
     import pandas as pd
 
@@ -310,12 +374,27 @@ def differences(run: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for name in [n for n in recipes(1) if n in wide]:
         values = wide[name].dropna().tolist()
-        row = {"name": name, "mean": sum(values) / len(values), "interval": _told(interval(values), ".2f")}
-        row |= {"seeds": len(values), "change": math.nan, "low": math.nan, "high": math.nan, "changes": "–"}
+        row = {
+            "name": name,
+            "mean": sum(values) / len(values),
+            "interval": _told(interval(values), ".2f"),
+        }
+        row |= {
+            "seeds": len(values),
+            "change": math.nan,
+            "low": math.nan,
+            "high": math.nan,
+            "changes": "–",
+        }
         row |= {"p": math.nan}
         if name != FULL and FULL in wide and (off := (wide[name] - wide[FULL]).dropna().tolist()):
             low, high = interval(off)
-            row |= {"change": sum(off) / len(off), "low": low, "high": high, "changes": _told((low, high), "+.2f")}
+            row |= {
+                "change": sum(off) / len(off),
+                "low": low,
+                "high": high,
+                "changes": _told((low, high), "+.2f"),
+            }
             row |= {"p": paired_p(off)}
         rows.append(row)
     frame = pd.DataFrame(rows)
@@ -330,7 +409,9 @@ def _told(bounds: tuple[float, float], spec: str) -> str:
 
 
 def epochs_of(result: Result) -> Mapping[str, list[float]]:
-    """Accuracies after each epoch, in per cent: of the augmented training images, and of the test images."""
+    """Accuracies after each epoch, in per cent: of the augmented training images, and of the test
+    images.
+    """
     return {
         "training, augmented": [epoch["train_top1"] for epoch in result.history],
         "test, averaged weights": [epoch["top1"] for epoch in result.history],

@@ -1,4 +1,6 @@
-"""Drawings of the training chapter: the schedule, a run's curve, and what each ingredient is worth."""
+"""Drawings of the training chapter: the schedule, a run's curve, and what each ingredient is
+worth.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,9 @@ def schedules(recipes: Mapping[str, Recipe], steps: int = 600) -> tuple[Figure, 
         momentum.plot(epochs, momenta, color=colour, linewidth=2)
         peak = epochs[rates.index(max(rates))]
         told.append(
-            f"{name}: rate {rates[0]:.3g} at the start, {max(rates):.3g} first at epoch {peak:.0f}, {rates[-1]:.2g} at "
-            f"the end, momentum between {min(momenta):.2f} and {max(momenta):.2f}"
+            f"{name}: rate {rates[0]:.3g} at the start, {max(rates):.3g} first at epoch {peak:.0f},"
+            f" {rates[-1]:.2g} at the end, momentum between {min(momenta):.2f} and"
+            f" {max(momenta):.2f}"
         )
     rate.set(ylabel="learning rate")
     momentum.set(ylabel="momentum", xlabel="epoch")
@@ -44,17 +47,29 @@ def curve(accuracies: Mapping[str, Sequence[float]]) -> tuple[Figure, str]:
     figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
     axes = figure.subplots()
     for (name, values), colour in zip(accuracies.items(), COLOURS, strict=False):
-        axes.plot(range(1, len(values) + 1), values, "o-", color=colour, linewidth=2, markersize=4, label=name)
+        axes.plot(
+            range(1, len(values) + 1),
+            values,
+            "o-",
+            color=colour,
+            linewidth=2,
+            markersize=4,
+            label=name,
+        )
     axes.set(xlabel="epoch", ylabel="top-1, %", ylim=(0, 102))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(loc="lower right", fontsize=SMALL)
-    told = "; ".join(f"{name}: {', '.join(f'{v:.1f}' for v in values)} %" for name, values in accuracies.items())
+    told = "; ".join(
+        f"{name}: {', '.join(f'{v:.1f}' for v in values)} %" for name, values in accuracies.items()
+    )
     return figure, f"Accuracy after each epoch. {told}."
 
 
 @drawing
 def ingredients(table: pd.DataFrame) -> tuple[Figure, str]:
-    """Lines of `training.differences`: what taking an ingredient out changes, with intervals where there are any."""
+    """Lines of `training.differences`: what taking an ingredient out changes, with intervals where
+    there are any.
+    """
     lines = table.dropna(subset="change").reset_index(drop=True)
     figure = Figure(figsize=(WIDTH, 0.8 + 0.34 * max(len(lines), 1)), layout="constrained")
     axes = figure.subplots()
@@ -66,4 +81,7 @@ def ingredients(table: pd.DataFrame) -> tuple[Figure, str]:
     axes.spines["left"].set_visible(False)
     axes.set_xlabel("points of top-1")
     told = "; ".join(f"{row.name} {row.change:+.2f} ({row.changes})" for row in lines.itertuples())
-    return figure, f"What taking an ingredient out changes, in points. {told or 'Nothing was measured'}."
+    return (
+        figure,
+        f"What taking an ingredient out changes, in points. {told or 'Nothing was measured'}.",
+    )

@@ -1,4 +1,6 @@
-"""Accuracy of published or own weights on a folder of labelled photographs, as records (Tables 3 and 5)."""
+"""Accuracy of published or own weights on a folder of labelled photographs, as records (Tables 3
+and 5).
+"""
 
 from tresnet_lite.evaluation.photographs import Photographs, photographs, real_labels
 from tresnet_lite.evaluation.predictions import Predictions, predict

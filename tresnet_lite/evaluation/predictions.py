@@ -1,7 +1,8 @@
 """Predictions kept as they come, so that a killed evaluation goes on where it stopped.
 
-A folder has one file for each process, and a line in it for each batch: the five likeliest classes of each image. What
-follows from them (accuracies under any labels) is computed afterwards, and costs no second run.
+A folder has one file for each process, and a line in it for each batch: the five likeliest classes
+of each image. What follows from them (accuracies under any labels) is computed afterwards, and
+costs no second run.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class Predictions:
         top: the likeliest classes, at most five, the likeliest first.
         labels: by the data set.
         unreadable: why an image gave nothing.
-        speeds: device, batch, and images a second with reading, of each full batch that one process alone predicted and
-            that did not have to wait for the start.
+        speeds: device, batch, and images a second with reading, of each full batch that one process
+            alone predicted and that did not have to wait for the start.
         provenance: of the last session that predicted anything.
     """
 
@@ -73,7 +74,11 @@ class Predictions:
 
     def speeds_of(self, batch: int) -> list[float]:
         """Those of the last session's device at this batch."""
-        return [speed for device, size, speed in self.speeds if (device, size) == (self.provenance.device, batch)]
+        return [
+            speed
+            for device, size, speed in self.speeds
+            if (device, size) == (self.provenance.device, batch)
+        ]
 
 
 @torch.no_grad()
@@ -89,7 +94,8 @@ def predict(
     unreadable: int = 100,
     tell: Any = None,
 ) -> Predictions:
-    """Predict what `folder` does not hold yet, and give all of it. Under torchrun the processes share what is left.
+    """Predict what `folder` does not hold yet, and give all of it. Under torchrun the processes
+    share what is left.
 
     Args:
         folder: below it the run's own folder is made (`place`).
@@ -104,7 +110,9 @@ def predict(
         ValueError: images of other channels than the network's, logits that are no numbers.
     """
     if images.channels != of.channels:
-        raise ValueError(f"{images.name} has {images.channels} channels an image, {of.name} takes {of.channels}")
+        raise ValueError(
+            f"{images.name} has {images.channels} channels an image, {of.name} takes {of.channels}"
+        )
     if batch < 1:
         raise ValueError(f"batch is {batch}: it must be at least 1")
     device, path = torch.device(device), place(of, images, folder, dtype)
@@ -116,7 +124,17 @@ def predict(
         left = [index for index in range(len(images.dataset)) if index not in before]
         mine = left[processes.rank() :: processes.count()]
         if mine:
-            _predict(of, images, path / f"{processes.rank()}.jsonl", mine, batch, device, dtype, workers, noted)
+            _predict(
+                of,
+                images,
+                path / f"{processes.rank()}.jsonl",
+                mine,
+                batch,
+                device,
+                dtype,
+                workers,
+                noted,
+            )
         processes.wait()
         found = read(path)
     noted.names = list(found.unreadable.values())
@@ -125,12 +143,21 @@ def predict(
 
 
 def _predict(
-    of: Subject, images: Photographs, file: Path, mine: list[int], batch: int, device: torch.device, dtype: str,
-    workers: int, noted: Unreadable,
-) -> None:  # fmt: skip
+    of: Subject,
+    images: Photographs,
+    file: Path,
+    mine: list[int],
+    batch: int,
+    device: torch.device,
+    dtype: str,
+    workers: int,
+    noted: Unreadable,
+) -> None:
     network = of.network.to(device).eval()
     cuda = device.type == "cuda"
-    loader = test_loader(images.dataset, of.transform, batch=batch, workers=workers, indices=mine, pin=cuda)
+    loader = test_loader(
+        images.dataset, of.transform, batch=batch, workers=workers, indices=mine, pin=cuda
+    )
     provenance = collect(device)
     append(file, {"provenance": dataclasses.asdict(provenance)})
     quiet = None if processes.rank() == 0 else True  # None: shown in a terminal, not in a log
@@ -138,13 +165,22 @@ def _predict(
     started = time.monotonic()
     for number, loaded in enumerate(loader):
         wanted = mine[number * batch : (number + 1) * batch]
-        top = _likeliest(network, loaded.images.to(device, non_blocking=True), dtype) if len(loaded.labels) else []
+        top = (
+            _likeliest(network, loaded.images.to(device, non_blocking=True), dtype)
+            if len(loaded.labels)
+            else []
+        )
         now, indices = time.monotonic(), loaded.indices.tolist()
         lost = [index for index in wanted if index not in set(indices)]
-        full = number > 0 and len(indices) == batch and processes.count() == 1  # the first waits for its readers
+        full = (
+            number > 0 and len(indices) == batch and processes.count() == 1
+        )  # the first waits for its readers
         line = {"indices": indices, "top": top, "labels": loaded.labels.tolist()}
         line |= {"unreadable": dict(zip(lost, loaded.unreadable, strict=True))}
-        append(file, line | {"speed": [provenance.device, batch, batch / (now - started)] if full else None})
+        append(
+            file,
+            line | {"speed": [provenance.device, batch, batch / (now - started)] if full else None},
+        )
         started = now
         noted.note(loaded.unreadable)
         bar.update(len(wanted))
@@ -156,7 +192,9 @@ def _likeliest(network: torch.nn.Module, images: Tensor, dtype: str) -> list[lis
     with torch.autocast(images.device.type, half, enabled=half is not None):
         logits = network(images)
     if not logits.isfinite().all():
-        raise ValueError(f"the network gave logits that are no finite numbers in {dtype}: try float32")
+        raise ValueError(
+            f"the network gave logits that are no finite numbers in {dtype}: try float32"
+        )
     return logits.float().topk(min(TOP, logits.shape[1]), dim=1).indices.tolist()
 
 
@@ -164,7 +202,9 @@ def place(of: Subject, images: Photographs, folder: str | Path, dtype: str) -> P
     """The folder of one evaluation, named by all that its predictions depend on."""
     about = {**describe(of), "images": images.fingerprint, "dtype": dtype}
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:8]
-    words = re.sub(r"[^\w.]+", "-", f"{of.name.partition(' ')[0]}-{images.name}-{of.protocol}-{of.size}")
+    words = re.sub(
+        r"[^\w.]+", "-", f"{of.name.partition(' ')[0]}-{images.name}-{of.protocol}-{of.size}"
+    )
     return Path(folder) / f"{words}-{digest}"
 
 
@@ -189,14 +229,17 @@ def read(path: Path) -> Predictions:
                 found.add(json.loads(line))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise PredictionError(
-                    f"{file}:{number} holds no predictions ({error}); remove that file to predict its images again"
+                    f"{file}:{number} holds no predictions ({error}); remove that file to predict"
+                    " its images again"
                 ) from error
     return found
 
 
 @contextmanager
 def _locked(path: Path, about: Mapping[str, Any]) -> Iterator[None]:
-    """Hold the folder against another evaluation, and mend what a killed one left; the first process holds it."""
+    """Hold the folder against another evaluation, and mend what a killed one left; the first
+    process holds it.
+    """
     if processes.rank():
         processes.wait()
         yield

@@ -20,14 +20,15 @@ def score(
     """Top-1 and top-5: is a label the likeliest class, or among the five likeliest?
 
     Args:
-        labels: for each place in the data set the labels that count as right, as ReaL has them; an image with none is
-            left out. None for the data set's own.
+        labels: for each place in the data set the labels that count as right, as ReaL has them; an
+            image with none is left out. None for the data set's own.
 
     Raises:
         ValueError: there is no image to score.
     """
     right: Mapping[int, Collection[int]] = {
-        index: {found.labels[index]} if labels is None else set(labels[index]) for index in found.top
+        index: {found.labels[index]} if labels is None else set(labels[index])
+        for index in found.top
     }
     counted = [index for index in found.top if right[index]]
     if not counted:
@@ -54,8 +55,8 @@ def to_records(
 ) -> list[Record]:
     """Records of top-1, top-5 and, of three batches or more, of the speed with reading.
 
-    An accuracy's quartiles are the ends of Wilson's 50 % interval, and its repeats are the images: from these two any
-    interval follows (`accuracy.of_record`).
+    An accuracy's quartiles are the ends of Wilson's 50 % interval, and its repeats are the images:
+    from these two any interval follows (`accuracy.of_record`).
     """
     memory = of.network.config.memory if isinstance(of.network, TResNet) else None
     ran = Conditions(batch, of.size, dtype, norm=norm_backend(of.network), memory=memory)
@@ -64,11 +65,16 @@ def to_records(
     def record(case: str, metric: str, value: Spread) -> Record:
         return Record(SUITE, case, of.name, "inference", metric, value, ran, found.provenance)
 
-    made = [record(case, metric, _spread(of_one)) for metric, of_one in zip(("top1", "top5"), scores, strict=True)]
+    made = [
+        record(case, metric, _spread(of_one))
+        for metric, of_one in zip(("top1", "top5"), scores, strict=True)
+    ]
     speeds = found.speeds_of(batch)
     if len(speeds) >= MIN_REPEATS and not real:
         q1, median, q3 = statistics.quantiles(speeds, n=4, method="inclusive")
-        made.append(record(f"{case}, with reading", "throughput", Spread(median, q1, q3, len(speeds))))
+        made.append(
+            record(f"{case}, with reading", "throughput", Spread(median, q1, q3, len(speeds)))
+        )
     return made
 
 

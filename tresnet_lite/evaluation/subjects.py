@@ -29,7 +29,8 @@ class Subject:
     """A network in evaluation mode.
 
     Attributes:
-        name: as records have it; weights that are not published carry their file's name and a digest.
+        name: as records have it; weights that are not published carry their file's name and a
+            digest.
         size: side of its images in pixels.
         squash: resize to a square, or crop.
         transform: PIL image → (C, size, size).
@@ -63,13 +64,16 @@ def subject(
     """A network by name, with weights from a file or from the hub.
 
     Args:
-        model: one of ours; published weights by timm's name ("tresnet_m.miil_in1k_448"); any model of timm. One of
-            ours without weights or tag has the paper's. None where `weights` is a checkpoint of a run.
+        model: one of ours; published weights by timm's name ("tresnet_m.miil_in1k_448"); any model
+            of timm. One of ours without weights or tag has the paper's. None where `weights` is a
+            checkpoint of a run.
         weights: a run's folder or checkpoint, another checkpoint, a URL or a hub name.
         size: pixels; None as the weights were trained.
-        protocol: "crop" or "squash"; None as the authors did, squash from 448 on, or as timm says for its own models.
-        standardise: for one of our networks with weights from elsewhere (torchvision's ResNet50): subtract ImageNet's
-            mean and divide by its std. A run's checkpoint and timm's models say so themselves.
+        protocol: "crop" or "squash"; None as the authors did, squash from 448 on, or as timm says
+            for its own models.
+        standardise: for one of our networks with weights from elsewhere (torchvision's ResNet50):
+            subtract ImageNet's mean and divide by its std. A run's checkpoint and timm's models say
+            so themselves.
 
     Raises:
         ValueError: names or settings that do not fit each other.
@@ -90,14 +94,17 @@ def subject(
 
 
 def published_name(model: str, size: int | None) -> str:
-    """The paper's weights of one of our networks for a size: "tresnet_m.miil_in1k_448". ValueError for none."""
+    """The paper's weights of one of our networks for a size: "tresnet_m.miil_in1k_448". ValueError
+    for none.
+    """
     if "." in model:
         return model
     if model not in PUBLISHED:
         told = ", ".join(PUBLISHED)
         raise ValueError(
-            f"the paper has no published weights of {model}, but of {told}: give --weights, or a name of timm's with "
-            "its tag, such as resnet50.a1_in1k or tresnet_v2_l.miil_in21k_ft_in1k"
+            f"the paper has no published weights of {model}, but of {told}: give --weights, or a"
+            " name of timm's with its tag, such as resnet50.a1_in1k or"
+            " tresnet_v2_l.miil_in21k_ft_in1k"
         )
     return weights_of(model, size or 224)
 
@@ -109,7 +116,9 @@ def _of_ours(
     name = published_name(model, size) if weights is None else model
     state = to_timm_layout(read_checkpoint(f"timm/{name}" if weights is None else weights))
     if "head.fc.weight" not in state:
-        raise ValueError(f"the checkpoint has no classifier (head.fc.weight), so it is none of {model}")
+        raise ValueError(
+            f"the checkpoint has no classifier (head.fc.weight), so it is none of {model}"
+        )
     classes = state["head.fc.weight"].shape[0]
     network = load_weights(build_network(_base(model), num_classes=classes), state).eval()
     if weights is not None:
@@ -144,26 +153,35 @@ def _of_run(model: str | None, path: Path, size: int | None, squash: bool | None
     size = size or recipe.size
     by_recipe = size >= SQUASHED if recipe.squash is None else recipe.squash
     squash = by_recipe if squash is None else squash
-    transform = eval_transform(size, squash=squash, channels=about["in_chans"], standardise=recipe.standardise)
+    transform = eval_transform(
+        size, squash=squash, channels=about["in_chans"], standardise=recipe.standardise
+    )
     folder = path if path.is_dir() else path.parent
     name = f"{about['name']} ({folder.resolve().name}, {weights_digest(network)})"
     sizes = (about["num_classes"], about["in_chans"], size)
-    return Subject(name, network, *sizes, squash, transform, recipe.standardise, dict(identity["data"]))
+    return Subject(
+        name, network, *sizes, squash, transform, recipe.standardise, dict(identity["data"])
+    )
 
 
-def _of_timm(model: str, weights: str | Path | None, size: int | None, squash: bool | None) -> Subject:
+def _of_timm(
+    model: str, weights: str | Path | None, size: int | None, squash: bool | None
+) -> Subject:
     """A model of timm's, with its own mean, std, interpolation and crop unless told otherwise."""
     import timm
     from timm.data import create_transform, resolve_model_data_config
 
     if not timm.is_model(model):
-        raise ValueError(f"no model {model!r}; {nearest(model, [*list_models(), *timm.list_models()])}")
+        raise ValueError(
+            f"no model {model!r}; {nearest(model, [*list_models(), *timm.list_models()])}"
+        )
     name = model
     try:
         network = timm.create_model(model, pretrained=weights is None).eval()
     except OSError as error:
         raise ConnectionError(
-            f"the weights of {model} cannot be fetched from here ({type(error).__name__}): copy them, give --weights"
+            f"the weights of {model} cannot be fetched from here ({type(error).__name__}): copy"
+            " them, give --weights"
         ) from error
     except RuntimeError as error:  # timm's word for a model that has no published weights
         raise ValueError(f"{model}: {error}") from error
@@ -177,11 +195,17 @@ def _of_timm(model: str, weights: str | Path | None, size: int | None, squash: b
     if size is not None:
         wanted["input_size"] = (wanted["input_size"][0], size, size)
     if squash is not None:
-        wanted |= {"crop_mode": "squash", "crop_pct": 1.0} if squash else {"crop_mode": "center", "crop_pct": 0.875}
+        wanted |= (
+            {"crop_mode": "squash", "crop_pct": 1.0}
+            if squash
+            else {"crop_mode": "center", "crop_pct": 0.875}
+        )
     channels, size, _ = wanted["input_size"]
     transform = create_transform(**wanted, is_training=False)
     squash, standardise = wanted["crop_mode"] == "squash", any(wanted["mean"])
-    return Subject(name, network, network.num_classes, channels, size, squash, transform, standardise)
+    return Subject(
+        name, network, network.num_classes, channels, size, squash, transform, standardise
+    )
 
 
 def weights_digest(network: nn.Module) -> str:

@@ -2,7 +2,12 @@
 
 from tresnet_lite.layers.blur_pool import BlurPool2d
 from tresnet_lite.layers.fast_gap import FastGlobalAvgPool2d
-from tresnet_lite.layers.inplace_abn import InPlaceABN, InPlaceABNSync, convert_weight_sign, synchronise_norms
+from tresnet_lite.layers.inplace_abn import (
+    InPlaceABN,
+    InPlaceABNSync,
+    convert_weight_sign,
+    synchronise_norms,
+)
 from tresnet_lite.layers.space_to_depth import DepthToSpace, SpaceToDepth
 from tresnet_lite.layers.squeeze_excite import SqueezeExcite
 

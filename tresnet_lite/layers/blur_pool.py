@@ -1,4 +1,6 @@
-"""Anti-alias downsampling: blur before dropping every second pixel (paper §2.1, figure 2; Zhang 2019)."""
+"""Anti-alias downsampling: blur before dropping every second pixel (paper §2.1, figure 2; Zhang
+2019).
+"""
 
 from typing import Any
 
@@ -10,16 +12,18 @@ from tresnet_lite.layers._autocast import without_autocast
 
 
 class BlurPool2d(nn.Module):
-    """Low-pass filter with [1, 2, 1] ⊗ [1, 2, 1] / 16, then keep every ``stride``-th pixel (paper §2.1, figure 2).
+    """Low-pass filter with [1, 2, 1] ⊗ [1, 2, 1] / 16, then keep every ``stride``-th pixel (paper
+    §2.1, figure 2).
 
-    Shapes: (B, C, H, W) → (B, C, ⌈H/stride⌉, ⌈W/stride⌉). The border is reflected, so H and W must be at least 2.
-    The kernel is a buffer: it follows the module's device and dtype and stays out of the state dict. One 3×3 kernel
-    serves any number of channels.
+    Shapes: (B, C, H, W) → (B, C, ⌈H/stride⌉, ⌈W/stride⌉). The border is reflected, so H and W must
+    be at least 2. The kernel is a buffer: it follows the module's device and dtype and stays out of
+    the state dict. One 3×3 kernel serves any number of channels.
 
     Args:
         stride: the downsampling factor; the paper uses 2.
-        keep_input: True lets autograd keep the padded input for backward, as the published layer does. A fixed
-            filter needs no input for its gradient, so False, with the same result, keeps nothing.
+        keep_input: True lets autograd keep the padded input for backward, as the published layer
+            does. A fixed filter needs no input for its gradient, so False, with the same result,
+            keeps nothing.
 
     Raises:
         ValueError: when H or W is 1: a single pixel has no neighbour to reflect.
@@ -33,12 +37,16 @@ class BlurPool2d(nn.Module):
             raise ValueError(f"stride must be at least 1, got {stride}")
         self.stride, self.keep_input = stride, keep_input
         binomial = torch.tensor([1.0, 2.0, 1.0]) / 4
-        self.register_buffer("kernel", torch.outer(binomial, binomial)[None, None], persistent=False)
+        self.register_buffer(
+            "kernel", torch.outer(binomial, binomial)[None, None], persistent=False
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
         if height < 2 or width < 2:
-            raise ValueError(f"the blur reflects the border and needs at least 2×2 pixels, got {height}×{width}")
+            raise ValueError(
+                f"the blur reflects the border and needs at least 2×2 pixels, got {height}×{width}"
+            )
         if self.keep_input or not (self.training and torch.is_grad_enabled()):
             return blur(x, self.kernel, self.stride)
         with without_autocast(x):  # on a CPU it would pad, and return, in float32
@@ -49,14 +57,18 @@ class BlurPool2d(nn.Module):
 
 
 def blur(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
-    """Reflect the border of x (B, C, H, W) by one pixel and filter each channel with ``kernel`` (1, 1, 3, 3)."""
+    """Reflect the border of x (B, C, H, W) by one pixel and filter each channel with ``kernel`` (1,
+    1, 3, 3).
+    """
     channels = x.shape[1]
     x = F.pad(x, (1, 1, 1, 1), mode="reflect")
     return F.conv2d(x, kernel.expand(channels, 1, 3, 3), stride=stride, groups=channels)
 
 
 class Blur(torch.autograd.Function):
-    """:func:`blur` that keeps the kernel alone: of its input, a fixed linear map's gradient needs only the shape."""
+    """:func:`blur` that keeps the kernel alone: of its input, a fixed linear map's gradient needs
+    only the shape.
+    """
 
     @staticmethod
     def forward(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
@@ -72,7 +84,9 @@ class Blur(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None, None]:
         (kernel,) = ctx.saved_tensors
         stride, channels = ctx.stride, dy.shape[1]
-        cut = [(size - 1) % stride for size in ctx.shape[2:]]  # padded pixels that no step of the filter reached
+        cut = [
+            (size - 1) % stride for size in ctx.shape[2:]
+        ]  # padded pixels that no step of the filter reached
         weight = kernel.expand(channels, 1, 3, 3)
         dpadded = F.conv_transpose2d(dy, weight, stride=stride, output_padding=cut, groups=channels)
         like_x = dpadded[:, :, 1:-1, 1:-1]  # only its shape and memory format are read

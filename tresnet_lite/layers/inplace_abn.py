@@ -1,4 +1,6 @@
-"""Inplace-ABN (paper §2.1): batch norm and activation in one module that keeps its output, not its input."""
+"""Inplace-ABN (paper §2.1): batch norm and activation in one module that keeps its output, not its
+input.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,11 @@ BACKENDS = ("auto", "native", "mapillary", "triton")
 
 
 class InPlaceABN(nn.Module):
-    """Batch norm followed by an activation, (N, C, ...) to (N, C, ...), with about half the memory for backward.
+    """Batch norm followed by an activation, (N, C, ...) to (N, C, ...), with about half the memory
+    for backward.
 
-    The activation and the affine map are inverted in backward, so the output, which the next layer keeps anyway, stands
-    in for the input. Drop-in for the published module (arXiv:1712.02616).
+    The activation and the affine map are inverted in backward, so the output, which the next layer
+    keeps anyway, stands in for the input. Drop-in for the published module (arXiv:1712.02616).
 
     Args:
         num_features: C.
@@ -30,20 +33,25 @@ class InPlaceABN(nn.Module):
         affine: whether there are a weight and a bias.
         activation: "leaky_relu", "identity", "relu" or "elu".
         activation_param: slope of leaky_relu for negative values, alpha of elu; not negative.
-        weight_sign: "abs" scales by |weight| + eps (the published reading), "signed" by weight (BatchNorm's).
-            State dicts are the published module's and BatchNorm's; ``num_batches_tracked`` may be missing or left over.
-        backend: "native" (PyTorch alone), "mapillary" (the ``inplace-abn`` package) or "auto" (native).
-        group: process group over whose joined batch the statistics are taken; None for this process alone.
+        weight_sign: "abs" scales by |weight| + eps (the published reading), "signed" by weight
+            (BatchNorm's). State dicts are the published module's and BatchNorm's;
+            ``num_batches_tracked`` may be missing or left over.
+        backend: "native" (PyTorch alone), "mapillary" (the ``inplace-abn`` package) or "auto"
+            (native).
+        group: process group over whose joined batch the statistics are taken; None for this process
+            alone.
 
-    What is kept: leaky_relu keeps its output, and the input of the channels that can't be read back from it
-    (|weight| < 0.001 or |weight| < |bias| / 16), so that gradients hold for any weight, zero included. identity,
-    relu and elu keep their input, as BatchNorm does: relu can't be inverted, elu loses its tail to rounding, and
-    the identity gains nothing. So does leaky_relu in float16 with a slope under 0.001, which underflows.
+    What is kept: leaky_relu keeps its output, and the input of the channels that can't be read back
+    from it (|weight| < 0.001 or |weight| < |bias| / 16), so that gradients hold for any weight,
+    zero included. identity, relu and elu keep their input, as BatchNorm does: relu can't be
+    inverted, elu loses its tail to rounding, and the identity gains nothing. So does leaky_relu in
+    float16 with a slope under 0.001, which underflows.
 
-    Those channels are found by ``train()``, when a state is loaded, when the module is moved, and at each step that
-    runs eagerly on a CPU. Looking at the weights makes another device wait and breaks a compiled graph, so there
-    call ``train()`` after setting weights by hand. A weight that gets too small in between has its gradient computed
-    from an xhat that is bounded but wrong (0 at weight 0), until ``train()`` is called again.
+    Those channels are found by ``train()``, when a state is loaded, when the module is moved, and
+    at each step that runs eagerly on a CPU. Looking at the weights makes another device wait and
+    breaks a compiled graph, so there call ``train()`` after setting weights by hand. A weight that
+    gets too small in between has its gradient computed from an xhat that is bounded but wrong (0 at
+    weight 0), until ``train()`` is called again.
     """
 
     def __init__(
@@ -64,7 +72,12 @@ class InPlaceABN(nn.Module):
         _check_choice("weight_sign", weight_sign, ("abs", "signed"))
         if activation_param < 0:
             raise ValueError(f"activation_param must not be negative, got {activation_param}")
-        self.num_features, self.eps, self.momentum, self.affine = num_features, eps, momentum, affine
+        self.num_features, self.eps, self.momentum, self.affine = (
+            num_features,
+            eps,
+            momentum,
+            affine,
+        )
         self.activation, self.activation_param = activation, activation_param
         self.weight_sign, self.group = weight_sign, group
         self.backend = _choose_backend(backend, activation, weight_sign)
@@ -87,7 +100,11 @@ class InPlaceABN(nn.Module):
     def _forward_eval(self, x: Tensor) -> Tensor:
         weight, bias = self._scale_and_shift(self.running_mean.dtype)
         z = F.batch_norm(x, self.running_mean, self.running_var, weight, bias, False, 0.0, self.eps)
-        return F.elu_(z, self.activation_param) if self.activation == "elu" else F.leaky_relu_(z, self._slope)
+        return (
+            F.elu_(z, self.activation_param)
+            if self.activation == "elu"
+            else F.leaky_relu_(z, self._slope)
+        )
 
     def _forward_training(self, x: Tensor) -> Tensor:
         arguments = self.training_arguments(x)
@@ -96,27 +113,46 @@ class InPlaceABN(nn.Module):
         return F.elu_(y, self.activation_param) if self.activation == "elu" else y
 
     def training_arguments(self, x: Tensor) -> tuple:
-        """What an operation needs to normalise x as this layer does: weight, bias and running statistics in the
-        precision of the arithmetic (float32 where x is of a half type), momentum, eps and process group."""
+        """What an operation needs to normalise x as this layer does: weight, bias and running
+        statistics in the precision of the arithmetic (float32 where x is of a half type), momentum,
+        eps and process group."""
         dtype = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
         running = self.running_mean.to(dtype), self.running_var.to(dtype)
-        return *self._scale_and_shift(dtype), *running, self.momentum, self.eps, self._process_group()
+        return (
+            *self._scale_and_shift(dtype),
+            *running,
+            self.momentum,
+            self.eps,
+            self._process_group(),
+        )
 
     def _forward_mapillary(self, x: Tensor) -> Tensor:
         from inplace_abn.functions import inplace_abn, inplace_abn_sync
 
         if x.dtype == torch.bfloat16 or (x.dtype == torch.float16 and not x.is_cuda):
-            raise TypeError(f"backend 'mapillary' has no {x.dtype} on {x.device.type}; use backend 'native'")
+            raise TypeError(
+                f"backend 'mapillary' has no {x.dtype} on {x.device.type}; use backend 'native'"
+            )
         group = self._process_group()
         function = inplace_abn if group is None else partial(inplace_abn_sync, group=group)
         return function(
-            x, self.weight, self.bias, self.running_mean, self.running_var,
-            self.training, self.momentum, self.eps, self.activation, self.activation_param,
-        )  # fmt: skip
+            x,
+            self.weight,
+            self.bias,
+            self.running_mean,
+            self.running_var,
+            self.training,
+            self.momentum,
+            self.eps,
+            self.activation,
+            self.activation_param,
+        )
 
     def _scale_and_shift(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         if self.weight is None:
-            return torch.ones_like(self.running_mean, dtype=dtype), torch.zeros_like(self.running_mean, dtype=dtype)
+            return torch.ones_like(self.running_mean, dtype=dtype), torch.zeros_like(
+                self.running_mean, dtype=dtype
+            )
         weight = self.weight
         if self.weight_sign == "abs":
             # abs() has gradient 0 at 0, which would freeze a weight that starts there.
@@ -125,7 +161,9 @@ class InPlaceABN(nn.Module):
 
     @torch.no_grad()
     def track(self, mean: Tensor, var: Tensor, *_: Any) -> None:
-        """Count the batch and take over the running statistics, the first of what an operation returns beside y."""
+        """Count the batch and take over the running statistics, the first of what an operation
+        returns beside y.
+        """
         self.running_mean.copy_(mean)
         self.running_var.copy_(var)
         if self.weight_sign == "signed":
@@ -140,7 +178,8 @@ class InPlaceABN(nn.Module):
 
     @torch.no_grad()
     def _find_spilled(self) -> Tensor:
-        # Tensors that hold no numbers ("meta", or fake ones while something is traced) have no small ones.
+        # Tensors that hold no numbers ("meta", or fake ones while something is traced) have no
+        # small ones.
         if type(self.weight) not in (Tensor, nn.Parameter) or self.weight.is_meta:
             return torch.empty(0, dtype=torch.long)
         return unrecoverable_channels(*self._scale_and_shift(torch.float32))
@@ -181,35 +220,47 @@ class InPlaceABN(nn.Module):
 
     def _check_input(self, x: Tensor) -> None:
         if x.dim() < 2 or x.shape[1] != self.num_features:
-            raise ValueError(f"expected an input of shape (N, {self.num_features}, ...), got {tuple(x.shape)}")
+            raise ValueError(
+                f"expected an input of shape (N, {self.num_features}, ...), got {tuple(x.shape)}"
+            )
         if not x.is_floating_point():
             raise TypeError(f"expected a floating-point input, got {x.dtype}")
         if self.training and x.numel() == x.shape[1] and self._world_size() == 1:
-            raise ValueError(f"Expected more than 1 value per channel when training, got input size {x.shape}")
+            raise ValueError(
+                f"Expected more than 1 value per channel when training, got input size {x.shape}"
+            )
 
     def extra_repr(self) -> str:
         param = f"({self.activation_param})" if self.activation in ("leaky_relu", "elu") else ""
         return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"activation={self.activation}{param}, weight_sign={self.weight_sign}, backend={self.backend}"
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine},"
+            f" activation={self.activation}{param}, weight_sign={self.weight_sign},"
+            f" backend={self.backend}"
         )
 
 
 class InPlaceABNSync(InPlaceABN):
-    """InPlaceABN whose statistics are taken over the joined batch of a process group; None is the default group."""
+    """InPlaceABN whose statistics are taken over the joined batch of a process group; None is the
+    default group.
+    """
 
     def _process_group(self) -> Any:
         if not self.training:
             return None
         if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-            raise RuntimeError("InPlaceABNSync trains in a process group: call torch.distributed.init_process_group")
+            raise RuntimeError(
+                "InPlaceABNSync trains in a process group: call"
+                " torch.distributed.init_process_group"
+            )
         return torch.distributed.group.WORLD if self.group is None else self.group
 
 
 def synchronise_norms(model: nn.Module, group: Any = None) -> nn.Module:
-    """Let every Inplace-ABN of a model take its statistics over the joined batch of a process group.
+    """Let every Inplace-ABN of a model take its statistics over the joined batch of a process
+    group.
 
-    Changes the model in place and returns it; call it before wrapping the model in DistributedDataParallel.
+    Changes the model in place and returns it; call it before wrapping the model in
+    DistributedDataParallel.
 
     Args:
         group: the process group; None for all processes.
@@ -218,7 +269,9 @@ def synchronise_norms(model: nn.Module, group: Any = None) -> nn.Module:
         RuntimeError: there are no processes to join.
     """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        raise RuntimeError("there is no process group: call torch.distributed.init_process_group first")
+        raise RuntimeError(
+            "there is no process group: call torch.distributed.init_process_group first"
+        )
     for module in model.modules():
         if isinstance(module, InPlaceABN):
             module.group = torch.distributed.group.WORLD if group is None else group
@@ -228,11 +281,13 @@ def synchronise_norms(model: nn.Module, group: Any = None) -> nn.Module:
 def convert_weight_sign(
     source: nn.Module | Mapping[str, Tensor], to: str, eps: float = 1e-5
 ) -> nn.Module | dict[str, Tensor]:
-    """Rewrite norm weights from |weight| + eps ("abs") to weight ("signed") or back; the function stays the same.
+    """Rewrite norm weights from |weight| + eps ("abs") to weight ("signed") or back; the function
+    stays the same.
 
     Args:
-        source: a module, whose InPlaceABN layers are changed in place where they are in the other reading; or a state
-            dict in the other reading: every weight that stands beside a running_mean is a norm's.
+        source: a module, whose InPlaceABN layers are changed in place where they are in the other
+            reading; or a state dict in the other reading: every weight that stands beside a
+            running_mean is a norm's.
         to: "abs" or "signed".
         eps: the norms' eps, for a state dict; a module's layers use their own.
 
@@ -257,8 +312,11 @@ def convert_weight_sign(
 
 @torch.no_grad()
 def _convert_module(module: nn.Module, to: str) -> nn.Module:
-    layers = {k: m for k, m in module.named_modules() if isinstance(m, InPlaceABN) and m.weight_sign != to}
-    # All weights are converted before the first is stored, so that a refusal leaves the module as it was.
+    layers = {
+        k: m for k, m in module.named_modules() if isinstance(m, InPlaceABN) and m.weight_sign != to
+    }
+    # All weights are converted before the first is stored, so that a refusal leaves the module as
+    # it was.
     new = {k: _convert_weight(m.weight, to, m.eps, k) for k, m in layers.items() if m.affine}
     for layer in layers.values():
         _choose_backend(layer.backend, layer.activation, to)
@@ -280,8 +338,8 @@ def _convert_weight(weight: Tensor, to: str, eps: float, name: str) -> Tensor:
     small = (weight < torch.tensor(eps, dtype=weight.dtype)).nonzero().squeeze(1).tolist()
     if small:
         raise ValueError(
-            f"{name or 'weight'}: channels {small} have weights below eps = {eps}, which |weight| + eps can't be; "
-            "keep weight_sign='signed'"
+            f"{name or 'weight'}: channels {small} have weights below eps = {eps}, which |weight| +"
+            " eps can't be; keep weight_sign='signed'"
         )
     return weight - eps
 
@@ -295,19 +353,22 @@ def _choose_backend(backend: str, activation: str, weight_sign: str) -> str:
     """The backend that will be used; an error where it can't be."""
     _check_choice("backend", backend, BACKENDS)
     if backend == "triton":
-        raise NotImplementedError("backend 'triton' is not written yet; use 'auto', 'native' or 'mapillary'")
+        raise NotImplementedError(
+            "backend 'triton' is not written yet; use 'auto', 'native' or 'mapillary'"
+        )
     if backend != "mapillary":
         return "native"
     try:
         import inplace_abn  # noqa: F401
     except ImportError as error:  # not installed, or built for another torch
         raise ImportError(
-            f"backend 'mapillary' needs the package inplace-abn ({error}); build and install it with "
-            "`python -m tresnet_lite.install_iabn`, or use backend 'native'"
+            f"backend 'mapillary' needs the package inplace-abn ({error}); build and install it"
+            " with `python -m tresnet_lite.install_iabn`, or use backend 'native'"
         ) from error
     if weight_sign == "signed" or activation == "relu":
         raise ValueError(
-            "backend 'mapillary' scales by |weight| + eps and has no relu: it needs weight_sign='abs' and another "
-            f"activation, got weight_sign={weight_sign!r}, activation={activation!r}"
+            "backend 'mapillary' scales by |weight| + eps and has no relu: it needs"
+            f" weight_sign='abs' and another activation, got weight_sign={weight_sign!r},"
+            f" activation={activation!r}"
         )
     return backend

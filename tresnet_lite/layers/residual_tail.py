@@ -1,12 +1,14 @@
-"""The end of a residual block as one autograd operation: norm → SE → + shortcut → activation (paper §2.1, figure 3).
+"""The end of a residual block as one autograd operation: norm → SE → + shortcut → activation (paper
+§2.1, figure 3).
 
-The norm before the sum has no activation, so inverting it would spare nothing: its input or its output must be kept,
-and only the input gives exact gradients when its weight is near zero, which is where the network starts. One operation
-keeps that input and nothing else of its size: the block's output is kept by the next block anyway.
+The norm before the sum has no activation, so inverting it would spare nothing: its input or its
+output must be kept, and only the input gives exact gradients when its weight is near zero, which is
+where the network starts. One operation keeps that input and nothing else of its size: the block's
+output is kept by the next block anyway.
 
-A bottleneck's last convolution can spare more. Its input, the SE product, is what one multiplication gives back; its
-output, four times as large, is what one 1×1 convolution gives back. Which of the two is kept is the choice of
-``memory``: see :class:`tresnet_lite.TResNetConfig`.
+A bottleneck's last convolution can spare more. Its input, the SE product, is what one
+multiplication gives back; its output, four times as large, is what one 1×1 convolution gives back.
+Which of the two is kept is the choice of ``memory``: see :class:`tresnet_lite.TResNetConfig`.
 """
 
 from collections.abc import Callable
@@ -16,7 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tresnet_lite.layers._abn_functions import FirstDerivative, batch_norm_backward, batch_norm_forward
+from tresnet_lite.layers._abn_functions import (
+    FirstDerivative,
+    batch_norm_backward,
+    batch_norm_forward,
+)
 from tresnet_lite.layers._autocast import without_autocast
 from tresnet_lite.layers.inplace_abn import InPlaceABN
 from tresnet_lite.layers.squeeze_excite import SqueezeExcite
@@ -24,8 +30,12 @@ from tresnet_lite.layers.squeeze_excite import SqueezeExcite
 Tail = Callable[[Tensor, Tensor, nn.Module, nn.Conv2d, nn.Module, nn.Module], Tensor]
 
 
-def residual_tail(x: Tensor, shortcut: Tensor, bn: nn.Module, se: nn.Module, act: nn.Module) -> Tensor:
-    """act(se(bn(x)) + shortcut), all (B, C, H, W); keeps x and the result alone where ``bn`` is Inplace-ABN."""
+def residual_tail(
+    x: Tensor, shortcut: Tensor, bn: nn.Module, se: nn.Module, act: nn.Module
+) -> Tensor:
+    """act(se(bn(x)) + shortcut), all (B, C, H, W); keeps x and the result alone where ``bn`` is
+    Inplace-ABN.
+    """
     if not _fuses(bn):
         return act(se(bn(x)) + shortcut)
     excite = [None] * 4
@@ -39,7 +49,9 @@ def residual_tail(x: Tensor, shortcut: Tensor, bn: nn.Module, se: nn.Module, act
 def pointwise_tail(
     x: Tensor, shortcut: Tensor, se: nn.Module, conv: nn.Conv2d, bn: nn.Module, act: nn.Module
 ) -> Tensor:
-    """act(bn(conv(se(x))) + shortcut) for a 1×1 ``conv``, as published: keeps se's product and conv's result."""
+    """act(bn(conv(se(x))) + shortcut) for a 1×1 ``conv``, as published: keeps se's product and
+    conv's result.
+    """
     return residual_tail(conv(se(x)), shortcut, bn, nn.Identity(), act)
 
 
@@ -56,12 +68,16 @@ def lean_pointwise_tail(
 def recomputing_pointwise_tail(
     x: Tensor, shortcut: Tensor, se: nn.Module, conv: nn.Conv2d, bn: nn.Module, act: nn.Module
 ) -> Tensor:
-    """:func:`lean_pointwise_tail` that convolves again in backward instead of keeping conv's result."""
+    """:func:`lean_pointwise_tail` that convolves again in backward instead of keeping conv's
+    result.
+    """
     if not _fuses(bn):
         return lean_pointwise_tail(x, shortcut, se, conv, bn, act)
     gate = se.gate(x) if isinstance(se, SqueezeExcite) else None
     arguments = bn.training_arguments(x)
-    out, *running = PointwiseTail.apply(x, gate, conv.weight.to(x.dtype), shortcut, *arguments, _slope(act))
+    out, *running = PointwiseTail.apply(
+        x, gate, conv.weight.to(x.dtype), shortcut, *arguments, _slope(act)
+    )
     bn.track(*running[:2])
     return out
 
@@ -75,7 +91,12 @@ POINTWISE_TAILS: dict[str, Tail] = {
 
 
 def _fuses(bn: nn.Module) -> bool:
-    return isinstance(bn, InPlaceABN) and bn.training and bn.backend == "native" and torch.is_grad_enabled()
+    return (
+        isinstance(bn, InPlaceABN)
+        and bn.training
+        and bn.backend == "native"
+        and torch.is_grad_enabled()
+    )
 
 
 def _slope(act: nn.Module) -> float:
@@ -83,14 +104,32 @@ def _slope(act: nn.Module) -> float:
 
 
 class ResidualTail(torch.autograd.Function):
-    """out = leaky(z·gate + shortcut) with z = norm(x) and gate = sigmoid(w2·relu(w1·mean(z) + b1) + b2), or 1.
+    """out = leaky(z·gate + shortcut) with z = norm(x) and gate = sigmoid(w2·relu(w1·mean(z) + b1) +
+    b2), or 1.
 
     Keeps x (B, C, H, W), out, and vectors of (B, C) and smaller.
     """
 
     @staticmethod
-    def forward(x, shortcut, w1, b1, w2, b2, weight, bias, running_mean, running_var, momentum, eps, group, slope):
-        z, mean, invstd, *running = batch_norm_forward(x, weight, bias, running_mean, running_var, momentum, eps, group)
+    def forward(
+        x,
+        shortcut,
+        w1,
+        b1,
+        w2,
+        b2,
+        weight,
+        bias,
+        running_mean,
+        running_var,
+        momentum,
+        eps,
+        group,
+        slope,
+    ):
+        z, mean, invstd, *running = batch_norm_forward(
+            x, weight, bias, running_mean, running_var, momentum, eps, group
+        )
         squeezed = hidden = gate = None
         if w1 is not None:
             squeezed, hidden, gate = _excite(z, w1, b1, w2, b2)
@@ -107,14 +146,18 @@ class ResidualTail(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dout: Tensor, *_: Any) -> tuple:
-        return *_TailBackward.apply(dout, *ctx.saved_tensors, ctx.eps, ctx.group, ctx.slope), *[None] * 6
+        return *_TailBackward.apply(dout, *ctx.saved_tensors, ctx.eps, ctx.group, ctx.slope), *[
+            None
+        ] * 6
 
 
 class _TailBackward(FirstDerivative):
     """The gradients of :class:`ResidualTail`'s x, shortcut, w1, b1, w2, b2, weight and bias."""
 
     @staticmethod
-    def forward(dout, x, out, weight, bias, mean, invstd, w1, w2, squeezed, hidden, gate, eps, group, slope):
+    def forward(
+        dout, x, out, weight, bias, mean, invstd, w1, w2, squeezed, hidden, gate, eps, group, slope
+    ):
         dshortcut = torch.ops.aten.leaky_relu_backward(dout, out, slope, True)
         dz, dexcite = dshortcut, [None] * 4
         if w1 is not None:
@@ -122,7 +165,9 @@ class _TailBackward(FirstDerivative):
             dgate = (dshortcut * z).sum((2, 3), dtype=gate.dtype)
             dsqueezed, *dexcite = _excite_backward(dgate, w1, w2, squeezed, hidden, gate)
             each_pixel = dsqueezed / (x.shape[2] * x.shape[3])
-            dz = torch.addcmul(each_pixel[:, :, None, None], dshortcut, gate[:, :, None, None]).to(x.dtype)
+            dz = torch.addcmul(each_pixel[:, :, None, None], dshortcut, gate[:, :, None, None]).to(
+                x.dtype
+            )
         dx, dweight, dbias = batch_norm_backward(dz, x, mean, invstd, weight, eps, group)
         return dx, dshortcut, *dexcite, dweight, dbias
 
@@ -152,12 +197,34 @@ class _GatedConvBackward(FirstDerivative):
 
 
 class PointwiseTail(torch.autograd.Function):
-    """leaky(norm(conv1×1(x·gate)) + shortcut): keeps x, the gate and the result; backward convolves once more."""
+    """leaky(norm(conv1×1(x·gate)) + shortcut): keeps x, the gate and the result; backward convolves
+    once more.
+    """
 
     @staticmethod
-    def forward(x, gate, kernel, shortcut, weight, bias, running_mean, running_var, momentum, eps, group, slope):
+    def forward(
+        x,
+        gate,
+        kernel,
+        shortcut,
+        weight,
+        bias,
+        running_mean,
+        running_var,
+        momentum,
+        eps,
+        group,
+        slope,
+    ):
         z, mean, invstd, *running = batch_norm_forward(
-            _gated_conv(x, gate, kernel), weight, bias, running_mean, running_var, momentum, eps, group
+            _gated_conv(x, gate, kernel),
+            weight,
+            bias,
+            running_mean,
+            running_var,
+            momentum,
+            eps,
+            group,
         )
         return F.leaky_relu_(z.add_(shortcut), slope), *running, mean, invstd
 
@@ -170,7 +237,9 @@ class PointwiseTail(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dout: Tensor, *_: Any) -> tuple:
-        return *_PointwiseTailBackward.apply(dout, *ctx.saved_tensors, ctx.eps, ctx.group, ctx.slope), *[None] * 6
+        return *_PointwiseTailBackward.apply(
+            dout, *ctx.saved_tensors, ctx.eps, ctx.group, ctx.slope
+        ), *[None] * 6
 
 
 class _PointwiseTailBackward(FirstDerivative):
@@ -180,7 +249,9 @@ class _PointwiseTailBackward(FirstDerivative):
     def forward(dout, x, gate, kernel, out, weight, mean, invstd, eps, group, slope):
         dshortcut = torch.ops.aten.leaky_relu_backward(dout, out, slope, True)
         convolved = _gated_conv(x, gate, kernel)
-        dconvolved, dweight, dbias = batch_norm_backward(dshortcut, convolved, mean, invstd, weight, eps, group)
+        dconvolved, dweight, dbias = batch_norm_backward(
+            dshortcut, convolved, mean, invstd, weight, eps, group
+        )
         dx, dgate, dkernel = _gated_conv_backward(dconvolved, x, gate, kernel)
         return dx, dgate, dkernel, dshortcut, dweight, dbias
 
@@ -199,8 +270,12 @@ def _gated_conv_backward(dy: Tensor, x: Tensor, gate: Tensor | None, kernel: Ten
     return dproduct * gate, (dproduct * x).sum((2, 3), keepdim=True), dkernel
 
 
-def _excite(z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Squeezed (B, C), hidden (B, R) and gate (B, C), in the parameters' precision whatever autocast says."""
+def _excite(
+    z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Squeezed (B, C), hidden (B, R) and gate (B, C), in the parameters' precision whatever
+    autocast says.
+    """
     squeezed = z.mean((2, 3), dtype=w1.dtype)
     with without_autocast(z):
         hidden = F.linear(squeezed, w1, b1).relu()

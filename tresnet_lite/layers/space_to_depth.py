@@ -7,9 +7,10 @@ from torch import nn
 class SpaceToDepth(nn.Module):
     """Move each ``block_size`` × ``block_size`` patch of pixels into the channels (paper §2.1).
 
-    Shapes: (B, C, H, W) → (B, C·b², H/b, W/b). Output channel ``(row·b + col)·C + c`` holds input channel ``c`` at
-    position (row, col) of the patch, the order of the published weights (``nn.PixelUnshuffle`` has another one).
-    The memory format of the input is kept, so that a channels-last network needs no conversion after its stem.
+    Shapes: (B, C, H, W) → (B, C·b², H/b, W/b). Output channel ``(row·b + col)·C + c`` holds input
+    channel ``c`` at position (row, col) of the patch, the order of the published weights
+    (``nn.PixelUnshuffle`` has another one). The memory format of the input is kept, so that a
+    channels-last network needs no conversion after its stem.
 
     Args:
         block_size: the side b of a patch in pixels; the paper uses 4.
@@ -27,11 +28,15 @@ class SpaceToDepth(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         b, (n, c, h, w) = self.block_size, x.shape
         if h % b or w % b:
-            raise ValueError(f"height and width must be multiples of {b} to be cut into patches, got {h}×{w}")
+            raise ValueError(
+                f"height and width must be multiples of {b} to be cut into patches, got {h}×{w}"
+            )
         patches = x.reshape(n, c, h // b, b, w // b, b)  # (B, C, H/b, row, W/b, col)
         if x.is_contiguous():
             return patches.permute(0, 3, 5, 1, 2, 4).reshape(n, c * b * b, h // b, w // b)
-        rows = patches.permute(0, 2, 4, 3, 5, 1)  # (B, H/b, W/b, row, col, C), as channels-last memory lies
+        rows = patches.permute(
+            0, 2, 4, 3, 5, 1
+        )  # (B, H/b, W/b, row, col, C), as channels-last memory lies
         return rows.reshape(n, h // b, w // b, c * b * b).permute(0, 3, 1, 2)
 
     def extra_repr(self) -> str:
@@ -54,7 +59,10 @@ class DepthToSpace(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         b, (n, c, h, w) = self.block_size, x.shape
         if c % (b * b):
-            raise ValueError(f"the channels must be a multiple of {b}² = {b * b} to be laid out as patches, got {c}")
+            raise ValueError(
+                f"the channels must be a multiple of {b}² = {b * b} to be laid out as patches,"
+                f" got {c}"
+            )
         patches = x.reshape(n, b, b, c // (b * b), h, w)  # (B, row, col, C, H, W)
         return patches.permute(0, 3, 4, 1, 5, 2).reshape(n, c // (b * b), h * b, w * b)
 

@@ -1,4 +1,6 @@
-"""Squeeze-and-excitation: let the whole image weigh each channel (paper §2.1, figure 3; Hu et al. 2018)."""
+"""Squeeze-and-excitation: let the whole image weigh each channel (paper §2.1, figure 3; Hu et al.
+2018).
+"""
 
 import torch
 from torch import nn
@@ -7,19 +9,24 @@ from tresnet_lite.layers.fast_gap import FastGlobalAvgPool2d
 
 
 class SqueezeExcite(nn.Module):
-    """Scale each channel by a gate in (0, 1) computed from all channels' averages (paper §2.1, figure 3).
+    """Scale each channel by a gate in (0, 1) computed from all channels' averages (paper §2.1,
+    figure 3).
 
     Shapes: (B, C, H, W) → (B, C, H, W). The two 1×1 convolutions work on (B, C, 1, 1).
 
     Args:
         channels: the channels C of the input.
-        reduced_channels: the channels between the two convolutions, C / r for the paper's reduction factor r.
+        reduced_channels: the channels between the two convolutions, C / r for the paper's reduction
+            factor r.
     """
 
     def __init__(self, channels: int, reduced_channels: int) -> None:
         super().__init__()
         if channels < 1 or reduced_channels < 1:
-            raise ValueError(f"channels and reduced_channels must be positive, got {channels} and {reduced_channels}")
+            raise ValueError(
+                f"channels and reduced_channels must be positive, got {channels} and"
+                f" {reduced_channels}"
+            )
         self.squeeze = FastGlobalAvgPool2d(flatten=False)
         self.fc1 = nn.Conv2d(channels, reduced_channels, kernel_size=1)
         self.act = nn.ReLU(inplace=True)

@@ -1,5 +1,5 @@
-"""Training by the recipe of §3.1 and §3.3: what the paper states, as code that a lab can run on ImageNet, or a CPU on
-digits."""
+"""Training by the recipe of §3.1 and §3.3: what the paper states, as code that a lab can run on
+ImageNet, or a CPU on digits."""
 
 from tresnet_lite.training.data import Data, image_folder, load_data
 from tresnet_lite.training.digits import Digits, digits
@@ -14,7 +14,13 @@ from tresnet_lite.training.optimisation import (
     parameter_groups,
     schedule_values,
 )
-from tresnet_lite.training.reading import Images, TooManyUnreadable, Unreadable, collate, test_loader
+from tresnet_lite.training.reading import (
+    Images,
+    TooManyUnreadable,
+    Unreadable,
+    collate,
+    test_loader,
+)
 from tresnet_lite.training.recipe import INGREDIENTS, RECIPES, Recipe, make_recipe
 from tresnet_lite.training.run_folder import ResumeError, load_trained
 from tresnet_lite.training.scores import Scores, evaluate

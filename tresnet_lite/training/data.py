@@ -1,4 +1,6 @@
-"""Data sets by name or folder, as pairs of a photograph and its label; reading and augmenting them is `reading`'s."""
+"""Data sets by name or folder, as pairs of a photograph and its label; reading and augmenting them
+is `reading`'s.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +49,9 @@ def load_data(source: str | Path, *, root: str | Path | None = None, download: b
     """A data set by name, or from a folder of images.
 
     Args:
-        source: one of `NAMED`; or a folder with train/ and val/ (or test/), each with a sub-folder a class, as ImageNet
-            has it; or a folder with the classes' sub-folders alone, of which a quarter is held out.
+        source: one of `NAMED`; or a folder with train/ and val/ (or test/), each with a sub-folder
+            a class, as ImageNet has it; or a folder with the classes' sub-folders alone, of which a
+            quarter is held out.
         root: where named data sets lie; None for $TRESNET_LITE_DATA, or the user's cache.
         download: fetch what is missing there.
 
@@ -57,11 +60,16 @@ def load_data(source: str | Path, *, root: str | Path | None = None, download: b
         ConnectionError: a data set that is missing and cannot be fetched from here.
     """
     if str(source) in NAMED:
-        place = Path(root or os.environ.get(ROOT) or Path.home() / ".cache" / "tresnet_lite" / "data").expanduser()
+        place = Path(
+            root or os.environ.get(ROOT) or Path.home() / ".cache" / "tresnet_lite" / "data"
+        ).expanduser()
         return NAMED[str(source)](_fetcher(str(source), place, download))
     folder = Path(source).expanduser()
     if not folder.is_dir():
-        raise ValueError(f"{str(source)!r} is neither a folder nor a data set's name; {nearest(str(source), NAMED)}")
+        raise ValueError(
+            f"{str(source)!r} is neither a folder nor a data set's name;"
+            f" {nearest(str(source), NAMED)}"
+        )
     return _from_folder(folder)
 
 
@@ -85,7 +93,9 @@ def _digits(_: Fetch) -> Data:
     return Data("digits", train, test, tuple("0123456789"), channels=1)
 
 
-Fetch = Callable[..., Dataset]  # a class of torchvision and its options but root and download → the data set
+Fetch = Callable[
+    ..., Dataset
+]  # a class of torchvision and its options but root and download → the data set
 
 
 def _fetcher(name: str, root: Path, download: bool) -> Fetch:
@@ -96,13 +106,20 @@ def _fetcher(name: str, root: Path, download: bool) -> Fetch:
             return kind(root, download=False, **options)
         except (RuntimeError, FileNotFoundError) as missing:
             if not download:
-                raise ConnectionError(f"{name} is not in {root}, and downloading is off") from missing
+                raise ConnectionError(
+                    f"{name} is not in {root}, and downloading is off"
+                ) from missing
         try:
             return kind(root, download=True, **options)
-        except (OSError, RuntimeError, ValueError) as error:  # torchvision raises each of these for a lost network
+        except (
+            OSError,
+            RuntimeError,
+            ValueError,
+        ) as error:  # torchvision raises each of these for a lost network
             raise ConnectionError(
-                f"{name} is not in {root} and cannot be fetched from here ({type(error).__name__}: {_first(error)}). "
-                f"Copy it there in torchvision's layout, set ${ROOT}, or use --data digits, which needs no network."
+                f"{name} is not in {root} and cannot be fetched from here ({type(error).__name__}:"
+                f" {_first(error)}). Copy it there in torchvision's layout, set ${ROOT}, or use"
+                " --data digits, which needs no network."
             ) from error
 
     return fetch
@@ -121,12 +138,16 @@ def _cifar(kind: str) -> Callable[[Fetch], Data]:
 
 
 def _imagenette(fetch: Fetch) -> Data:
-    train, test = (fetch(datasets.Imagenette, split=split, size="320px") for split in ("train", "val"))
+    train, test = (
+        fetch(datasets.Imagenette, split=split, size="320px") for split in ("train", "val")
+    )
     return Data("imagenette", train, test, tuple(names[0] for names in train.classes))
 
 
 def _flowers102(fetch: Fetch) -> Data:
-    """Trained on both of the published parts of ten images a class, as the results in the literature are."""
+    """Trained on both of the published parts of ten images a class, as the results in the
+    literature are.
+    """
     parts = [fetch(datasets.Flowers102, split=split) for split in ("train", "val", "test")]
     classes = getattr(parts[0], "classes", None) or [f"flower {number}" for number in range(1, 103)]
     return Data("flowers102", ConcatDataset(parts[:2]), parts[2], tuple(classes))
@@ -148,7 +169,8 @@ NAMED: dict[str, Callable[[Fetch], Data]] = {
 
 
 def image_folder(folder: str | Path) -> datasets.ImageFolder:
-    """The images below a folder that has a sub-folder for each class, labelled in the order of the names.
+    """The images below a folder that has a sub-folder for each class, labelled in the order of the
+    names.
 
     Raises:
         ValueError: no sub-folders, or one without an image.
@@ -156,29 +178,43 @@ def image_folder(folder: str | Path) -> datasets.ImageFolder:
     try:
         return datasets.ImageFolder(str(folder))
     except FileNotFoundError as error:
-        raise ValueError(f"{folder} must have a sub-folder with images for each class: {_first(error)}") from error
+        raise ValueError(
+            f"{folder} must have a sub-folder with images for each class: {_first(error)}"
+        ) from error
 
 
 def _from_folder(folder: Path) -> Data:
     if (folder / "train").is_dir():
-        test_folder = next((folder / name for name in ("val", "test") if (folder / name).is_dir()), None)
+        test_folder = next(
+            (folder / name for name in ("val", "test") if (folder / name).is_dir()), None
+        )
         if test_folder is None:
             raise ValueError(f"{folder} has train/ but neither val/ nor test/ to test with")
         train, test = image_folder(folder / "train"), image_folder(test_folder)
         _refuse_other_classes(train, test)
-        return Data(folder.name, train, test, tuple(train.classes), fingerprint=_fingerprint(train, test))
+        return Data(
+            folder.name, train, test, tuple(train.classes), fingerprint=_fingerprint(train, test)
+        )
     images = image_folder(folder)
     held_out = [_digest(_relative(images, path))[0] % HELD_OUT == 0 for path, _ in images.samples]
-    train, test = (Subset(images, [i for i, out in enumerate(held_out) if out == flag]) for flag in (False, True))
+    train, test = (
+        Subset(images, [i for i, out in enumerate(held_out) if out == flag])
+        for flag in (False, True)
+    )
     if not len(train) or not len(test):
-        raise ValueError(f"{folder} has {len(images)} images, too few to hold out one of {HELD_OUT}")
+        raise ValueError(
+            f"{folder} has {len(images)} images, too few to hold out one of {HELD_OUT}"
+        )
     return Data(folder.name, train, test, tuple(images.classes), fingerprint=_fingerprint(images))
 
 
 def _refuse_other_classes(train: datasets.ImageFolder, test: datasets.ImageFolder) -> None:
     if train.classes != test.classes:
         odd = sorted(set(train.classes) ^ set(test.classes))
-        raise ValueError(f"{train.root} and {test.root} must have the same classes: {', '.join(odd[:5])} only in one")
+        raise ValueError(
+            f"{train.root} and {test.root} must have the same classes: {', '.join(odd[:5])} only"
+            " in one"
+        )
 
 
 def _relative(images: datasets.ImageFolder, path: str) -> str:
@@ -191,5 +227,7 @@ def _digest(text: str) -> bytes:
 
 def _fingerprint(*folders: datasets.ImageFolder) -> str:
     """Of the images' names, so that the same images in another place are the same."""
-    names = "\n\n".join("\n".join(_relative(images, path) for path, _ in images.samples) for images in folders)
+    names = "\n\n".join(
+        "\n".join(_relative(images, path) for path, _ in images.samples) for images in folders
+    )
     return _digest(names).hex()[:16]

@@ -1,4 +1,6 @@
-"""scikit-learn's handwritten digits: 1,797 scans, 8×8 pixels each, enlarged to 32×32. They come with the package."""
+"""scikit-learn's handwritten digits: 1,797 scans, 8×8 pixels each, enlarged to 32×32. They come
+with the package.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ SIDE = 32
 
 @dataclass(frozen=True)
 class Digits:
-    """Images (N, 1, 32, 32) in [0, 1] and labels (N,), three of four to train on and the fourth held out."""
+    """Images (N, 1, 32, 32) in [0, 1] and labels (N,), three of four to train on and the fourth
+    held out.
+    """
 
     images: Tensor
     labels: Tensor

@@ -1,7 +1,8 @@
 """A whole run (§3.1): the steps, an evaluation after each epoch, and checkpoints to go on from.
 
-A run is a function of its settings: each image's augmentation and each step's dropout have a seed of their own, so one
-that was interrupted, by whatever, ends with the weights that it would have had (to the bit on a CPU).
+A run is a function of its settings: each image's augmentation and each step's dropout have a seed
+of their own, so one that was interrupted, by whatever, ends with the weights that it would have had
+(to the bit on a CPU).
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ class Result:
         best_top1, best_epoch: the best epoch's, chosen by the test images, so it flatters.
         images: how many test images there were.
         seconds: of training and evaluation, over all the starts of the run.
-        history: a dict for each epoch: epoch, step, loss, train_top1, top1, top5, test_loss, images, lr,
-            images_per_second, seconds; raw_top1 in the last.
+        history: a dict for each epoch: epoch, step, loss, train_top1, top1, top5, test_loss,
+            images, lr, images_per_second, seconds; raw_top1 in the last.
         model: the network that was evaluated, in evaluation mode.
     """
 
@@ -86,16 +87,20 @@ def train(
 ) -> Result:
     """Train a model, in place, and evaluate it after each epoch.
 
-    With a folder, the same call goes on where the last one stopped, and gives the result at once if it was over.
+    With a folder, the same call goes on where the last one stopped, and gives the result at once if
+    it was over.
 
     Args:
         out: the run's folder; None keeps nothing.
-        name, init: of the network and of the weights that it starts from, for the run's description.
+        name, init: of the network and of the weights that it starts from, for the run's
+            description.
         device: None for the GPU where there is one.
         workers: processes that read images; 0 reads them here.
-        accumulate: parts that a step's batch is split into in each process, to save memory. Norms see a part at a time.
+        accumulate: parts that a step's batch is split into in each process, to save memory. Norms
+            see a part at a time.
         synchronise: norms see the joined batch of all processes.
-        save_minutes: between checkpoints; there is one after each epoch besides. 0: after each step.
+        save_minutes: between checkpoints; there is one after each epoch besides. 0: after each
+            step.
         log_every: steps between lines of the log.
         unreadable: images that may be broken or missing before the run stops.
         tell: gets a line an epoch; None for silence.
@@ -108,12 +113,24 @@ def train(
         Interrupted: a signal came; the run is saved.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    description = {"model": describe_network(model, name), "data": data.identity(), "seed": seed, "init": init}
+    description = {
+        "model": describe_network(model, name),
+        "data": data.identity(),
+        "seed": seed,
+        "init": init,
+    }
     folder = RunFolder(out, {"recipe": asdict(recipe), **description}) if out is not None else None
     trainer = Trainer(
-        model, data, recipe, device, seed=seed, workers=workers, parts=accumulate, synchronise=synchronise,
+        model,
+        data,
+        recipe,
+        device,
+        seed=seed,
+        workers=workers,
+        parts=accumulate,
+        synchronise=synchronise,
         unreadable=Unreadable(unreadable),
-    )  # fmt: skip
+    )
     first = processes.rank() == 0
     with contextlib.ExitStack() as stack:
         if folder:
@@ -122,22 +139,34 @@ def train(
                 trainer.state.load_state_dict(checkpoint)
         log = RunLog(
             folder.path if folder and first else None,
-            tensorboard=tensorboard, images=trainer.total * recipe.batch, batch=recipe.batch, step=trainer.state.step,
+            tensorboard=tensorboard,
+            images=trainer.total * recipe.batch,
+            batch=recipe.batch,
+            step=trainer.state.step,
             tell=tell if first else None,
-        )  # fmt: skip
+        )
         stack.enter_context(log)
         return Run(trainer, folder, log, save_minutes, log_every).finish()
 
 
 class Run:
-    """Training steps with what goes on around them: log, evaluation, checkpoints, and the checks before them."""
+    """Training steps with what goes on around them: log, evaluation, checkpoints, and the checks
+    before them.
+    """
 
     def __init__(
-        self, trainer: Trainer, folder: RunFolder | None, log: RunLog, save_minutes: float, log_every: int
+        self,
+        trainer: Trainer,
+        folder: RunFolder | None,
+        log: RunLog,
+        save_minutes: float,
+        log_every: int,
     ) -> None:
         self.trainer, self.state, self.folder, self.log = trainer, trainer.state, folder, log
         self.save_minutes, self.log_every = save_minutes, log_every
-        self.pending: list[Tensor] = []  # loss and accuracy of steps, not read yet: reading makes a GPU wait
+        self.pending: list[
+            Tensor
+        ] = []  # loss and accuracy of steps, not read yet: reading makes a GPU wait
         self.saved = self.looked = self.epoch_start = time.monotonic()
         self.begun = self.saved - self.state.seconds
         self.epoch_steps = 0  # of the running epoch, since this start
@@ -158,16 +187,24 @@ class Run:
                 else:
                     self._between(stop.wanted)
                 if stop.wanted and state.step < trainer.total:
-                    raise Interrupted(f"stopped after step {state.step} of {trainer.total}; the same command goes on")
+                    raise Interrupted(
+                        f"stopped after step {state.step} of {trainer.total}; the same command"
+                        " goes on"
+                    )
         return self._result()
 
     def _start(self) -> None:
         state, trainer = self.state, self.trainer
         if state.step:
-            self.log.say(f"going on after step {state.step} of {trainer.total} from {self.folder.path / LAST}")
+            self.log.say(
+                f"going on after step {state.step} of {trainer.total} from"
+                f" {self.folder.path / LAST}"
+            )
         else:
             about = {**(self.folder.identity if self.folder else {}), **_provenance(trainer)}
-            self.log.event("start", 0, processes=processes.count(), accumulate=trainer.parts, **about)
+            self.log.event(
+                "start", 0, processes=processes.count(), accumulate=trainer.parts, **about
+            )
         state.model.train()
 
     def _between(self, stopping: bool) -> None:
@@ -179,7 +216,9 @@ class Run:
             self._save()
 
     def _look(self) -> None:
-        """Read the losses since the last look, and log their mean. Raises NonFiniteLoss if one is no number."""
+        """Read the losses since the last look, and log their mean. Raises NonFiniteLoss if one is
+        no number.
+        """
         if not self.pending:
             return
         values = torch.stack(self.pending).tolist()
@@ -207,11 +246,22 @@ class Run:
         self._look()
         state, trainer = self.state, self.trainer
         rate, _ = current_rates(state.optimizer)
-        speed = self.epoch_steps * trainer.recipe.batch / max(time.monotonic() - self.epoch_start, 1e-9)
+        speed = (
+            self.epoch_steps * trainer.recipe.batch / max(time.monotonic() - self.epoch_start, 1e-9)
+        )
         loss, right, steps = state.sums
         scores = trainer.evaluate(state.evaluated)
-        epoch = {"epoch": self._epoch(state.step - 1), "loss": loss / steps, "train_top1": 100 * right / steps}
-        epoch |= {"top1": scores.top1, "top5": scores.top5, "test_loss": scores.loss, "images": scores.images}
+        epoch = {
+            "epoch": self._epoch(state.step - 1),
+            "loss": loss / steps,
+            "train_top1": 100 * right / steps,
+        }
+        epoch |= {
+            "top1": scores.top1,
+            "top5": scores.top5,
+            "test_loss": scores.loss,
+            "images": scores.images,
+        }
         if state.step == trainer.total:
             epoch["raw_top1"] = trainer.evaluate(state.model).top1 if state.ema else scores.top1
         state.seconds = time.monotonic() - self.begun
@@ -233,7 +283,9 @@ class Run:
         )
 
     def _save(self, best: bool = False) -> None:
-        """Write a checkpoint; if a weight is no number the one from before stays, and NonFiniteLoss is raised."""
+        """Write a checkpoint; if a weight is no number the one from before stays, and NonFiniteLoss
+        is raised.
+        """
         if not self.folder or processes.rank():
             return
         self._look()
@@ -248,11 +300,17 @@ class Run:
 
     def _not_finite(self, what: str) -> NonFiniteLoss:
         recipe, (rate, _) = self.trainer.recipe, current_rates(self.state.optimizer)
-        advice = f"a lower peak (--lr {recipe.lr / 2:g}), a longer rise (--rise {min(0.5, recipe.rise * 1.5):g})"
+        advice = (
+            f"a lower peak (--lr {recipe.lr / 2:g}), a longer rise (--rise"
+            f" {min(0.5, recipe.rise * 1.5):g})"
+        )
         if self.trainer.half is torch.float16:
             advice += ", --amp bfloat16 or off"
         if self.folder and (kept := self.folder.path / LAST).exists():
-            advice += f". The last good checkpoint is {kept}: --init {kept} with another --out starts from it"
+            advice += (
+                f". The last good checkpoint is {kept}: --init {kept} with another --out starts"
+                " from it"
+            )
         where = f"epoch {self._epoch(self.state.step - 1)}, at a learning rate of {rate:.3g}"
         return NonFiniteLoss(f"{what}, {where}. Try {advice}.")
 
@@ -260,9 +318,18 @@ class Run:
         state, history = self.state, self.state.history
         last, best = history[-1], max(history, key=lambda epoch: epoch["top1"])
         return Result(
-            last["top1"], last["top5"], last["raw_top1"], best["top1"], best["epoch"], last["images"], state.step,
-            last["seconds"], history, state.evaluated.eval(), self.folder and self.folder.path,
-        )  # fmt: skip
+            last["top1"],
+            last["top5"],
+            last["raw_top1"],
+            best["top1"],
+            best["epoch"],
+            last["images"],
+            state.step,
+            last["seconds"],
+            history,
+            state.evaluated.eval(),
+            self.folder and self.folder.path,
+        )
 
 
 def duration(seconds: float) -> str:

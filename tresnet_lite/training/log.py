@@ -1,4 +1,6 @@
-"""What a run tells: a bar in a terminal, a line an epoch elsewhere, log.jsonl and TensorBoard in its folder."""
+"""What a run tells: a bar in a terminal, a line an epoch elsewhere, log.jsonl and TensorBoard in
+its folder.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,12 @@ class RunLog:
         self.tell, self.batch = tell, batch
         in_terminal = tell is not None and sys.stderr.isatty()
         self.bar = tqdm(
-            total=images, initial=step * batch, unit="img", unit_scale=True, disable=not in_terminal, dynamic_ncols=True
+            total=images,
+            initial=step * batch,
+            unit="img",
+            unit_scale=True,
+            disable=not in_terminal,
+            dynamic_ncols=True,
         )
         self.file, self.board = None, None
         if folder is not None:
@@ -86,11 +93,15 @@ def _board(folder: Path, step: int, say: Callable[[str], None]) -> Any:
     except ImportError:
         say(f"TensorBoard is not installed (pip install tensorboard): {LOG} is written alone")
         return None
-    return SummaryWriter(str(folder), purge_step=step + 1)  # what a killed run wrote after its last checkpoint
+    return SummaryWriter(
+        str(folder), purge_step=step + 1
+    )  # what a killed run wrote after its last checkpoint
 
 
 def forget_after(path: Path, step: int) -> None:
-    """Take out of a log what a killed run did after its last checkpoint, which is done again; and a line cut short."""
+    """Take out of a log what a killed run did after its last checkpoint, which is done again; and a
+    line cut short.
+    """
     if not path.exists():
         return
     kept = [json.dumps(event) for event in _events(path) if event["step"] <= step]
@@ -117,4 +128,6 @@ def read_log(path: str | Path, event: str = "epoch") -> list[dict[str, Any]]:
         event: "start", "step" or "epoch".
     """
     path = Path(path)
-    return [found for found in _events(path / LOG if path.is_dir() else path) if found["event"] == event]
+    return [
+        found for found in _events(path / LOG if path.is_dir() else path) if found["event"] == event
+    ]

@@ -16,7 +16,9 @@ from tresnet_lite.weights import load_weights, read_checkpoint, to_timm_layout, 
 
 
 def find_config(name: str) -> TResNetConfig | None:
-    """The configuration behind one of our names, a rung of Table 4 or its number from 0; None for timm's models."""
+    """The configuration behind one of our names, a rung of Table 4 or its number from 0; None for
+    timm's models.
+    """
     ladder = ablation_ladder()
     if name.isdecimal():
         rungs = list(ladder.values())
@@ -30,11 +32,13 @@ def build_network(name: str, *, num_classes: int, in_chans: int = 3, **overrides
     """A network with fresh weights.
 
     Args:
-        name: one of `list_models()`; a rung of Table 4 by its label ("+ AA") or its number from 0; or a model of timm.
+        name: one of `list_models()`; a rung of Table 4 by its label ("+ AA") or its number from 0;
+            or a model of timm.
         overrides: fields of `TResNetConfig`, for ours; texts are converted.
 
     Raises:
-        ValueError: an unknown name or field (the message says the nearest), or overrides for a model of timm.
+        ValueError: an unknown name or field (the message says the nearest), or overrides for a
+            model of timm.
     """
     if (config := find_config(name)) is not None:
         return TResNet(with_overrides(config, overrides), num_classes, in_chans)
@@ -49,17 +53,24 @@ def build_network(name: str, *, num_classes: int, in_chans: int = 3, **overrides
 
 
 def describe_network(model: nn.Module, name: str | None = None) -> dict[str, Any]:
-    """What a network is, in plain values: enough for `rebuild_network`, and for a resumed run to compare."""
+    """What a network is, in plain values: enough for `rebuild_network`, and for a resumed run to
+    compare.
+    """
     if isinstance(model, TResNet):
         sizes = {"num_classes": model.num_classes, "in_chans": model.in_chans}
         return {"name": name or "TResNet", **sizes, "config": asdict(model.config)}
     parameters = sum(p.numel() for p in model.parameters())
-    sizes = {"num_classes": getattr(model, "num_classes", None), "in_chans": getattr(model, "in_chans", None)}
+    sizes = {
+        "num_classes": getattr(model, "num_classes", None),
+        "in_chans": getattr(model, "in_chans", None),
+    }
     return {"name": name or type(model).__name__, **sizes, "parameters": parameters}
 
 
 def rebuild_network(description: Mapping[str, Any]) -> nn.Module:
-    """The network, with fresh weights, that `describe_network` described. ValueError if it was no known one."""
+    """The network, with fresh weights, that `describe_network` described. ValueError if it was no
+    known one.
+    """
     sizes = {name: description[name] for name in ("num_classes", "in_chans")}
     if "config" in description:
         return TResNet(with_overrides(TResNetConfig(), description["config"]), **sizes)
@@ -67,7 +78,8 @@ def rebuild_network(description: Mapping[str, Any]) -> nn.Module:
 
 
 def initialise_from(model: nn.Module, source: str | Path) -> str:
-    """Load weights to go on from, in place; a classifier for other classes stays fresh. What was done, in a sentence.
+    """Load weights to go on from, in place; a classifier for other classes stays fresh. What was
+    done, in a sentence.
 
     Raises:
         what `load_weights` raises.
@@ -83,4 +95,6 @@ def initialise_from(model: nn.Module, source: str | Path) -> str:
         load_weights(model, state)
     else:
         model.load_state_dict(state)
-    return f"weights from {source}" + (", but for the classifier, which is for other classes" if fresh else "")
+    return f"weights from {source}" + (
+        ", but for the classifier, which is for other classes" if fresh else ""
+    )

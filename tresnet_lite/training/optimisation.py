@@ -1,4 +1,6 @@
-"""What moves the weights: optimiser, schedule, loss, moving average, mixed precision; all timm's or PyTorch's."""
+"""What moves the weights: optimiser, schedule, loss, moving average, mixed precision; all timm's or
+PyTorch's.
+"""
 
 from __future__ import annotations
 
@@ -18,33 +20,45 @@ DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """The parameters in two groups: weights of convolutions and of the classifier decay, norms and biases do not."""
+    """The parameters in two groups: weights of convolutions and of the classifier decay, norms and
+    biases do not.
+    """
     from timm.optim import param_groups_weight_decay
 
     if not recipe.spare_norms:
-        return [{"params": [p for p in model.parameters() if p.requires_grad], "weight_decay": recipe.weight_decay}]
+        return [
+            {
+                "params": [p for p in model.parameters() if p.requires_grad],
+                "weight_decay": recipe.weight_decay,
+            }
+        ]
     return param_groups_weight_decay(model, recipe.weight_decay)
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
     """SGD with momentum (§3.1) and the weight decay of the recipe.
 
-    Decoupled decay is timm's SGDW: w ← w·(1 - lr·decay) before the gradient's step, as in AdamW. The rate that
-    multiplies the decay is the scheduled one, so the decay follows 1-cycle.
+    Decoupled decay is timm's SGDW: w ← w·(1 - lr·decay) before the gradient's step, as in AdamW.
+    The rate that multiplies the decay is the scheduled one, so the decay follows 1-cycle.
     """
     from timm.optim import SGDW
 
     kind = SGDW if recipe.decoupled else SGD
     return kind(
-        parameter_groups(model, recipe), lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov,
+        parameter_groups(model, recipe),
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
         weight_decay=recipe.weight_decay,
-    )  # fmt: skip
+    )
 
 
 def make_schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
-    """1-cycle (§3.1) over a run of `steps`: cosines from lr / 25 up to lr and down to lr / 250,000, momentum opposite.
+    """1-cycle (§3.1) over a run of `steps`: cosines from lr / 25 up to lr and down to lr / 250,000,
+    momentum opposite.
 
-    The divisors are PyTorch's defaults; the paper does not state them. "step" divides lr by ten twice.
+    The divisors are PyTorch's defaults; the paper does not state them. "step" divides lr by ten
+    twice.
     """
     if recipe.schedule == "step":
         return MultiStepLR(optimizer, [round(steps / 3), round(steps * 2 / 3)], gamma=0.1)
@@ -83,7 +97,9 @@ def make_loss(recipe: Recipe) -> nn.Module:
 
 
 def make_ema(model: nn.Module, recipe: Recipe) -> ModelEmaV3 | None:
-    """The moving average of weights and statistics; its decay grows with the steps to the recipe's. None for none."""
+    """The moving average of weights and statistics; its decay grows with the steps to the recipe's.
+    None for none.
+    """
     if not recipe.ema:
         return None
     from timm.utils import ModelEmaV3

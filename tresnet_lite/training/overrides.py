@@ -1,4 +1,6 @@
-"""Fields of a frozen dataclass set from a command line: text becomes the field's type, a wrong name its nearest one."""
+"""Fields of a frozen dataclass set from a command line: text becomes the field's type, a wrong name
+its nearest one.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +16,29 @@ WANTED = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 
 def with_overrides(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
-    """A copy of a dataclass instance with some fields replaced; texts are converted to the field's type.
+    """A copy of a dataclass instance with some fields replaced; texts are converted to the field's
+    type.
 
     Raises:
-        ValueError: no such field (the message names the nearest), or a value that the field does not take.
+        ValueError: no such field (the message names the nearest), or a value that the field does
+            not take.
     """
     kinds = get_type_hints(type(settings))
     known = [field.name for field in fields(settings)]
     changed = {}
     for name, value in overrides.items():
         if name not in known:
-            raise ValueError(f"{type(settings).__name__} has no field {name!r}; {nearest(name, known)}")
+            raise ValueError(
+                f"{type(settings).__name__} has no field {name!r}; {nearest(name, known)}"
+            )
         changed[name] = convert(name, kinds[name], value)
     return replace(settings, **changed)
 
 
 def check_types(settings: Any) -> None:
-    """Refuse an instance with a value of another type than its field's, a text for a number included: ValueError."""
+    """Refuse an instance with a value of another type than its field's, a text for a number
+    included: ValueError.
+    """
     for name, kind in get_type_hints(type(settings)).items():
         value = getattr(settings, name)
         if isinstance(value, str) and kind in (int, float, bool):
@@ -55,7 +63,9 @@ def convert(name: str, kind: Any, value: Any) -> Any:
         return _convert_optional(name, kind, value)
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
-            raise ValueError(f"{name} is one of {', '.join(map(str, get_args(kind)))}, not {value!r}")
+            raise ValueError(
+                f"{name} is one of {', '.join(map(str, get_args(kind)))}, not {value!r}"
+            )
         return value
     if get_origin(kind) is tuple:
         parts = value.split(",") if isinstance(value, str) else value

@@ -1,7 +1,8 @@
 """Images read, augmented and batched so that an interruption changes nothing.
 
-What is random about an image depends on the seed, the epoch and the image alone: not on the worker that reads it, nor
-on the images before it. Images that cannot be read are named and counted; a few of them do not stop a run.
+What is random about an image depends on the seed, the epoch and the image alone: not on the worker
+that reads it, nor on the images before it. Images that cannot be read are named and counted; a few
+of them do not stop a run.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises for broken files
+UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    Image.DecompressionBombError,
+)  # what Pillow raises for broken files
 IN_A_ROW = 20  # unreadable images, one after the other in the data set: then it is not the images
 
 
@@ -27,7 +33,9 @@ class TooManyUnreadable(RuntimeError):
 
 
 class Item(NamedTuple):
-    """An image (C, H, W), or None where it cannot be read; what was found unreadable on the way, with the reason."""
+    """An image (C, H, W), or None where it cannot be read; what was found unreadable on the way,
+    with the reason.
+    """
 
     image: Tensor | None
     label: int
@@ -36,7 +44,9 @@ class Item(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Images (B, C, H, W), labels (B,) and places in the data set (B,); what could not be read is not among them."""
+    """Images (B, C, H, W), labels (B,) and places in the data set (B,); what could not be read is
+    not among them.
+    """
 
     images: Tensor
     labels: Tensor
@@ -45,16 +55,25 @@ class Batch(NamedTuple):
 
 
 class Images(Dataset):
-    """The images of a data set of (PIL image, label), transformed; by index, or by (epoch, index) to train on.
+    """The images of a data set of (PIL image, label), transformed; by index, or by (epoch, index)
+    to train on.
 
     Args:
         transform: PIL image → tensor.
         seed: with the epoch and the index it sets what is random in the transform.
-        substitute: the next readable image stands in for one that is not, so that batches stay full.
+        substitute: the next readable image stands in for one that is not, so that batches stay
+            full.
     """
 
-    def __init__(self, dataset: Dataset, transform: Callable, *, seed: int = 0, substitute: bool = False) -> None:
-        self.dataset, self.transform, self.seed, self.substitute = dataset, transform, seed, substitute
+    def __init__(
+        self, dataset: Dataset, transform: Callable, *, seed: int = 0, substitute: bool = False
+    ) -> None:
+        self.dataset, self.transform, self.seed, self.substitute = (
+            dataset,
+            transform,
+            seed,
+            substitute,
+        )
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -72,7 +91,9 @@ class Images(Dataset):
             with seeded(mixed(self.seed, epoch, index)):
                 return Item(self.transform(image), int(label), place, tuple(failed))
         if self.substitute:
-            raise TooManyUnreadable(f"{len(failed)} images in a row cannot be read, such as {failed[0]}")
+            raise TooManyUnreadable(
+                f"{len(failed)} images in a row cannot be read, such as {failed[0]}"
+            )
         return Item(None, -1, index, tuple(failed))
 
 
@@ -83,9 +104,11 @@ def mixed(*parts: int) -> int:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """While this lasts, what is random on the CPU follows from the seed; what comes after goes on undisturbed.
+    """While this lasts, what is random on the CPU follows from the seed; what comes after goes on
+    undisturbed.
 
-    `torch.manual_seed` does more: it seeds GPUs too, and where there is none it notes each call for the day there is.
+    `torch.manual_seed` does more: it seeds GPUs too, and where there is none it notes each call for
+    the day there is.
     """
     before = torch.get_rng_state()
     torch.default_generator.manual_seed(seed)
@@ -104,7 +127,11 @@ def name_of(dataset: Dataset, index: int) -> str:
             if index < len(part):
                 return name_of(part, index)
             index -= len(part)
-    for attribute in ("samples", "_samples", "_image_files"):  # torchvision's folders, cars and flowers
+    for attribute in (
+        "samples",
+        "_samples",
+        "_image_files",
+    ):  # torchvision's folders, cars and flowers
         if (found := getattr(dataset, attribute, None)) is not None:
             return str(found[index][0] if isinstance(found[index], tuple) else found[index])
     return f"image {index}"
@@ -141,17 +168,19 @@ class Unreadable:
                     self.tell(f"skipped, cannot be read: {text}")
         if len(self.names) > self.limit:
             raise TooManyUnreadable(
-                f"{len(self.names)} images cannot be read, more than the {self.limit} that are tolerated: "
-                f"{'; '.join(self.names[:3])} … Mend or remove them, or raise the limit (--unreadable)."
+                f"{len(self.names)} images cannot be read, more than the {self.limit} that are"
+                f" tolerated: {'; '.join(self.names[:3])} … Mend or remove them, or raise the limit"
+                " (--unreadable)."
             )
 
 
 @dataclass(frozen=True)
 class Steps:
-    """For each step from `start` to `stop`, the images of this process: batches of (epoch, index), one for each part.
+    """For each step from `start` to `stop`, the images of this process: batches of (epoch, index),
+    one for each part.
 
-    Every epoch has an order of its own, set by the seed, and leaves out what does not fill a batch. The joined batch of
-    a step is the same for any number of processes and parts.
+    Every epoch has an order of its own, set by the seed, and leaves out what does not fill a batch.
+    The joined batch of a step is the same for any number of processes and parts.
     """
 
     images: int
@@ -174,7 +203,9 @@ class Steps:
             if epoch != shuffled:
                 generator = torch.Generator().manual_seed(mixed(self.seed, epoch))
                 shuffled, order = epoch, torch.randperm(self.images, generator=generator)
-            chosen = order[place * self.batch : (place + 1) * self.batch].view(self.parts, self.processes, -1)
+            chosen = order[place * self.batch : (place + 1) * self.batch].view(
+                self.parts, self.processes, -1
+            )
             for part in chosen[:, self.rank].tolist():
                 yield [(epoch, index) for index in part]
 
@@ -182,7 +213,9 @@ class Steps:
         return (self.stop - self.start) * self.parts
 
 
-def training_loader(images: Images, steps: Steps, *, workers: int = 0, pin: bool = False) -> DataLoader:
+def training_loader(
+    images: Images, steps: Steps, *, workers: int = 0, pin: bool = False
+) -> DataLoader:
     """The batches of `steps`, read by `workers` processes ahead of time (0: by this one)."""
     return _loader(images, steps, workers, pin)
 
@@ -196,7 +229,9 @@ def test_loader(
     indices: Sequence[int] | None = None,
     pin: bool = False,
 ) -> DataLoader:
-    """Batches of a data set of (PIL image, label), each image once, in order; `indices` chooses some."""
+    """Batches of a data set of (PIL image, label), each image once, in order; `indices` chooses
+    some.
+    """
     places = range(len(dataset)) if indices is None else indices
     batches = [list(places[i : i + batch]) for i in range(0, len(places), batch)]
     return _loader(Images(dataset, transform), batches, workers, pin)
@@ -207,9 +242,13 @@ test_loader.__test__ = False  # pytest would take it for a test
 
 def _loader(images: Images, batches: Iterable, workers: int, pin: bool) -> DataLoader:
     return DataLoader(
-        images, batch_sampler=batches, num_workers=workers, collate_fn=collate, pin_memory=pin,
+        images,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin,
         worker_init_fn=_leave_interruptions,
-    )  # fmt: skip
+    )
 
 
 def _leave_interruptions(_: int) -> None:

@@ -1,7 +1,7 @@
 """The recipe of §3.1 and §3.3 as one frozen dataclass, and the named ones in one plain dict.
 
-The paper names the ingredients and few of the quantities; the authors kept the training code. What the text does not
-state is decided here and marked so.
+The paper names the ingredients and few of the quantities; the authors kept the training code. What
+the text does not state is decided here and marked so.
 """
 
 from __future__ import annotations
@@ -17,33 +17,42 @@ from tresnet_lite.transforms import eval_transform, train_transform
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained. The defaults are the paper's for ImageNet, for TResNet and for ResNet50 alike (§3.1).
+    """How a network is trained. The defaults are the paper's for ImageNet, for TResNet and for
+    ResNet50 alike (§3.1).
 
     Attributes:
         epochs: 300 (§3.1).
         size: side of the training images in pixels, 224 (§3.1).
         batch: images a step, over all processes and accumulated parts. Not stated.
-        lr: the learning rate's peak, for that batch. Not stated: 0.1 for each 256 images, as is usual for SGD.
-        schedule: "1cycle" (§3.1): up and down once, momentum down and up. "step": a tenth after one and two thirds.
+        lr: the learning rate's peak, for that batch. Not stated: 0.1 for each 256 images, as is
+            usual for SGD.
+        schedule: "1cycle" (§3.1): up and down once, momentum down and up. "step": a tenth after one
+            and two thirds.
         rise: the part of the run in which 1-cycle's rate rises. Not stated: PyTorch's default.
-        momentum, momentum_low: momentum where the rate is low and where it peaks. Not stated: Smith's 0.95 and 0.85.
-            "step" uses `momentum` throughout.
+        momentum, momentum_low: momentum where the rate is low and where it peaks. Not stated:
+            Smith's 0.95 and 0.85. "step" uses `momentum` throughout.
         nesterov: Nesterov's momentum. The text says "SGD" and no more: off.
-        weight_decay: not stated. 1e-3, since decoupled decay is not multiplied by 1 / (1 - momentum) as L2 in the
-            gradient is: it shrinks weights as fast as the usual L2 of 1e-4 under momentum 0.9.
-        decoupled: "true weight decay" (§3.1): a step shrinks weights by lr · weight_decay. False: L2 in the gradient.
+        weight_decay: not stated. 1e-3, since decoupled decay is not multiplied by 1 / (1 -
+            momentum) as L2 in the gradient is: it shrinks weights as fast as the usual L2 of 1e-4
+            under momentum 0.9.
+        decoupled: "true weight decay" (§3.1): a step shrinks weights by lr · weight_decay. False:
+            L2 in the gradient.
         spare_norms: no decay for norms and biases. Not stated; usual.
         label_smoothing: named in §3.1, its amount not stated: 0.1 as in the work cited there.
         autoaugment: AutoAugment's policy (§3.1), "imagenet", "cifar10" or "svhn"; "off" for none.
-        cutout: the probability that a square of an image is blanked (§3.1, without settings: not stated).
+        cutout: the probability that a square of an image is blanked (§3.1, without settings: not
+            stated).
         cutout_area: the square's part of the image. Not stated.
-        crop_area: the least part of an image that a random crop shows; 1 shows all of it. Not stated: the usual 0.08.
+        crop_area: the least part of an image that a random crop shows; 1 shows all of it. Not
+            stated: the usual 0.08.
         flip: mirror every other image. Not stated.
-        standardise: subtract ImageNet's mean and divide by its std; the paper leaves pixels in [0, 1] (§3.1).
-        ema: decay of the weights' moving average, which is evaluated in their place; 0 for none. Not in the text.
+        standardise: subtract ImageNet's mean and divide by its std; the paper leaves pixels in [0,
+            1] (§3.1).
+        ema: decay of the weights' moving average, which is evaluated in their place; 0 for none.
+            Not in the text.
         amp: mixed precision (table 3): "auto" is float16 on a GPU and off on a CPU.
-        squash: how images are evaluated: resized to a square (True) or cropped (False); None as the authors did, squash
-            from 448 pixels on.
+        squash: how images are evaluated: resized to a square (True) or cropped (False); None as the
+            authors did, squash from 448 pixels on.
 
     Raises:
         ValueError: a value out of its range.
@@ -84,17 +93,28 @@ class Recipe:
             _check(name, 0 <= getattr(self, name) < 1, "in [0, 1)", self)
         _check("rise", 0 < self.rise < 1, "between 0 and 1", self)
         _check("weight_decay", self.weight_decay >= 0, "not negative", self)
-        _check("momentum_low", self.momentum_low <= self.momentum, f"at most momentum, {self.momentum}", self)
-        _check("nesterov", not self.nesterov or self.momentum_low > 0, "off where momentum is 0", self)
+        _check(
+            "momentum_low",
+            self.momentum_low <= self.momentum,
+            f"at most momentum, {self.momentum}",
+            self,
+        )
+        _check(
+            "nesterov", not self.nesterov or self.momentum_low > 0, "off where momentum is 0", self
+        )
 
     def train_transform(self, channels: int = 3) -> Compose:
         """PIL image → randomly augmented (channels, size, size) tensor."""
         names = ("autoaugment", "cutout", "cutout_area", "crop_area", "flip", "standardise")
-        return train_transform(self.size, channels=channels, **{name: getattr(self, name) for name in names})
+        return train_transform(
+            self.size, channels=channels, **{name: getattr(self, name) for name in names}
+        )
 
     def eval_transform(self, channels: int = 3) -> Compose:
         """PIL image → (channels, size, size) tensor, nothing random."""
-        return eval_transform(self.size, squash=self.squash, channels=channels, standardise=self.standardise)
+        return eval_transform(
+            self.size, squash=self.squash, channels=channels, standardise=self.standardise
+        )
 
 
 def _check(name: str, good: bool, what: str, recipe: Recipe) -> None:
@@ -105,18 +125,38 @@ def _check(name: str, good: bool, what: str, recipe: Recipe) -> None:
 IMAGENET = Recipe()
 RECIPES: dict[str, Recipe] = {
     "imagenet": IMAGENET,
-    # §3.3: ten epochs from weights trained at 224. A tenth of the rate an image, and the shorter average, are ours.
+    # §3.3: ten epochs from weights trained at 224. A tenth of the rate an image, and the shorter
+    # average, are ours.
     "imagenet_448": replace(IMAGENET, epochs=10, size=448, batch=512, lr=0.02, ema=0.999),
-    # Ours, for small images: the same ingredients, with the policy that AutoAugment's authors found for CIFAR.
+    # Ours, for small images: the same ingredients, with the policy that AutoAugment's authors found
+    # for CIFAR.
     "cifar": replace(
-        IMAGENET, epochs=40, size=32, batch=256, lr=0.2, autoaugment="cifar10", crop_area=0.6, ema=0.999, squash=True
+        IMAGENET,
+        epochs=40,
+        size=32,
+        batch=256,
+        lr=0.2,
+        autoaugment="cifar10",
+        crop_area=0.6,
+        ema=0.999,
+        squash=True,
     ),
-    # Ours: minutes on a CPU. A mirrored digit is another digit or none; the policy is the one for house numbers.
+    # Ours: minutes on a CPU. A mirrored digit is another digit or none; the policy is the one for
+    # house numbers.
     "digits": replace(
-        IMAGENET, epochs=20, size=32, batch=64, lr=0.2, autoaugment="svhn", cutout_area=0.1, crop_area=0.7, flip=False,
-        ema=0.99, squash=True,
+        IMAGENET,
+        epochs=20,
+        size=32,
+        batch=64,
+        lr=0.2,
+        autoaugment="svhn",
+        cutout_area=0.1,
+        crop_area=0.7,
+        flip=False,
+        ema=0.99,
+        squash=True,
     ),
-}  # fmt: skip
+}
 
 # The ingredients of §3.1, and what takes each of them out.
 INGREDIENTS: dict[str, dict[str, Any]] = {
@@ -131,10 +171,12 @@ INGREDIENTS: dict[str, dict[str, Any]] = {
 
 
 def make_recipe(name: str, **overrides: Any) -> Recipe:
-    """A named recipe with some fields replaced; their values may be texts, as a command line gives them.
+    """A named recipe with some fields replaced; their values may be texts, as a command line gives
+    them.
 
     Raises:
-        ValueError: no such recipe or field (the message names the nearest), or a value that a field does not take.
+        ValueError: no such recipe or field (the message names the nearest), or a value that a field
+            does not take.
     """
     if name not in RECIPES:
         raise ValueError(f"no recipe {name!r}; {nearest(name, RECIPES)}")

@@ -1,4 +1,6 @@
-"""A run's folder: its checkpoints, replaced in one stroke, and what the run is, so that only the same one goes on."""
+"""A run's folder: its checkpoints, replaced in one stroke, and what the run is, so that only the
+same one goes on.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,16 @@ EXACT = "identity"  # the checkpoint's entry that a resumed run must equal
 
 
 class ResumeError(ValueError):
-    """A folder that holds another run than the one to be resumed, or a checkpoint that cannot be read."""
+    """A folder that holds another run than the one to be resumed, or a checkpoint that cannot be
+    read.
+    """
 
 
 class RunFolder:
     """The folder of one run.
 
-    last.pt holds everything to go on from, best.pt the weights of the best epoch; both have the evaluated weights as
-    "model" and what the run is as "identity".
+    last.pt holds everything to go on from, best.pt the weights of the best epoch; both have the
+    evaluated weights as "model" and what the run is as "identity".
     """
 
     def __init__(self, path: str | Path, identity: Mapping[str, Any]) -> None:
@@ -48,8 +52,10 @@ class RunFolder:
         checkpoint = read(path, device)
         if differing := differences(checkpoint[EXACT], self.identity):
             raise ResumeError(
-                f"{self.path} holds another run:\n  " + "\n  ".join(differing) + "\n"
-                "Give the same settings to go on with it, another --out for a new run, or remove the folder."
+                f"{self.path} holds another run:\n  "
+                + "\n  ".join(differing)
+                + "\nGive the same settings to go on with it, another --out for a new run, or"
+                " remove the folder."
             )
         return checkpoint
 
@@ -63,7 +69,9 @@ class RunFolder:
             with FileLock(self.path / ".lock", timeout=2):
                 yield
         except Timeout as error:
-            raise ResumeError(f"another process trains in {self.path}: wait for it, or give another --out") from error
+            raise ResumeError(
+                f"another process trains in {self.path}: wait for it, or give another --out"
+            ) from error
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +92,9 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Save under a temporary name, then rename, so that a crash leaves the old file or the new one."""
+    """Save under a temporary name, then rename, so that a crash leaves the old file or the new
+    one.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("wb") as file:
         torch.save(dict(content), file)
@@ -104,8 +114,11 @@ def read(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
     return checkpoint
 
 
-def load_trained(path: str | Path, device: str | torch.device = "cpu") -> tuple[nn.Module, dict[str, Any]]:
-    """The network that a run evaluated, from its folder (the last weights) or a checkpoint, and what the run was.
+def load_trained(
+    path: str | Path, device: str | torch.device = "cpu"
+) -> tuple[nn.Module, dict[str, Any]]:
+    """The network that a run evaluated, from its folder (the last weights) or a checkpoint, and
+    what the run was.
 
     Returns: the network in evaluation mode; a dict with "recipe", "model", "data", "seed".
 

@@ -38,7 +38,8 @@ def evaluate(
 ) -> Scores:
     """The accuracy of a model, in evaluation mode, on a data set of (PIL image, label).
 
-    Under torchrun every process takes a part of the images, and all of them get the scores of the whole.
+    Under torchrun every process takes a part of the images, and all of them get the scores of the
+    whole.
 
     Args:
         batch: images at once, in each process.
@@ -55,7 +56,9 @@ def evaluate(
         dataset, transform, batch=batch, workers=workers, indices=mine, pin=device.type == "cuda"
     )
     model.eval()
-    sums = torch.zeros(4, dtype=torch.float64, device=device)  # right, right among five, loss, images
+    sums = torch.zeros(
+        4, dtype=torch.float64, device=device
+    )  # right, right among five, loss, images
     for images, labels, _, failed in loader:
         unreadable.note(failed)
         if len(labels):
@@ -72,4 +75,6 @@ def _sums(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     found = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
     loss = F.cross_entropy(logits, labels, reduction="sum")
     ones = torch.ones_like(labels, dtype=torch.float64)
-    return torch.stack([found[:, 0].double().sum(), found.double().sum(), loss.double(), ones.sum()])
+    return torch.stack(
+        [found[:, 0].double().sum(), found.double().sum(), loss.double(), ones.sum()]
+    )

@@ -1,4 +1,6 @@
-"""A run as a job of Slurm, through submitit: a process for each GPU; requeued, it goes on from its last checkpoint."""
+"""A run as a job of Slurm, through submitit: a process for each GPU; requeued, it goes on from its
+last checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ WORKERS = 8  # reading processes, and so processors, for each training process
 
 
 class Job:
-    """What each process of the job does. submitit asks a job that is to be requeued for its checkpoint."""
+    """What each process of the job does. submitit asks a job that is to be requeued for its
+    checkpoint.
+    """
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -23,7 +27,9 @@ class Job:
 
         TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
         if code := work(self.options):
-            raise RuntimeError(f"the run ended with exit code {code}; its reason is in this job's log")
+            raise RuntimeError(
+                f"the run ended with exit code {code}; its reason is in this job's log"
+            )
         return str(self.options.out)
 
     def checkpoint(self):
@@ -59,8 +65,12 @@ def executor(options: argparse.Namespace, out: Path):
     try:
         import submitit
     except ImportError as error:
-        raise ImportError("--submit needs submitit: pip install 'tresnet-lite[slurm]', or submitit") from error
-    found = submitit.AutoExecutor(folder=out / "jobs", cluster=options.cluster, slurm_max_num_timeout=TIMEOUTS)
+        raise ImportError(
+            "--submit needs submitit: pip install 'tresnet-lite[slurm]', or submitit"
+        ) from error
+    found = submitit.AutoExecutor(
+        folder=out / "jobs", cluster=options.cluster, slurm_max_num_timeout=TIMEOUTS
+    )
     found.update_parameters(
         name=f"train_{out.name}",
         nodes=options.nodes,

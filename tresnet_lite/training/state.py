@@ -1,4 +1,6 @@
-"""All that a run has learnt: network, moving average, optimiser, schedule, loss scale and position."""
+"""All that a run has learnt: network, moving average, optimiser, schedule, loss scale and
+position.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class TrainingState:
-    """What goes into a checkpoint. There are no random states: each step and each image has a seed of its own.
+    """What goes into a checkpoint. There are no random states: each step and each image has a seed
+    of its own.
 
     Attributes:
         step: the steps that are done; it gives the epoch and the place in it.
@@ -38,11 +41,19 @@ class TrainingState:
     history: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
-    def fresh(cls, model: nn.Module, recipe: Recipe, steps: int, device: torch.device) -> TrainingState:
+    def fresh(
+        cls, model: nn.Module, recipe: Recipe, steps: int, device: torch.device
+    ) -> TrainingState:
         half = half_type(recipe, device)
         optimizer = make_optimizer(model, recipe)
         scaler = torch.amp.GradScaler(device.type, enabled=half is torch.float16)
-        return cls(model, make_ema(model, recipe), optimizer, make_schedule(optimizer, recipe, steps), scaler)
+        return cls(
+            model,
+            make_ema(model, recipe),
+            optimizer,
+            make_schedule(optimizer, recipe, steps),
+            scaler,
+        )
 
     @property
     def evaluated(self) -> nn.Module:
@@ -50,15 +61,24 @@ class TrainingState:
         return self.ema.module if self.ema else self.model
 
     def is_finite(self) -> bool:
-        """Whether every weight is a number: a step with a finite loss may still leave some that are not."""
+        """Whether every weight is a number: a step with a finite loss may still leave some that are
+        not.
+        """
         return all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain tensors and numbers; "model" is the network that is evaluated, where readers of weights look."""
-        parts = {name: getattr(self, name).state_dict() for name in ("optimizer", "schedule", "scaler")}
+        """Plain tensors and numbers; "model" is the network that is evaluated, where readers of
+        weights look.
+        """
+        parts = {
+            name: getattr(self, name).state_dict() for name in ("optimizer", "schedule", "scaler")
+        }
         progress = {name: getattr(self, name) for name in ("step", "seconds", "sums", "history")}
         trained = self.model.state_dict()
-        return {"model": self.evaluated.state_dict(), "training": {"model": trained, **parts, **progress}}
+        return {
+            "model": self.evaluated.state_dict(),
+            "training": {"model": trained, **parts, **progress},
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         training = state["training"]

@@ -12,8 +12,8 @@ from tresnet_lite.training import processes
 class Stop:
     """While this lasts, an interruption waits for the end of a step, so that the run can be saved.
 
-    A second one is not waited for. Only the first process listens: the others follow it. A handler that somebody else
-    has set for the end of a job stays.
+    A second one is not waited for. Only the first process listens: the others follow it. A handler
+    that somebody else has set for the end of a job stays.
     """
 
     def __init__(self, enabled: bool) -> None:
@@ -25,7 +25,9 @@ class Stop:
         usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
         for number, handler in usual.items():
             if self.enabled and signal.getsignal(number) is handler:
-                self.before[number] = signal.signal(number, self._note if processes.rank() == 0 else signal.SIG_IGN)
+                self.before[number] = signal.signal(
+                    number, self._note if processes.rank() == 0 else signal.SIG_IGN
+                )
         return self
 
     def _note(self, number: int, _: Any) -> None:

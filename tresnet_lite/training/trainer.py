@@ -14,7 +14,15 @@ from tresnet_lite.layers import synchronise_norms
 from tresnet_lite.training import processes
 from tresnet_lite.training.data import Data
 from tresnet_lite.training.optimisation import half_type, make_loss
-from tresnet_lite.training.reading import Batch, Images, Steps, Unreadable, mixed, seeded, training_loader
+from tresnet_lite.training.reading import (
+    Batch,
+    Images,
+    Steps,
+    Unreadable,
+    mixed,
+    seeded,
+    training_loader,
+)
 from tresnet_lite.training.recipe import Recipe
 from tresnet_lite.training.scores import Scores, evaluate
 from tresnet_lite.training.state import TrainingState
@@ -24,8 +32,8 @@ class Trainer:
     """A network, its data and its recipe, ready to take the next step.
 
     Raises:
-        ValueError: more images a step than there are, a batch that the processes and parts do not divide, a network
-            for other classes or channels, or norms that cannot be joined.
+        ValueError: more images a step than there are, a batch that the processes and parts do not
+            divide, a network for other classes or channels, or norms that cannot be joined.
     """
 
     def __init__(
@@ -42,7 +50,13 @@ class Trainer:
         unreadable: Unreadable,
     ) -> None:
         check_fit(model, data, recipe, parts)
-        self.data, self.recipe, self.device, self.seed, self.workers = data, recipe, device, seed, workers
+        self.data, self.recipe, self.device, self.seed, self.workers = (
+            data,
+            recipe,
+            device,
+            seed,
+            workers,
+        )
         self.parts, self.unreadable = parts, unreadable
         self.per_epoch = len(data.train) // recipe.batch
         self.total = recipe.epochs * self.per_epoch
@@ -53,28 +67,42 @@ class Trainer:
         self.state = TrainingState.fresh(model, recipe, self.total, device)
         self.network: nn.Module = model
         if processes.count() > 1:
-            self.network = DistributedDataParallel(model, [device] if device.type == "cuda" else None)
+            self.network = DistributedDataParallel(
+                model, [device] if device.type == "cuda" else None
+            )
 
     def batches(self) -> Iterator[list[Batch]]:
         """For each step that is left, this process's images, in parts."""
         steps = Steps(
-            len(self.data.train), self.recipe.batch, self.seed, self.state.step, self.total,
-            self.parts, processes.rank(), processes.count(),
-        )  # fmt: skip
+            len(self.data.train),
+            self.recipe.batch,
+            self.seed,
+            self.state.step,
+            self.total,
+            self.parts,
+            processes.rank(),
+            processes.count(),
+        )
         augment = self.recipe.train_transform(self.data.channels)
         images = Images(self.data.train, augment, seed=self.seed, substitute=True)
-        loader = iter(training_loader(images, steps, workers=self.workers, pin=self.device.type == "cuda"))
+        loader = iter(
+            training_loader(images, steps, workers=self.workers, pin=self.device.type == "cuda")
+        )
         while parts := list(islice(loader, self.parts)):
             yield parts
 
     def step(self, parts: list[Batch]) -> Tensor:
-        """Train on a batch: forward and backward of each part, then a step. (2,): mean loss, part of right answers."""
+        """Train on a batch: forward and backward of each part, then a step. (2,): mean loss, part
+        of right answers.
+        """
         state = self.state
         seed = mixed(self.seed, state.step, processes.rank())
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
         with seeded(seed):  # for dropout
-            found = torch.stack([self._gradients(part, last=part is parts[-1]) for part in parts]).mean(0)
+            found = torch.stack(
+                [self._gradients(part, last=part is parts[-1]) for part in parts]
+            ).mean(0)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.optimizer.zero_grad()
@@ -85,10 +113,16 @@ class Trainer:
         return processes.total(found) / processes.count()
 
     def _gradients(self, part: Batch, *, last: bool) -> Tensor:
-        """Add a part's share to the gradients; with the last part the processes join theirs. (2,): as `step`."""
+        """Add a part's share to the gradients; with the last part the processes join theirs. (2,):
+        as `step`.
+        """
         self.unreadable.note(part.unreadable)
-        images, labels = (tensor.to(self.device, non_blocking=True) for tensor in (part.images, part.labels))
-        alone = contextlib.nullcontext() if last or processes.count() == 1 else self.network.no_sync()
+        images, labels = (
+            tensor.to(self.device, non_blocking=True) for tensor in (part.images, part.labels)
+        )
+        alone = (
+            contextlib.nullcontext() if last or processes.count() == 1 else self.network.no_sync()
+        )
         with alone:
             with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
                 logits = self.network(images)
@@ -101,9 +135,15 @@ class Trainer:
         processes.share_from_first(network)
         share = self.recipe.batch // (self.parts * processes.count())
         return evaluate(
-            network, self.data.test, self.recipe.eval_transform(self.data.channels), batch=max(share, 64),
-            device=self.device, workers=self.workers, half=self.half, unreadable=self.unreadable,
-        )  # fmt: skip
+            network,
+            self.data.test,
+            self.recipe.eval_transform(self.data.channels),
+            batch=max(share, 64),
+            device=self.device,
+            workers=self.workers,
+            half=self.half,
+            unreadable=self.unreadable,
+        )
 
 
 def check_fit(model: nn.Module, data: Data, recipe: Recipe, parts: int) -> None:
@@ -113,10 +153,14 @@ def check_fit(model: nn.Module, data: Data, recipe: Recipe, parts: int) -> None:
         below, above = recipe.batch // shares * shares, -(-recipe.batch // shares) * shares
         good = " or ".join(str(batch) for batch in sorted({max(below, shares), above}))
         raise ValueError(
-            f"a batch of {recipe.batch} does not split into {processes.count()} processes × {parts} parts: take {good}"
+            f"a batch of {recipe.batch} does not split into {processes.count()} processes × {parts}"
+            f" parts: take {good}"
         )
     if len(data.train) < recipe.batch:
-        raise ValueError(f"{data.name} has {len(data.train)} training images, less than a batch of {recipe.batch}")
+        raise ValueError(
+            f"{data.name} has {len(data.train)} training images, less than a batch of"
+            f" {recipe.batch}"
+        )
     for what, has, needs in (
         ("classes", getattr(model, "num_classes", None), len(data.classes)),
         ("channels", getattr(model, "in_chans", None), data.channels),
@@ -134,5 +178,7 @@ def join_norms(model: nn.Module, device: torch.device) -> nn.Module:
     if device.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     elif any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
-        raise ValueError("BatchNorm cannot be synchronised on a CPU: take a network with Inplace-ABN, or a GPU")
+        raise ValueError(
+            "BatchNorm cannot be synchronised on a CPU: take a network with Inplace-ABN, or a GPU"
+        )
     return synchronise_norms(model)
