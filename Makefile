@@ -43,11 +43,11 @@ else
 	@cp constraints.txt $(VENV)/constraints.txt
 endif
 	$(RUN) -m pip install --constraint $(VENV)/constraints.txt --editable '.[dev]'
-	@$(RUN) -m tresnet_lite.install_iabn
+	@$(RUN) -m tresnet_lite.bench.install_iabn
 	@touch $@
 
 reproduce: $(READY) ## execute the notebooks that changed and build the book
-	@$(RUN) -m tresnet_lite.reproduce $(if $(PROFILE),--profile $(PROFILE))
+	@$(RUN) -m tresnet_lite.book $(if $(PROFILE),--profile $(PROFILE))
 
 test: $(READY) ## run the tests and compare the notebooks' committed outputs
 	@$(RUN) tests/run.py $(if $(FORCE),--force)
@@ -59,7 +59,7 @@ readme: $(READY) ## render the README's results from the records
 	@$(RUN) tests/readme.py
 
 book: $(READY) ## build the book from what has been executed, executing nothing
-	@$(RUN) -m tresnet_lite.reproduce --book-only $(if $(PROFILE),--profile $(PROFILE))
+	@$(RUN) -m tresnet_lite.book --book-only $(if $(PROFILE),--profile $(PROFILE))
 
 serve: $(READY) ## show the book on http://localhost:8000 (PORT=…), and build it again when a source changes
 	@$(RUN) -m tresnet_lite.book.serve --port $(PORT) $(if $(PROFILE),--profile $(PROFILE))

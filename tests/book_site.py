@@ -20,6 +20,7 @@ from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# not the book's sources
 OURS = {
     "build",
     ".git",
@@ -27,7 +28,7 @@ OURS = {
     ".hypothesis",
     ".pytest_cache",
     ".ruff_cache",
-}  # not the book's sources
+}
 
 
 def build_once(factory: pytest.TempPathFactory) -> Path:
@@ -46,7 +47,7 @@ def build_once(factory: pytest.TempPathFactory) -> Path:
             command = [
                 sys.executable,
                 "-m",
-                "tresnet_lite.reproduce",
+                "tresnet_lite.book",
                 "--root",
                 str(checkout),
                 "--book-only",

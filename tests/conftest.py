@@ -2,14 +2,14 @@
 
 import pytest
 
+from tresnet_lite.records import store
+
 
 @pytest.fixture
 def record_file(tmp_path, monkeypatch):
-    """The run's file of records, and no committed ones."""
-    from tresnet_lite.chapters import small_runs
-
+    """This machine's file of records, and no committed ones."""
     path = tmp_path / "records.jsonl"
-    monkeypatch.setenv("TRESNET_LITE_RECORDS", str(path))
-    monkeypatch.setattr(small_runs, "DATA", tmp_path)
-    (tmp_path / "measured").mkdir()
+    monkeypatch.setenv(store.VARIABLE, str(path))
+    monkeypatch.setattr(store, "COMMITTED", tmp_path / "measured")
+    store.COMMITTED.mkdir()
     return path

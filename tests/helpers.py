@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from tresnet_lite.bench import Provenance
+from tresnet_lite.records import Provenance
 
 PROVENANCE = Provenance(
     device="Imaginary GPU",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tresnet_lite import report
+from tresnet_lite.book.readme import readme
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 START, END = "<!-- results -->\n", "<!-- /results -->\n"
@@ -19,7 +19,7 @@ def rendered(text: str) -> str:
         raise ValueError(
             f"README.md needs the markers {START.strip()} and {END.strip()}, each on a line"
         )
-    return f"{before}{START}\n{report.readme()}\n\n{END}{after}"
+    return f"{before}{START}\n{readme()}\n\n{END}{after}"
 
 
 def main() -> None:

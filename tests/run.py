@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from tresnet_lite.freshness import content_digest, read_json, source_files, write_json
+from tresnet_lite.book.freshness import content_digest, read_json, source_files, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSES = ROOT / "build" / "tests" / f"torch-{torch.__version__}-python-{platform.python_version()}"

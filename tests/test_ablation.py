@@ -7,7 +7,7 @@ import torch
 from helpers import images
 
 from tresnet_lite import TResNet, ablation_ladder
-from tresnet_lite.bench.counting import count_macs, count_parameters
+from tresnet_lite.counting import count_macs, count_parameters
 from tresnet_lite.model import VARIANTS
 
 LADDER = ablation_ladder()

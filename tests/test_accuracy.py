@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 from helpers import PROVENANCE
 
-from tresnet_lite import accuracy
-from tresnet_lite.accuracy import Accuracy, beside_paper, of_record, printed_top1
-from tresnet_lite.bench import Conditions, Record, Spread
-from tresnet_lite.claims import load_claims
+from tresnet_lite.claims.ledger import load_claims
+from tresnet_lite.evaluate import Accuracy
+from tresnet_lite.evaluate.accuracy import IMAGENET, of_record, printed_top1
+from tresnet_lite.findings.accuracy import beside_paper
+from tresnet_lite.records import Conditions, Record, Spread
 
 IMAGES = 50_000
 
@@ -17,7 +18,7 @@ def record(model, resolution, protocol, right, **options):
     of_one = Accuracy(right, IMAGES)
     value = Spread(of_one.percent, *of_one.interval(0.5), IMAGES)
     value = replace(value, q1=of_one.interval(0.5)[0], q3=of_one.interval(0.5)[1])
-    case = f"{accuracy.IMAGENET}, {protocol}"
+    case = f"{IMAGENET}, {protocol}"
     fields = {"metric": "top1", "conditions": Conditions(64, resolution), "provenance": PROVENANCE}
     return Record("accuracy", case, model, "inference", value=value, **(fields | options))
 
@@ -105,9 +106,7 @@ def test_the_table_has_every_printed_line_and_the_trap():
 
 
 def test_what_the_paper_prints_for_a_case():
-    case = f"{accuracy.IMAGENET}, squash"
+    case = f"{IMAGENET}, squash"
     assert printed_top1("tresnet_m.miil_in1k_448", 448, case) == 83.2
-    assert printed_top1("tresnet_m.miil_in1k_448", 448, f"{accuracy.IMAGENET}, crop") is None
-    assert (
-        printed_top1("tresnet_m.miil_in1k", 224, f"{accuracy.IMAGENET}, crop, ReaL labels") is None
-    )
+    assert printed_top1("tresnet_m.miil_in1k_448", 448, f"{IMAGENET}, crop") is None
+    assert printed_top1("tresnet_m.miil_in1k", 224, f"{IMAGENET}, crop, ReaL labels") is None

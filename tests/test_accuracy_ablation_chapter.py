@@ -22,17 +22,16 @@ from torchvision.transforms.functional import to_tensor
 
 from tresnet_lite import ablation_ladder
 from tresnet_lite.ablation import RESNET50
-from tresnet_lite.bench import Conditions, Record, Spread, append, load
-from tresnet_lite.chapters import accuracy_ablation as ablation
-from tresnet_lite.chapters import accuracy_drawings as drawings
-from tresnet_lite.chapters import accuracy_statistics as statistics
-from tresnet_lite.chapters import small_images, small_runs
-from tresnet_lite.chapters.accuracy_ablation import Training
-from tresnet_lite.claims import load_claims
+from tresnet_lite.claims.ledger import load_claims
+from tresnet_lite.experiments import ablation, small_images, small_runs
+from tresnet_lite.experiments.ablation import Training
+from tresnet_lite.experiments.gates import train
+from tresnet_lite.findings import statistics
 from tresnet_lite.paper import paper_table
 from tresnet_lite.profiles import resolve
-from tresnet_lite.training import data as training_data
-from tresnet_lite.training.digits import Digits
+from tresnet_lite.records import Conditions, Record, Spread, append, load
+from tresnet_lite.show import ablation as drawings
+from tresnet_lite.train import Digits
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNGS = list(ablation_ladder())
@@ -107,9 +106,8 @@ def test_pieces_are_of_their_photograph_and_of_one_half():
     assert images.held_out_labels.bincount().tolist() == [32] * 16
     assert images.labels.bincount().tolist() == [small_images.PIECES] * 16
     covered = images.held_out_images[:32].flatten().sort().values
-    assert torch.equal(
-        covered, halves[0][1].flatten().sort().values
-    )  # the whole half, no pixel twice
+    # the whole half, no pixel twice
+    assert torch.equal(covered, halves[0][1].flatten().sort().values)
 
 
 def test_photographs_are_grey_as_scikit_image_makes_them():
@@ -146,7 +144,7 @@ def test_cifar_is_what_torchvision_holds(monkeypatch):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
     part = SimpleNamespace(data=pixels, targets=[3, 1, 4, 1, 5])
     monkeypatch.setattr(
-        training_data, "load_data", lambda name: SimpleNamespace(train=part, test=part)
+        small_images, "load_data", lambda name: SimpleNamespace(train=part, test=part)
     )
     found = small_images.cifar10()
     assert torch.equal(found.images, torch.stack([to_tensor(image) for image in pixels]))
@@ -167,9 +165,8 @@ def test_a_network_trained_is_not_trained_again(record_file, tiny, monkeypatch, 
     assert [(r.model, r.case[-6:]) for r in first] == [
         (rung, f"seed {s}") for s in (0, 1) for rung in RUNGS
     ]
-    assert all(
-        0 < r.value.median <= 100 and r.value.median * 16 % 100 == 0 for r in first
-    )  # of 16 images
+    # of 16 images
+    assert all(0 < r.value.median <= 100 and r.value.median * 16 % 100 == 0 for r in first)
     assert "12 networks, 0 of them trained before" in capsys.readouterr().out
     with monkeypatch.context() as patch:
         patch.setattr(ablation, "train", lambda *_, **__: pytest.fail("trained again"))
@@ -206,7 +203,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(record_file, tiny, monkeypa
     """What was trained before the interruption is kept, a half-written line is not, and nothing is
     done twice.
     """
-    real, calls = ablation.train, []
+    real, calls = train, []
 
     def interrupted(*args, **options):
         calls.append(options["seed"])
@@ -330,9 +327,8 @@ def test_an_interval_by_hand():
     table, 4.303.
     """
     low, high = statistics.interval([1.0, 2.0, 3.0])
-    assert (high - low) / 2 == pytest.approx(
-        4.303 / math.sqrt(3), abs=3e-4
-    )  # half a unit of 4.303's last digit
+    # half a unit of 4.303's last digit
+    assert (high - low) / 2 == pytest.approx(4.303 / math.sqrt(3), abs=3e-4)
     assert all(map(math.isnan, statistics.interval([1.0]) + statistics.interval([1.0, 1.0])))
 
 
@@ -390,9 +386,8 @@ def test_each_rung_is_compared_with_the_one_before_and_with_resnet50_once():
     assert pairs[:5] == list(pairwise(RUNGS))
     assert {(RESNET50, rung) for rung in RUNGS[1:]} <= set(pairs)
     assert len(pairs) == len(set(pairs)) == 9
-    assert statistics.comparisons(RUNGS[1:3]) == [
-        tuple(RUNGS[1:3])
-    ]  # without ResNet50 the steps alone
+    # without ResNet50 the steps alone
+    assert statistics.comparisons(RUNGS[1:3]) == [tuple(RUNGS[1:3])]
 
 
 def test_the_papers_column_is_table_4s():

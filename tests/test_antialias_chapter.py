@@ -17,13 +17,14 @@ from test_plots import test_letters_are_9_points_in_a_column_of_360_pixels as ch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tresnet_lite import ablation_ladder, create_model
-from tresnet_lite.bench import Conditions, Record, Spread, collect, count_macs, count_parameters
-from tresnet_lite.chapters import antialias, antialias_drawings, shifts
-from tresnet_lite.claims import changes_less
+from tresnet_lite import TResNetConfig, ablation_ladder, create_model
+from tresnet_lite.claims.speed import changes_less
+from tresnet_lite.counting import count_macs, count_parameters
+from tresnet_lite.experiments import antialias, shifts
 from tresnet_lite.layers import BlurPool2d
-from tresnet_lite.model import TResNetConfig
 from tresnet_lite.profiles import resolve
+from tresnet_lite.records import Conditions, Record, Spread, collect
+from tresnet_lite.show import antialias as drawings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -59,9 +60,8 @@ def test_a_wave_passes_by_the_squared_cosine(frequency):
 def test_the_blur_sees_all_pixels_alike():
     x = torch.zeros(1, 1, 16, 16, dtype=torch.float64, requires_grad=True)
     (share,) = torch.autograd.grad(BlurPool2d(2).double()(x).sum(), x)
-    assert torch.equal(
-        share[0, 0, 2:-2, 2:-2], torch.full((12, 12), 0.25, dtype=torch.float64)
-    )  # no reflection
+    # no reflection
+    assert torch.equal(share[0, 0, 2:-2, 2:-2], torch.full((12, 12), 0.25, dtype=torch.float64))
 
 
 # One layer
@@ -111,9 +111,8 @@ def test_even_shifts_are_exact(name):
     layer = (shifts.FIXED | shifts.convolutions(x))[name]
     with torch.no_grad():
         error = shifts.equivariance_error(layer, x, (2, -4)).max()
-    assert (
-        error <= 100 * torch.finfo(torch.float32).eps
-    )  # two FFTs and a sum of 27 products, of values near 1
+    # two FFTs and a sum of 27 products, of values near 1
+    assert error <= 100 * torch.finfo(torch.float32).eps
 
 
 def test_the_error_is_the_folded_share():
@@ -271,9 +270,8 @@ def test_calibration_normalises():
     norm = shifts.calibrate(nn.BatchNorm2d(4), x)
     y = norm(x).detach()
     assert y.mean((0, 2, 3)).abs().max() < 1e-5 and norm.momentum == 0.1
-    assert (
-        y.var((0, 2, 3), unbiased=True).sub(1).abs().max() < 1e-3
-    )  # eps against a variance of a third
+    # eps against a variance of a third
+    assert y.var((0, 2, 3), unbiased=True).sub(1).abs().max() < 1e-3
 
 
 def test_agreement_counts_pairs():
@@ -345,31 +343,31 @@ def test_speeds_stand_beside_the_papers():
 
 
 @pytest.fixture(scope="module")
-def drawings():
+def drawn():
     wave = torch.cos(2 * math.pi * 7 / 16 * torch.arange(33.0))
     return {
-        "aliasing": antialias_drawings.aliasing(wave, wave * 0.04, 7 / 16),
-        "responses": antialias_drawings.responses(
+        "aliasing": drawings.aliasing(wave, wave * 0.04, 7 / 16),
+        "responses": drawings.responses(
             {"1 1": torch.ones(2) / 2, "1 2 1": torch.tensor([1, 2, 1]) / 4}
         ),
-        "shift_maps": antialias_drawings.shift_maps(
+        "shift_maps": drawings.shift_maps(
             {name: torch.rand(8, 8) for name in antialias.LABELS.values()}
         ),
     }
 
 
 @pytest.mark.parametrize("kind", ["aliasing", "responses", "shift_maps"])
-def test_figures_are_legible(drawings, kind):
-    check_colours(drawings, kind)
-    check_letters(drawings, kind)
+def test_figures_are_legible(drawn, kind):
+    check_colours(drawn, kind)
+    check_letters(drawn, kind)
 
 
-def test_figures_tell_what_they_show(drawings):
+def test_figures_tell_what_they_show(drawn):
     assert (
-        "2.29 pixels a period" in drawings["aliasing"].text
-        and "16 pixels a period" in drawings["aliasing"].text
+        "2.29 pixels a period" in drawn["aliasing"].text
+        and "16 pixels a period" in drawn["aliasing"].text
     )
-    assert "1 2 1 lets 0.50 of a wave of frequency 1/4 through" in drawings["responses"].text
+    assert "1 2 1 lets 0.50 of a wave of frequency 1/4 through" in drawn["responses"].text
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,22 @@ from pathlib import Path
 
 import pytest
 
-from tresnet_lite.bench import Conditions, Record, Spread, collect, load
 from tresnet_lite.bench import __main__ as command_line
+from tresnet_lite.bench import campaign, suites
 from tresnet_lite.bench.campaign import CampaignError, Queue, Slot, done, find_slots, locked, run
-from tresnet_lite.bench.records import Failure, append, failures
 from tresnet_lite.bench.suites import Point
-from tresnet_lite.report import RECORDS
+from tresnet_lite.profiles import PROFILES
+from tresnet_lite.records import (
+    Conditions,
+    Failure,
+    Record,
+    Spread,
+    append,
+    collect,
+    failures,
+    load,
+    store,
+)
 
 HERE = collect("cpu")
 
@@ -198,9 +208,8 @@ def test_a_point_that_answers_nonsense_is_a_failure(fakes):
 
 
 def test_a_point_that_hangs_is_given_up(fakes, monkeypatch):
-    monkeypatch.setattr(
-        "tresnet_lite.bench.campaign.PATIENCE", -4.99
-    )  # 60 s estimated: 0.6 s of patience
+    # 60 s estimated: 0.6 s of patience
+    monkeypatch.setattr("tresnet_lite.bench.campaign.PATIENCE", -4.99)
     fakes.points = fakes.points[:2]
     fakes.answer(a="hang")
     fakes.run()
@@ -314,9 +323,9 @@ def test_a_gpu_that_is_not_there_is_named(tmp_path):
 @pytest.fixture
 def stand_in(fakes, monkeypatch) -> Fakes:
     """The command line with the stand-in's points and program in place of the real ones."""
-    monkeypatch.setattr(command_line.suites, "points", lambda *_, **__: fakes.points)
+    monkeypatch.setattr(suites, "points", lambda *_, **__: fakes.points)
     monkeypatch.setattr(
-        command_line.campaign.run, "__kwdefaults__", run.__kwdefaults__ | {"command": fakes.command}
+        campaign.run, "__kwdefaults__", run.__kwdefaults__ | {"command": fakes.command}
     )
     return fakes
 
@@ -370,7 +379,7 @@ def test_an_interrupted_run_says_that_it_can_go_on(stand_in, monkeypatch, capsys
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command_line.campaign, "run", interrupted)
+    monkeypatch.setattr(campaign, "run", interrupted)
     assert main(stand_in) == 130
     assert "goes on from there" in capsys.readouterr().err
 
@@ -380,14 +389,13 @@ def test_the_list_names_every_suite(capsys):
     listed = re.findall(
         r"^(\w+) +\d+ points, about \d+ min$", capsys.readouterr().out, re.MULTILINE
     )
-    assert listed == [*command_line.suites.SUITES, "paper"]
+    assert listed == [*suites.SUITES, "paper"]
 
 
 def test_records_go_where_the_notebooks_records_go(monkeypatch, tmp_path):
-    assert command_line.RECORDS == RECORDS
-    monkeypatch.setenv(RECORDS, str(tmp_path / "r.jsonl"))
+    monkeypatch.setenv(store.VARIABLE, str(tmp_path / "r.jsonl"))
     options = command_line._parser().parse_args(["run", "table1"])
-    assert command_line._out(options, command_line.PROFILES["cpu"]) == tmp_path / "r.jsonl"
+    assert command_line._out(options, PROFILES["cpu"]) == tmp_path / "r.jsonl"
 
 
 def test_done_looks_at_the_last_line_of_a_point():

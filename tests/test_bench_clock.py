@@ -10,7 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tresnet_lite.bench.clock import Clock, Timing, TimingError, device_clock, measure, measure_many
+from tresnet_lite.bench import Timing, TimingError, measure, measure_many
+from tresnet_lite.bench.clock import Clock, device_clock
 
 
 class Machine:
@@ -41,9 +42,8 @@ def test_a_synchronised_timing_is_the_cost_of_the_work():
 
 def test_an_unsynchronised_timing_is_refused():
     machine = Machine()
-    forgetful = Clock(
-        settle=machine.wait, now=lambda: machine.time
-    )  # reads the clock without waiting
+    # reads the clock without waiting
+    forgetful = Clock(settle=machine.wait, now=lambda: machine.time)
     with pytest.raises(TimingError, match="unsynchronised"):
         measure(lambda: machine.queue(3e-4), clock=forgetful)
 
@@ -154,9 +154,8 @@ def test_the_rounds_stop_when_the_medians_are_known_or_the_time_is_up():
         lambda: machine.queue(chance.uniform(0.01, 0.03)), clock=machine.clock(), noise=1e-4
     )
     assert noisy.noise > 1e-4 and not noisy.steady
-    assert (
-        machine.time - start <= 2 * (2.0 + 0.03) + 0.03
-    )  # two seconds to warm up, two to measure, a block each
+    # two seconds to warm up, two to measure, a block each
+    assert machine.time - start <= 2 * (2.0 + 0.03) + 0.03
 
 
 @given(

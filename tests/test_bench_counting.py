@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tresnet_lite import create_model
-from tresnet_lite.bench import count_macs, count_parameters, receptive_field
+from tresnet_lite.counting import count_macs, count_parameters, receptive_field
 from tresnet_lite.layers import BlurPool2d, SpaceToDepth
 from tresnet_lite.model import ConvNormAct
 
@@ -121,9 +121,8 @@ def support(layers: list[nn.Module], side: int, row: int) -> tuple[int, int]:
 
 def check_against_gradient(layers: list[nn.Module]) -> None:
     field = receptive_field(layers)
-    side = 4 * (
-        field.size + 4 * field.stride
-    )  # far from the border; a multiple of 4 for SpaceToDepth
+    # far from the border; a multiple of 4 for SpaceToDepth
+    side = 4 * (field.size + 4 * field.stride)
     first, last = support(layers, side, row=0)
     following, _ = support(layers, side, row=1)
     assert last - first + 1 == field.size

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from tresnet_lite import create_model
-from tresnet_lite.bench.memory import bytes_per_image, kept_for_backward, peak_memory, training_peak
+from tresnet_lite.bench.peak import peak_memory, training_peak
+from tresnet_lite.counting.kept import bytes_per_image, kept_for_backward
 
 MIB = 2**20
 
@@ -100,6 +101,5 @@ def test_a_training_peak_is_the_same_whenever_it_is_taken():
     first, second = (training_peak(layer, images) for _ in range(2))
     weights = layer[1].weight.nbytes
     assert first == second
-    assert (
-        weights <= first <= 1.01 * weights
-    )  # besides the gradients, 2000 outputs a few times over
+    # besides the gradients, 2000 outputs a few times over
+    assert weights <= first <= 1.01 * weights

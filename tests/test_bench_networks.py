@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from tresnet_lite import create_model
-from tresnet_lite.bench import count_parameters
 from tresnet_lite.bench.compare import norm_backend
-from tresnet_lite.bench.networks import build
+from tresnet_lite.counting import count_parameters
+from tresnet_lite.counting.networks import build
 
 timm = pytest.importorskip("timm")
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from tresnet_lite import create_model
-from tresnet_lite.bench import Record
-from tresnet_lite.bench.memory import kept_for_backward
 from tresnet_lite.bench.point import Bench, _largest_on_gpu, counted_memory, run
-from tresnet_lite.bench.records import Failure, from_json
 from tresnet_lite.bench.suites import Point
+from tresnet_lite.counting.kept import kept_for_backward
+from tresnet_lite.records import Failure, Record
+from tresnet_lite.records.records import from_json
 
 QUICK = {"repeats": 3, "min_block": 0.005, "max_seconds": 0.01}
 
@@ -46,9 +46,8 @@ def test_both_phases_are_measured_once_and_filed_where_they_are_shown():
     }
     assert filed == training | {(s, "inference", "throughput") for s in ("table3", "figure4")}
     values = {(r.phase, r.metric): r.value for r in records}
-    assert (
-        len({(*key, value) for key, value in values.items()}) == 4
-    )  # one measurement, whatever the suite
+    # one measurement, whatever the suite
+    assert len({(*key, value) for key, value in values.items()}) == 4
     c = next(r.conditions for r in records if r.metric == "throughput")
     assert (c.batch, c.resolution, c.norm, c.memory, c.compile) == (
         2,
@@ -88,9 +87,8 @@ def test_the_peak_counts_weights_momentum_and_gradients_once_each():
     p = point(largest=True, memory_budget=2**30, phases=())
     (peak,) = [r for r in run(p) if (r.suite, r.metric) == ("table3", "peak_memory")]
     weights = sum(p.nbytes for p in create_model("tresnet_m").parameters())
-    assert (
-        3 * weights <= peak.value.median <= 3.1 * weights
-    )  # two images of 32 px are nothing beside them
+    # two images of 32 px are nothing beside them
+    assert 3 * weights <= peak.value.median <= 3.1 * weights
 
 
 class Card:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import tresnet_lite
-from tresnet_lite.bench import collect
-from tresnet_lite.bench.provenance import (
+from tresnet_lite.records import collect
+from tresnet_lite.records.provenance import (
     NO_COMMIT,
     git_state,
     read_smi,
@@ -53,9 +53,8 @@ def test_a_changed_package_is_dirty(checkout, file):
 
 
 def test_a_package_outside_a_checkout_has_no_commit(tmp_path, checkout):
-    installed = (
-        checkout / "environment" / "package"
-    )  # in the folder of someone's repository, but not of it
+    # in the folder of someone's repository, but not of it
+    installed = checkout / "environment" / "package"
     installed.mkdir(parents=True)
     (installed / "__init__.py").write_text("")
     assert git_state(installed)[0] == NO_COMMIT

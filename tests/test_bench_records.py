@@ -10,20 +10,22 @@ from helpers import PROVENANCE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tresnet_lite.bench import (
+from tresnet_lite.checkout import DATA
+from tresnet_lite.records import (
     Conditions,
+    Failure,
     Record,
     RecordError,
     Spread,
     append,
+    failures,
     latest,
     load,
     pair,
     repair,
 )
-from tresnet_lite.bench.provenance import NO_COMMIT
-from tresnet_lite.bench.records import Failure, _digest, failures, read
-from tresnet_lite.paper import DATA
+from tresnet_lite.records.provenance import NO_COMMIT
+from tresnet_lite.records.records import _digest, read
 
 CONDITIONS = Conditions(batch=8, resolution=224)
 
@@ -144,10 +146,11 @@ def test_a_line_cut_anywhere_is_refused_until_it_is_removed(tmp_path):
 
 
 def test_writers_at_the_same_time_do_not_mix_their_lines(tmp_path):
+    # enough for many writes to cross a page while another process looks
     file, count = (
         tmp_path / "r.jsonl",
         400,
-    )  # enough for many writes to cross a page while another process looks
+    )
     with ThreadPoolExecutor(4) as pool:  # each append opens the file anew, as another process would
         list(pool.map(lambda i: append(file, make(f"writer {i % 4}")), range(count)))
     assert sorted(r.model for r in load(file)) == sorted(f"writer {i % 4}" for i in range(count))

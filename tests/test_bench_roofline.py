@@ -10,17 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tresnet_lite.bench import Conditions, Spread, Timing, collect, roofline
-from tresnet_lite.bench.records import Record
-from tresnet_lite.bench.roofline import (
-    Roofline,
-    bytes_moved,
-    ceiling_records,
-    ceiling_work,
-    intensity,
-    measure_ceilings,
-)
+from tresnet_lite.bench import Timing, roofline
+from tresnet_lite.bench.roofline import Roofline, ceiling_records, ceiling_work, measure_ceilings
+from tresnet_lite.counting.traffic import bytes_moved, intensity
 from tresnet_lite.profiles import PROFILES
+from tresnet_lite.records import Conditions, Record, Spread, collect
 
 FLOAT = 4  # bytes
 

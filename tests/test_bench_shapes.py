@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from tresnet_lite import create_model
-from tresnet_lite.bench import count_macs
-from tresnet_lite.bench.memory import bytes_per_image
-from tresnet_lite.bench.shapes import PlainShapes
+from tresnet_lite.counting import count_macs
+from tresnet_lite.counting.kept import bytes_per_image
+from tresnet_lite.counting.shapes import PlainShapes
 
 LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]

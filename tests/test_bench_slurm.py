@@ -4,10 +4,10 @@ import builtins
 
 import pytest
 
-from tresnet_lite.bench import Conditions, Record, Spread, collect, load, slurm
+from tresnet_lite.bench import slurm
 from tresnet_lite.bench.campaign import CampaignError, locked
-from tresnet_lite.bench.records import append, failures
 from tresnet_lite.bench.suites import Point
+from tresnet_lite.records import Conditions, Record, Spread, append, collect, failures, load
 
 QUICK = {
     "repeats": 3,

@@ -6,10 +6,10 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from tresnet_lite.ablation import ablation_ladder
-from tresnet_lite.bench import count_macs
-from tresnet_lite.bench.networks import build
+from tresnet_lite import ablation_ladder
 from tresnet_lite.bench.suites import EFFICIENTNETS, GIB, SUITES, Point, macs, points, select
+from tresnet_lite.counting import count_macs
+from tresnet_lite.counting.networks import build
 from tresnet_lite.paper import NAMES, paper_table
 from tresnet_lite.profiles import PROFILES
 

@@ -11,24 +11,19 @@ from helpers import images, reseed
 from torch import nn
 
 from tresnet_lite import TResNet, TResNetConfig, ablation_ladder, create_model
-from tresnet_lite.bench import (
-    Conditions,
-    Record,
-    Spread,
-    Timing,
-    collect,
-    count_macs,
-    count_parameters,
-    roofline,
-)
-from tresnet_lite.bench.memory import kept_for_backward
-from tresnet_lite.bench.roofline import Roofline, bytes_moved
-from tresnet_lite.chapters import block_drawings, block_selection
-from tresnet_lite.claims import load_claims
+from tresnet_lite.bench import Timing, roofline
+from tresnet_lite.bench.roofline import Roofline
+from tresnet_lite.claims.ledger import load_claims
+from tresnet_lite.counting import count_macs, count_parameters
+from tresnet_lite.counting.kept import kept_for_backward
+from tresnet_lite.counting.traffic import bytes_moved
+from tresnet_lite.experiments import blocks
+from tresnet_lite.experiments.table2 import beside_table_2, specification
 from tresnet_lite.model import BLOCKS, STAGES
 from tresnet_lite.paper import paper_table, paper_value
 from tresnet_lite.profiles import PROFILES
-from tresnet_lite.specification import beside_table_2, specification
+from tresnet_lite.records import Conditions, Record, Spread, collect
+from tresnet_lite.show import blocks as drawings
 
 KINDS = tuple(BLOCKS)
 SMOKE = PROFILES["smoke"]
@@ -36,7 +31,7 @@ SMOKE = PROFILES["smoke"]
 
 @pytest.fixture(scope="module")
 def sizes() -> pd.DataFrame:
-    return block_selection.sizes().set_index(["stage", "block"])
+    return blocks.sizes().set_index(["stage", "block"])
 
 
 @pytest.mark.parametrize(("kind", "weights", "maps"), [("basic", 18, 15), ("bottleneck", 17, 48)])
@@ -51,9 +46,8 @@ def test_weights_and_traffic_in_closed_form(sizes, kind, weights, maps):
         assert row.parameters == weights * planes**2 + norms
         assert row.macs * 1e6 == weights * planes**2 * side**2
         moved_maps = row.moved * 1e6 / (4 * planes * side**2)
-        read_once = (
-            4 * (weights * planes**2 + 2 * norms) / 32 / (4 * planes * side**2)
-        )  # for a batch of 32
+        # for a batch of 32
+        read_once = 4 * (weights * planes**2 + 2 * norms) / 32 / (4 * planes * side**2)
         # A norm's statistics, kept or recomputed, are a few numbers for each channel: under 1 % of
         # a map.
         assert moved_maps - read_once == pytest.approx(maps, abs=0.01)
@@ -81,7 +75,7 @@ def test_timm_has_as_many_parameters_in_a_block():
         }
         for kind, net in theirs.items():
             for stage in STAGES:
-                ours = count_parameters(block_selection.block(kind, stage))
+                ours = count_parameters(blocks.block(kind, stage))
                 assert ours == count_parameters(net.get_submodule(f"layer{stage}")[-1])
 
 
@@ -94,7 +88,7 @@ def test_windows_are_where_the_gradient_is(kinds, stages):
     """
     config = TResNetConfig(
         **{
-            key: getattr(block_selection.rung(), key)
+            key: getattr(blocks.rung(), key)
             for key in ("norm", "activation", "antialias", "shortcut")
         },
         depths=(1, 2, 1, 1),
@@ -112,34 +106,26 @@ def test_windows_are_where_the_gradient_is(kinds, stages):
     features[0, 0, features.shape[2] // 2, features.shape[3] // 2].backward()
     for axis in (2, 3):
         reached = image.grad.abs().amax(dim=[d for d in range(4) if d != axis]).nonzero().flatten()
-        blocks = sum(config.depths[:stages])
-        assert len(reached) == reached[-1] - reached[0] + 1 == block_selection.windows(net)[blocks]
+        place = sum(config.depths[:stages])
+        assert len(reached) == reached[-1] - reached[0] + 1 == blocks.windows(net)[place]
 
 
 def test_windows_grow_by_what_the_table_says(sizes):
     with torch.device("meta"):
-        for name in (block_selection.ALL_BASIC, block_selection.ALL_BOTTLENECK):
-            net = block_selection.network(name)
-            sides = block_selection.windows(net)
+        for name in (blocks.ALL_BASIC, blocks.ALL_BOTTLENECK):
+            net = blocks.network(name)
+            sides = blocks.windows(net)
             assert sides[0] == 12 and len(sides) == 1 + sum(net.config.depths)
             # The last block of stage 1 is like any inside it.
             assert sides[3] - sides[2] == sizes.loc[1, name.split("-")[0]].window
 
 
 def test_sixteen_mixes_and_the_papers_is_table_4s_rung():
-    assert len(set(block_selection.MIXES)) == 16 and set(block_selection.CORNERS) < set(
-        block_selection.MIXES
-    )
+    assert len(set(blocks.MIXES)) == 16 and set(blocks.CORNERS) < set(blocks.MIXES)
     ladder = ablation_ladder()
     with torch.device("meta"):
-        assert (
-            block_selection.network(block_selection.PAPERS_CHOICE).config
-            == ladder["+ Block-type selection"]
-        )
-        assert (
-            block_selection.network(block_selection.BEFORE).config
-            == ladder["+ Stem → SpaceToDepth"]
-        )
+        assert blocks.network(blocks.PAPERS_CHOICE).config == ladder["+ Block-type selection"]
+        assert blocks.network(blocks.BEFORE).config == ladder["+ Stem → SpaceToDepth"]
     printed = paper_table(2).query("model == 'TResNet-M' and layer.str.startswith('Stage')")[
         "block_type"
     ]
@@ -147,16 +133,16 @@ def test_sixteen_mixes_and_the_papers_is_table_4s_rung():
         {"BasicBlock": "basic", "Bottleneck": "bottleneck"}[name.removesuffix("+SE")]
         for name in printed
     ]
-    assert "-".join(types) == block_selection.PAPERS_CHOICE
+    assert "-".join(types) == blocks.PAPERS_CHOICE
 
 
 def test_the_table_of_mixes():
-    names = (block_selection.PAPERS_CHOICE, block_selection.REVERSED)
-    table = block_selection.mix_sizes(names).set_index("name")
+    names = (blocks.PAPERS_CHOICE, blocks.REVERSED)
+    table = blocks.mix_sizes(names).set_index("name")
     assert table["mix"].tolist() == ["■■□□", "□□■■"]
     for name in names:
         with torch.device("meta"):
-            net = block_selection.network(name)
+            net = blocks.network(name)
             kept = sum(k.bytes for k in kept_for_backward(net.train(), torch.zeros(1, 3, 224, 224)))
         row = table.loc[name]
         assert (row.parameters * 1e6, row.macs * 1e9) == pytest.approx(
@@ -167,14 +153,14 @@ def test_the_table_of_mixes():
 
 def test_networks_share_parts_and_are_whole():
     """Shared or not, a network has its own shapes, real weights, and gives finite numbers."""
-    names = (block_selection.ALL_BASIC, block_selection.PAPERS_CHOICE, block_selection.BEFORE)
-    built = block_selection.networks(names)
+    names = (blocks.ALL_BASIC, blocks.PAPERS_CHOICE, blocks.BEFORE)
+    built = blocks.networks(names)
     first, paper, before = built.values()
     assert first.body.layer2 is paper.body.layer2 and first.body.layer3 is not paper.body.layer3
     assert paper.body.layer3 is not before.body.layer3 and paper.head is before.head
     for name, net in built.items():
         with torch.device("meta"):
-            alone = block_selection.network(name)
+            alone = blocks.network(name)
         assert {k: v.shape for k, v in net.state_dict().items()} == {
             k: v.shape for k, v in alone.state_dict().items()
         }
@@ -198,13 +184,13 @@ def records() -> list[Record]:
                 plant(f"stage {stage}", k, phase, s)
                 for k, s in (("basic", 20.0), ("bottleneck", 10.0))
             ]
-    found += [plant("mixes", name, "inference", 40.0) for name in block_selection.MIXES]
-    found += [plant("mixes", name, "training", 10.0) for name in block_selection.CORNERS]
-    return [*found, plant("mixes", block_selection.BEFORE, "inference", 50.0)]
+    found += [plant("mixes", name, "inference", 40.0) for name in blocks.MIXES]
+    found += [plant("mixes", name, "training", 10.0) for name in blocks.CORNERS]
+    return [*found, plant("mixes", blocks.BEFORE, "inference", 50.0)]
 
 
 def test_speeds_of_blocks(records):
-    table = block_selection.block_speeds(records).set_index(["stage", "block"])
+    table = blocks.block_speeds(records).set_index(["stage", "block"])
     assert len(table) == 8
     assert tuple(
         table.loc[(3, "bottleneck"), ["inference", "inference_ratio", "training_ratio"]]
@@ -212,9 +198,9 @@ def test_speeds_of_blocks(records):
 
 
 def test_blocks_under_the_roofline(records):
-    table = block_selection.achieved(records, SMOKE).set_index(["stage", "block"])
-    block = block_selection.block("basic", 2)
-    x = block_selection.block_input("basic", 2, SMOKE.image_size, SMOKE.batch)
+    table = blocks.achieved(records, SMOKE).set_index(["stage", "block"])
+    block = blocks.block("basic", 2)
+    x = blocks.block_input("basic", 2, SMOKE.image_size, SMOKE.batch)
     flop = 2 * (2 * 9 * 128**2) * 8 * 8  # an image of 64 px is 8×8 there
     row = table.loc[(2, "basic")]
     assert (row.flops, row.q1, row.q3) == pytest.approx((20 * flop, 18 * flop, 24 * flop))
@@ -222,13 +208,13 @@ def test_blocks_under_the_roofline(records):
 
 
 def test_speeds_of_mixes(records):
-    table = block_selection.mix_speeds(records).set_index("name")
+    table = blocks.mix_speeds(records).set_index("name")
     assert len(table) == 16 and (table["inference_ratio"] == 1).all()
-    assert table["training"].notna().sum() == len(block_selection.CORNERS)
+    assert table["training"].notna().sum() == len(blocks.CORNERS)
 
 
 def test_the_rung_beside_the_paper(records):
-    table = block_selection.beside_the_paper(records)
+    table = blocks.beside_the_paper(records)
     before = paper_value(4, "inference_img_s", refinement="+ Stem → SpaceToDepth")
     after = paper_value(4, "inference_img_s", refinement="+ Block-type selection")
     assert table["network"].tolist() == ["□□□□", "□□□□", "■■□□"]
@@ -245,13 +231,12 @@ def test_single_blocks_are_measured(monkeypatch):
         (roofline.CONVOLVED, (1, 4, 6)),
     ):
         monkeypatch.setitem(sizes_of, "cpu", small)
-    monkeypatch.setattr(block_selection, "measure_many", a_second_each)
-    found = block_selection.measure_blocks(replace(SMOKE, image_size=32))
-    blocks = [r for r in found if r.suite == "blocks"]
-    assert len({(r.case, r.model, r.phase) for r in blocks}) == len(blocks) == 16
-    assert {(r.conditions.resolution, r.value.median) for r in blocks} == {
-        (32, SMOKE.batch)
-    }  # a batch a second
+    monkeypatch.setattr(blocks, "measure_many", a_second_each)
+    found = blocks.measure_blocks(replace(SMOKE, image_size=32))
+    timed = [r for r in found if r.suite == "blocks"]
+    assert len({(r.case, r.model, r.phase) for r in timed}) == len(timed) == 16
+    # a batch a second
+    assert {(r.conditions.resolution, r.value.median) for r in timed} == {(32, SMOKE.batch)}
     assert Roofline.from_records(found).bandwidth.median == 2 * 64 * 64 * 4
 
 
@@ -264,15 +249,15 @@ def a_second_each(functions, **_):
 
 def test_a_block_in_training_has_the_gradient_of_one_step():
     """Inside a network a block's input has a gradient; steps must not add up in it."""
-    block, x = block_selection.block("basic", 1), images(2, 64, 8, 8)
-    step = block_selection._training_step(block, x, "float32")
+    block, x = blocks.block("basic", 1), images(2, 64, 8, 8)
+    step = blocks._training_step(block, x, "float32")
     step()
     once = block.conv1.conv.weight.grad.clone()
     step()
     assert torch.equal(block.conv1.conv.weight.grad, once) and once.abs().sum() > 0
 
 
-@pytest.mark.parametrize("name", block_selection.VARIANTS)
+@pytest.mark.parametrize("name", blocks.VARIANTS)
 def test_table_2_from_timms_model(name):
     """Depths and channels as timm's model of that name has them."""
     with torch.device("meta"):
@@ -308,7 +293,7 @@ def test_where_table_2_disagrees(name, other):
 
 
 def test_table_2_in_the_papers_layout():
-    table = block_selection.table_2().set_index("layer")
+    table = blocks.table_2().set_index("layer")
     assert table.loc["Stage3", ["m_channels", "l_channels", "xl_channels"]].tolist() == [
         "1024",
         "1216",
@@ -318,7 +303,7 @@ def test_table_2_in_the_papers_layout():
 
 
 def test_readings_of_the_parameters():
-    table = block_selection.parameter_readings().set_index("reading")
+    table = blocks.parameter_readings().set_index("reading")
     printed = table.loc["Table 2"]
     assert (printed.m, printed.l, printed.xl) == (29.4, 54.7, 77.1)
     assert table.loc["as the code has it", "m"] * 1e6 == pytest.approx(31_389_032)
@@ -348,18 +333,18 @@ def test_verdicts(records, claim, word):
 
 def test_the_figures_say_what_they_show(records):
     """Their descriptions name every block and mix, with the numbers of the tables."""
-    points = block_selection.achieved(records, SMOKE)
+    points = blocks.achieved(records, SMOKE)
     roof = Roofline(Spread(1e10, 1e10, 1e10, 3), Spread(1e12, 1e12, 1e12, 3))
-    text = block_drawings.roofline(points, roof).text
+    text = drawings.roofline(points, roof).text
     assert "10 GB/s and 1 TFLOP/s" in text and text.count("of stage") == 8
-    mixes = block_selection.mix_speeds(records).assign(parameters=range(16))
-    assert all(f"{name}: " in block_drawings.mixes(mixes).text for name in block_selection.MIXES)
+    mixes = blocks.mix_speeds(records).assign(parameters=range(16))
+    assert all(f"{name}: " in drawings.mixes(mixes).text for name in blocks.MIXES)
     with torch.device("meta"):
-        named = {kind: block_selection.block(kind, 3, TResNetConfig()) for kind in KINDS}
-    text = block_drawings.blocks(named).text
+        named = {kind: blocks.block(kind, 3, TResNetConfig()) for kind in KINDS}
+    text = drawings.blocks(named).text
     assert (
         text.count("conv 3×3, 256") == 3
         and text.count("SE through") == 2
         and "conv 1×1, 1024" in text
     )
-    assert "20 pixels" in block_drawings.windows({"a": [4, 8, 20, 30, 40]}, (1, 1, 1, 1)).text
+    assert "20 pixels" in drawings.windows({"a": [4, 8, 20, 30, 40]}, (1, 1, 1, 1)).text

@@ -118,9 +118,10 @@ def test_every_chapter_has_its_buttons(html, read, chapter):
         assert button in there, button
     assert any(link == f"{address()}/edit/{BRANCH}/{source}" for link in links)
     assert any(link.startswith(f"{address()}/issues/new") for link in links)
+    # download
     assert any(
         link.endswith(f"{chapter.stem}.ipynb") and not urlsplit(link).netloc for link in links
-    )  # download
+    )
 
 
 def source_of(chapter, cell: str) -> str:

@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 from helpers import PROVENANCE
 
-from tresnet_lite import plots
-from tresnet_lite.bench import Conditions, Record, Spread
 from tresnet_lite.book import landing, network_map, serve, staging
 from tresnet_lite.book.chapters import chapter, chapters, judging, source_link
 from tresnet_lite.book.figures import number_figures
-from tresnet_lite.claims import load_claims
-from tresnet_lite.pages import PARTS
+from tresnet_lite.book.parts import PARTS
+from tresnet_lite.claims.ledger import load_claims
 from tresnet_lite.paper import paper_value
+from tresnet_lite.records import Conditions, Record, Spread
+from tresnet_lite.show import plots
 
 ROOT = Path(__file__).resolve().parent.parent
 GPU = dataclasses.replace(PROVENANCE, cuda="12.8")
@@ -54,7 +54,7 @@ def judged(monkeypatch):
     """
     words = ["reproduced", "differs", "not attempted", "reproduced"]
     ledger = pd.DataFrame({"id": ["a", "b", "c", "a"], "verdict": words})
-    monkeypatch.setattr(landing.report, "claims", lambda records: ledger)
+    monkeypatch.setattr(landing, "ledger", lambda records: ledger)
 
 
 def test_the_landing_page_shows_the_best_device(judged):
@@ -121,9 +121,8 @@ def test_the_map_shows_the_time_of_each_stage():
 def test_every_claim_has_the_chapter_that_judges_it():
     found = {claim.id: judging(claim.id) for claim in load_claims()}
     lost = sorted({name.partition("-")[0] for name, where in found.items() if where is None})
-    assert set(lost) <= {"macs", "text", "transfer"}, (
-        lost
-    )  # no chapter is about these: the claims page judges them
+    # no chapter is about these: the claims page judges them
+    assert set(lost) <= {"macs", "text", "transfer"}, lost
     ids = [claim.id for claim in load_claims()]
     for prefix in (prefix for found in chapters() for prefix in found.claims):
         assert any(name.startswith(prefix) for name in ids), prefix
@@ -157,7 +156,9 @@ def notebook():
     )
     v4 = nbformat.v4
     code = v4.new_code_cell(
-        "from tresnet_lite import plots, profiles\nfrom tresnet_lite.bench import count_macs\n"
+        "from tresnet_lite import profiles as p\nfrom tresnet_lite.counting import count_macs\n"
+        "from tresnet_lite.show import (\n    blocks as drawings,\n    plots,\n)\n"
+        "import tresnet_lite.model\n"
     )
     for _ in range(2):
         code.outputs.append(
@@ -178,9 +179,9 @@ def test_drawings_become_numbered_figures(notebook):
         ">Figure 7.1</a>. Grey &lt;pixels&gt;." in first
         and "More of it" not in first.partition("<figcaption>")[2]
     )
-    line = int(re.search(r"/blob/main/tresnet_lite/plots\.py#L(\d+)", first)[1])
+    line = int(re.search(r"/blob/main/tresnet_lite/show/plots\.py#L(\d+)", first)[1])
     assert "def pictures" in "".join(
-        (ROOT / "tresnet_lite/plots.py").read_text().splitlines()[line - 1 : line + 2]
+        (ROOT / "tresnet_lite/show/plots.py").read_text().splitlines()[line - 1 : line + 2]
     )
 
 
@@ -192,7 +193,15 @@ def test_a_staged_notebook_tells_time_command_and_sources(notebook, tmp_path):
     told = staged.cells[-1].source
     assert "It took 12 seconds" in told and "make reproduce PROFILE=cpu" in told
     assert "papermill --cwd notebooks notebooks/07_x.ipynb build/07_x.ipynb -p profile cpu" in told
-    assert "tresnet_lite/plots.py" in told and "tresnet_lite/profiles.py" in told
+    links = re.findall(r"/(?:blob|tree)/main/([^\"]+)", told)
+    assert links == [
+        "notebooks/07_x.ipynb",
+        "tresnet_lite/profiles.py",
+        "tresnet_lite/counting",
+        "tresnet_lite/show/blocks.py",
+        "tresnet_lite/show/plots.py",
+        "tresnet_lite/model.py",
+    ]
     assert "remove-input" in staged.cells[1].metadata.tags
     before = target.stat().st_mtime_ns
     staging.stage_notebook(source, target, ROOT)

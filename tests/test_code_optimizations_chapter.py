@@ -20,11 +20,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tresnet_lite import profiles
-from tresnet_lite.bench import Conditions, Record, Spread, Timing, collect, measure
+from tresnet_lite.bench import Timing, measure
 from tresnet_lite.bench.clock import Clock
-from tresnet_lite.chapters import code_optimizations as code
-from tresnet_lite.claims import load_claims
-from tresnet_lite.layers import BlurPool2d, SpaceToDepth
+from tresnet_lite.claims.ledger import load_claims
+from tresnet_lite.counting.traffic import traffic
+from tresnet_lite.experiments import code_optimizations as code
+from tresnet_lite.layers import BlurPool2d, SpaceToDepth, SqueezeExcite
+from tresnet_lite.records import Conditions, Record, Spread, collect
+from tresnet_lite.show import code_optimizations as drawings
 
 ROOT = Path(__file__).resolve().parent.parent
 SMOKE = profiles.resolve("smoke", device="cpu")
@@ -70,7 +73,7 @@ def test_traffic_of_the_blur_is_what_its_two_steps_read_and_write(channels, heig
     layer = BlurPool2d().to(dtype).eval()
     padded, halved = (height + 2) * (width + 2), -(-height // 2) * -(-width // 2)
     pad, convolve = height * width + padded, padded + halved
-    found = code.traffic(layer, torch.zeros(1, channels, height, width, dtype=dtype))
+    found = traffic(layer, torch.zeros(1, channels, height, width, dtype=dtype))
     item = torch.finfo(dtype).bits // 8
     expected = [
         ("reflection_pad2d", channels * pad * item),
@@ -81,17 +84,11 @@ def test_traffic_of_the_blur_is_what_its_two_steps_read_and_write(channels, heig
 
 def test_traffic_leaves_views_out_and_counts_overwriting():
     x, y = torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4)
-    assert (
-        code.traffic(lambda x: x.permute(0, 2, 3, 1).unsqueeze(0)[..., 1:].flatten(0, 1), x) == []
-    )
-    assert code.traffic(lambda x: x.contiguous(memory_format=torch.channels_last), x) == [
+    assert traffic(lambda x: x.permute(0, 2, 3, 1).unsqueeze(0)[..., 1:].flatten(0, 1), x) == []
+    assert traffic(lambda x: x.contiguous(memory_format=torch.channels_last), x) == [
         ("clone", 2 * x.nbytes)
     ]
-    assert (
-        code.traffic(torch.add, x, y)
-        == code.traffic(torch.Tensor.add_, x, y)
-        == [("add", 3 * x.nbytes)]
-    )
+    assert traffic(torch.add, x, y) == traffic(torch.Tensor.add_, x, y) == [("add", 3 * x.nbytes)]
 
 
 def test_moved_and_least_are_in_sizes_of_the_input():
@@ -106,7 +103,7 @@ def test_moved_and_least_are_in_sizes_of_the_input():
 
 def test_autograd_keeps_what_the_chapter_says():
     """Looked up in the graph itself: which tensors the nodes saved."""
-    ways, se = code.IN_PLACE_OPERATIONS, code.SqueezeExcite(3, 1)
+    ways, se = code.IN_PLACE_OPERATIONS, SqueezeExcite(3, 1)
     x, leaf = images(2, 3, 4, 4) - 0.5, images(2, 3, 4, 4).requires_grad_()
 
     def run(name: str, way: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -127,9 +124,8 @@ def test_autograd_keeps_what_the_chapter_says():
     before = run("residual sum", code.OUT)[0]
     y, z = run("SE scaling", code.IN)
     kept = z.grad_fn._saved_self
-    assert kept.data_ptr() != z.data_ptr() == y.data_ptr() and torch.equal(
-        kept, before
-    )  # a copy, of the old values
+    # a copy, of the old values
+    assert kept.data_ptr() != z.data_ptr() == y.data_ptr() and torch.equal(kept, before)
 
 
 def test_kept_maps_count_the_next_convolutions_input_once():
@@ -261,7 +257,7 @@ def test_times_are_compared_within_a_place():
     row = timed.iloc[1]
     assert (row["where"], row.way, row.time) == ("stage 2, batch 4", "script", pytest.approx(2))
     assert (row.ratio, row.ratio_q1, row.ratio_q3) == pytest.approx((2, 2 / 1.1, 2 / 0.9))
-    table, columns = code.speed_table(timed, of="script", claim="jit-blur")
+    table, columns = drawings.speed_table(timed, of="script", claim="jit-blur")
     assert table["ratio"].tolist() == pytest.approx([2, 1]) and set(table["paper"]) == {2}
     assert table["place"].tolist() == [
         "blur: stage\xa02, batch\xa04",
@@ -286,7 +282,7 @@ def test_a_map_of_one_pixel_is_shown_once():
 
 def test_a_way_that_is_missing_leaves_a_gap():
     timed = code.times([record("blur: stage 2", "eager", 4e-6)], "blur", base="eager")
-    table, columns = code.speed_table(timed, of="script", claim="jit-blur")
+    table, columns = drawings.speed_table(timed, of="script", claim="jit-blur")
     assert (
         table["ratio"].isna().all()
         and "script, speed|ratio" in columns
@@ -330,7 +326,7 @@ def test_a_block_that_was_held_up_while_warming_up_is_not_taken_for_long():
 
 FAULTS = """
 import resource, torch
-from tresnet_lite.chapters.code_optimizations import hold_freed_memory
+from tresnet_lite.experiments.code_optimizations import hold_freed_memory
 assert hold_freed_memory()
 x = torch.ones(2 * 2**20)  # 8 MiB: 2048 pages of 4 KiB
 x.clone()
@@ -459,12 +455,14 @@ def test_drawings_are_legible_and_told_in_words():
     calls = {"blur": BlurPool2d().eval()}
     records = [record("blur: stage 2", way, 1e-6) for way in ("eager", "script", "compile")]
     timed = code.times(records, "blur", base="eager")
-    drawings = {
-        "traffic": code.draw_traffic(code.traffic_table(calls, {"blur": torch.zeros(1, 2, 8, 8)})),
-        "kept": code.draw_kept(code.kept_table()),
-        "speeds": partial(code.draw_speeds, base="eager", of="script", claim="jit-blur")(timed),
+    drawn = {
+        "traffic": drawings.draw_traffic(
+            code.traffic_table(calls, {"blur": torch.zeros(1, 2, 8, 8)})
+        ),
+        "kept": drawings.draw_kept(code.kept_table()),
+        "speeds": partial(drawings.draw_speeds, base="eager", of="script", claim="jit-blur")(timed),
     }
-    for drawing in drawings.values():
+    for drawing in drawn.values():
         width = float(re.search(r'viewBox="0 0 (\S+)', drawing.html)[1])
         sizes = [
             float(size)
@@ -472,5 +470,5 @@ def test_drawings_are_legible_and_told_in_words():
         ]
         assert min(sizes) * 360 / width * 72 / 96 >= 9 - 1e-9  # points, in a column of 360 pixels
         assert ElementTree.fromstring(drawing.html).get("aria-label") == drawing.text
-    assert "LeakyReLU: 2 out of place, 1 in place" in drawings["kept"].text
-    assert "the paper says 2 for script" in drawings["speeds"].text
+    assert "LeakyReLU: 2 out of place, 1 in place" in drawn["kept"].text
+    assert "the paper says 2 for script" in drawn["speeds"].text

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tresnet_lite.curves import above, family, front, heights
+from tresnet_lite.findings.curves import above, family, front, heights
 
 POINTS = st.lists(st.tuples(st.integers(1, 9), st.integers(70, 79)), min_size=1, max_size=8)
 
@@ -38,12 +38,10 @@ def test_within_the_curve_the_height_is_the_difference(speed, off):
 
 
 def test_beyond_its_ends_the_curve_is_read_with_care():
-    assert above(16.0, 72.0, CURVE) == pytest.approx(
-        72.0 - line(8.0)
-    )  # faster: no better than the fastest
-    assert above(0.5, 79.0, CURVE) == pytest.approx(
-        79.0 - line(1.0)
-    )  # slower and less accurate: below for certain
+    # faster: no better than the fastest
+    assert above(16.0, 72.0, CURVE) == pytest.approx(72.0 - line(8.0))
+    # slower and less accurate: below for certain
+    assert above(0.5, 79.0, CURVE) == pytest.approx(79.0 - line(1.0))
     assert math.isnan(above(0.5, 81.0, CURVE))  # slower and more accurate: nothing to compare with
     assert math.isnan(above(1.0, 80.0, [])) and math.isnan(above(math.nan, 80.0, CURVE))
 

@@ -11,9 +11,7 @@ from PIL import Image
 from torch import distributed, nn
 from torch.multiprocessing import spawn
 
-from tresnet_lite import evaluate as command
-from tresnet_lite.bench import load
-from tresnet_lite.evaluation import (
+from tresnet_lite.evaluate import (
     Subject,
     photographs,
     predict,
@@ -24,11 +22,12 @@ from tresnet_lite.evaluation import (
     subjects,
     to_records,
 )
-from tresnet_lite.evaluation.photographs import label_order
-from tresnet_lite.training import TooManyUnreadable, build_network
-from tresnet_lite.training.networks import describe_network
-from tresnet_lite.training.recipe import Recipe
-from tresnet_lite.training.run_folder import EXACT, write
+from tresnet_lite.evaluate import __main__ as command
+from tresnet_lite.evaluate.photographs import label_order
+from tresnet_lite.records import load
+from tresnet_lite.train import Recipe, TooManyUnreadable, build_network
+from tresnet_lite.train.networks import describe_network
+from tresnet_lite.train.run_folder import EXACT, write
 from tresnet_lite.transforms import eval_transform
 
 CLASSES = 12
@@ -60,9 +59,8 @@ def write_images(folder, planted=PLANTED, names="class {:02d}"):
     for number in range(CLASSES):
         (folder / names.format(number)).mkdir(parents=True)
         Image.new("RGB", (9, 7)).save(folder / names.format(number) / "black.png")
-        grey = round(
-            255 * number / (CLASSES - 1)
-        )  # so that no class is empty, and each has one right answer
+        # so that no class is empty, and each has one right answer
+        grey = round(255 * number / (CLASSES - 1))
         Image.new("RGB", (9, 7), (grey,) * 3).save(folder / names.format(number) / "black.png")
     for place, (true, shown) in enumerate(planted):
         grey = round(255 * shown / (CLASSES - 1))
@@ -196,9 +194,8 @@ def test_two_processes_see_every_image_once(folder, tmp_path):
 
 
 def test_labels_of_imagenets_folders():
-    numbers = sorted(
-        map(str, range(1000))
-    )  # "0", "1", "10", …: as names, ImageNet-V2's classes are out of order
+    # "0", "1", "10", …: as names, ImageNet-V2's classes are out of order
+    numbers = sorted(map(str, range(1000)))
     assert label_order(numbers, 1000)[:4] == [0, 1, 10, 100]
     assert label_order(["n01440764", "n01484850"], 1000) == [0, 2]  # tench, great white shark
     assert label_order(["tench", "shark"], 1000) is None
@@ -306,9 +303,8 @@ def published(monkeypatch):
 
 def test_the_three_ways_to_bring_a_photograph_to_size(published):
     photograph = Image.new("RGB", (640, 480), "white")
-    photograph.paste(
-        "red", (0, 0, 80, 480)
-    )  # at the left edge, which a crop of the centre does not show
+    # at the left edge, which a crop of the centre does not show
+    photograph.paste("red", (0, 0, 80, 480))
     ways = {(224, None): ("miil_in1k", 224, False), (448, None): ("miil_in1k_448", 448, True)}
     ways[448, "crop"] = ("miil_in1k_448", 448, False)
     for (size, protocol), (tag, side, squashed) in ways.items():
@@ -333,9 +329,8 @@ def test_a_model_of_timm_is_given_images_as_it_was_trained(tmp_path):
 
     network = timm.create_model("test_resnet", num_classes=5)
     torch.save(network.state_dict(), tmp_path / "weights.pt")
-    with pytest.raises(
-        ValueError, match="does not fit test_resnet"
-    ):  # five classes there, a thousand here
+    # five classes there, a thousand here
+    with pytest.raises(ValueError, match="does not fit test_resnet"):
         subject("test_resnet", tmp_path / "weights.pt")
     torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "weights.pt")
     of = subject("test_resnet", tmp_path / "weights.pt")

@@ -11,7 +11,7 @@ from test_reproduce import ROOT
 from test_tables import speed
 
 from tresnet_lite.book import explorer
-from tresnet_lite.landscape import landscape
+from tresnet_lite.findings.landscape import landscape
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -50,9 +50,8 @@ def test_the_page_holds_every_point(points):
 def test_nothing_of_a_record_can_end_the_page(points):
     page = explorer.explorer(points)
     assert page.count("</script>") == 3 and '<b>"GPU"' not in page
-    assert not re.search(
-        r"https?://(?!www\.w3\.org)", page
-    )  # nothing is fetched; SVG names its own language
+    # nothing is fetched; SVG names its own language
+    assert not re.search(r"https?://(?!www\.w3\.org)", page)
 
 
 def test_the_file_holds_the_same(points):

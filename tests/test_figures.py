@@ -7,13 +7,15 @@ import math
 import pytest
 from test_tables import one, speed
 
-from tresnet_lite import checks_figures, landscape
 from tresnet_lite.bench.suites import EFFICIENTNETS, GIB
-from tresnet_lite.chapters import figures as chapter
-from tresnet_lite.chapters import then_and_now
-from tresnet_lite.figures import figure
+from tresnet_lite.claims import figures
+from tresnet_lite.claims.ledger import load_claims
+from tresnet_lite.findings import landscape, then_and_now
+from tresnet_lite.findings.figures import figure
+from tresnet_lite.findings.tables import MODELS
 from tresnet_lite.paper import paper_table, paper_value
-from tresnet_lite.tables import MODELS
+from tresnet_lite.show import figures as chapter
+from tresnet_lite.show import then_and_now as then_and_now_drawings
 
 TRESNETS = {("tresnet_m", 224): 8.0, ("tresnet_l", 224): 4.0, ("tresnet_xl", 224): 3.0}
 TRESNETS |= {("tresnet_m", 448): 2.0, ("tresnet_l", 448): 1.0, ("tresnet_xl", 448): 0.8}
@@ -33,7 +35,7 @@ def run(changes=(), *, suite="figure4", phase="inference", **options):
 
 
 def judged(records, number=4):
-    (verdict,) = checks_figures.above_curve(records, number=number)
+    (verdict,) = figures.above_curve(records, number=number)
     return verdict
 
 
@@ -114,18 +116,17 @@ def test_an_overtaking_must_leave_the_quartiles_behind():
         (0.61, 0.1, "differs"),
         (0.5, 0.0, "differs"),
     ):
-        (verdict,) = checks_figures.overtakes(
+        (verdict,) = figures.overtakes(
             run({("tresnet_xl", 448): value}, spread=spread), number=4, **ask
         )
         assert verdict.word == word
-    (absent,) = checks_figures.overtakes(run({("efficientnet_b5", 456): None}), number=4, **ask)
+    (absent,) = figures.overtakes(run({("efficientnet_b5", 456): None}), number=4, **ask)
     assert absent.word == "not attempted" and "EfficientNet-B5 at 456 px" in absent.why
-    (nothing,) = checks_figures.overtakes([], number=4, **ask)
+    (nothing,) = figures.overtakes([], number=4, **ask)
     assert nothing.word == "not attempted" and "inference" in nothing.why
 
 
 def test_a_printed_ratio_is_held_to_its_tolerance():
-    from tresnet_lite.claims import load_claims
 
     claim = next(c for c in load_claims() if c.id == "figures-b7-inference")
     printed = paper_value(6, "inference_img_s", dataset="CIFAR-100", model="TResNet-XL") / 70
@@ -163,9 +164,8 @@ def test_records_join_once_and_only_whole_networks_of_a_known_accuracy():
         speed("table1", "resnet50", "inference", 100.0),
         speed("table3", "resnet50", "inference", 100.0),  # the same point, filed twice
         speed("table3", "tresnet_m", "inference", 90.0, batch=8),
-        speed(
-            "axes", "tresnet_m", "inference", 110.0, case="ways of running", batch=32
-        ),  # a larger batch counts
+        # a larger batch counts
+        speed("axes", "tresnet_m", "inference", 110.0, case="ways of running", batch=32),
         speed("axes", "tresnet_m", "inference", 95.0, case="norms"),
         speed("axes", "tresnet_m", "inference", 55.0, case="ways of running", compile="default"),
         speed("table3", "tresnet_l", "inference", 50.0, memory_budget=GIB),
@@ -202,7 +202,7 @@ def test_then_and_now_has_a_line_for_each_way_that_ran_both_networks():
     last = table.iloc[-1]
     assert last.m == 0.8 and last.kind.startswith("measured (Imaginary GPU") and math.isnan(last.l)
     assert (table["kind"].str.startswith("measured")).sum() == 1
-    assert f"{last['where']}, {last.ran}: 0.80" in then_and_now.since(table).text
+    assert f"{last['where']}, {last.ran}: 0.80" in then_and_now_drawings.since(table).text
 
 
 def test_curves_are_judged_where_all_efficientnets_were_run():

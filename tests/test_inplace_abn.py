@@ -15,12 +15,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from tresnet_lite.layers.inplace_abn import (
-    ACTIVATIONS,
-    InPlaceABN,
-    InPlaceABNSync,
-    convert_weight_sign,
-)
+from tresnet_lite.layers import InPlaceABN, InPlaceABNSync, convert_weight_sign
+from tresnet_lite.layers.inplace_abn import ACTIVATIONS
 
 ACTIVATE = {
     "leaky_relu": F.leaky_relu,
@@ -137,10 +133,11 @@ def test_equals_batch_norm_and_activation(
 ):
     shape = (n, len(weights), *space)
     if n * torch.Size(space).numel() < 3:
+        # of two values only their signs are left: every gradient is rounding
         n, shape = (
             3,
             (3, len(weights), *space),
-        )  # of two values only their signs are left: every gradient is rounding
+        )
     abn = layer(
         weights,
         seed=seed,
@@ -364,9 +361,8 @@ def test_torch_func_grad_and_jacobian():
 
 def test_non_reentrant_checkpoint():
     abn, x, dy = layer(weight_sign="signed"), batch(3, 8, 4, 4), batch(3, 8, 4, 4, seed=2)
-    expected = {
-        k: v for k, v in reference(abn, x, dy).items() if not k.startswith("running")
-    }  # updated twice
+    # updated twice
+    expected = {k: v for k, v in reference(abn, x, dy).items() if not k.startswith("running")}
     got = result(abn, x, dy, lambda t: checkpoint(abn, t, use_reentrant=False))
     assert_same(got, expected, rtol=1e-10, atol=1e-10)
 
@@ -537,9 +533,8 @@ def test_equals_the_published_package(activation, training):
     ).train(training)
     assert theirs.backend == "mapillary" and "backend=mapillary" in repr(theirs)
     x, dy = batch(4, 5, 6, 6, dtype=torch.float32), batch(4, 5, 6, 6, dtype=torch.float32, seed=2)
-    got = result(
-        theirs, x, dy, lambda t: theirs(t * 1)
-    )  # it overwrites its input, which must not be a leaf
+    # it overwrites its input, which must not be a leaf
+    got = result(theirs, x, dy, lambda t: theirs(t * 1))
     assert_same(result(ours, x, dy), got, rtol=2e-5, atol=2e-5)
 
 

@@ -11,11 +11,14 @@ import torch
 from test_report import PROVENANCE, verdict
 from torch import nn
 
-from tresnet_lite import claims, create_model, profiles
-from tresnet_lite.bench import Conditions, Record, Spread, memory
+from tresnet_lite import create_model, profiles
 from tresnet_lite.bench.compare import training_peaks
-from tresnet_lite.chapters import inplace_abn, inplace_abn_drawings
+from tresnet_lite.claims import memory
+from tresnet_lite.counting import kept
+from tresnet_lite.experiments import inplace_abn
 from tresnet_lite.layers import InPlaceABN
+from tresnet_lite.records import Conditions, Record, Spread
+from tresnet_lite.show import inplace_abn as drawings
 
 ROOT = Path(__file__).resolve().parent.parent
 RAN = Conditions(4, 224)
@@ -150,7 +153,7 @@ def test_maps_that_a_norm_with_its_activation_keeps(modules, maps):
 
 
 def test_one_command_prints_the_table_and_meets_the_targets():
-    command = [sys.executable, "-m", "tresnet_lite.bench.memory"]
+    command = [sys.executable, "-m", "tresnet_lite.counting.kept"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr
     rows = [line.split() for line in done.stdout.splitlines() if line.startswith("tresnet_m  iabn")]
@@ -159,8 +162,8 @@ def test_one_command_prints_the_table_and_meets_the_targets():
 
 
 def test_a_missed_target_is_told(monkeypatch, capsys):
-    monkeypatch.setitem(memory.TARGETS, "lean", 2.5)
-    assert memory.main() == 1
+    monkeypatch.setitem(kept.TARGETS, "lean", 2.5)
+    assert kept.main() == 1
     missed = [line for line in capsys.readouterr().out.splitlines() if line.endswith("missed")]
     assert len(missed) == 1 and " lean " in missed[0]
 
@@ -197,7 +200,7 @@ def test_frontier_and_inference_tables_stand_beside_what_they_compare_with():
     assert (table["peak"] == 500).all() and table["kept"]["min"] < table["kept"]["paper"] < table[
         "kept"
     ]["batchnorm"]
-    assert "0.91" in inplace_abn_drawings.frontier(table.reset_index()).text  # the time of "paper"
+    assert "0.91" in drawings.frontier(table.reset_index()).text  # the time of "paper"
 
     records = [
         record(name, 100.0, case="activation", phase="inference")
@@ -239,9 +242,8 @@ def test_an_error_of_a_layer_is_found():
 
 def test_both_norms_start_alike_and_learn():
     losses = {norm: inplace_abn.digit_losses(norm, 0, steps=12) for norm in ("bn", "iabn")}
-    assert losses["bn"][0] == pytest.approx(
-        losses["iabn"][0], rel=0.02
-    )  # bfloat16 has three digits
+    # bfloat16 has three digits
+    assert losses["bn"][0] == pytest.approx(losses["iabn"][0], rel=0.02)
     assert all(values[-1] < 0.8 * values[0] for values in losses.values())
     assert losses["iabn"][:1] != inplace_abn.digit_losses("iabn", 1, steps=1), "the seed decides"
 
@@ -301,7 +303,7 @@ def test_memory_claims_are_counted():
 
 
 def test_a_count_that_differs_would_be_noticed(monkeypatch):
-    monkeypatch.setattr(claims, "kept_per_image", lambda name, *_, **options: {("all", name): 1.0})
+    monkeypatch.setattr(memory, "kept_per_image", lambda name, *_, **options: {("all", name): 1.0})
     assert (
         verdict([], "iabn-keeps-less").word == verdict([], "iabn-batch-m-counted").word == "differs"
     )
@@ -336,9 +338,8 @@ def test_largest_batches_are_judged_when_there_are_records():
     records = [largest("resnet50", 288, "bn", None), largest("tresnet_m", 512, "native", "paper")]
     assert verdict(records, "iabn-batch-m").word == "reproduced"
     assert verdict(records, "iabn-batch-m").ours == f"{512 / 288:.3f}×"
-    assert (
-        verdict(records, "iabn-doubles-largest-batch").word == "not attempted"
-    )  # needs BatchNorm's
+    # needs BatchNorm's
+    assert verdict(records, "iabn-doubles-largest-batch").word == "not attempted"
     records += [
         largest("tresnet_m", 384, "bn", "paper"),
         largest("tresnet_m", 600, "native", "lean"),

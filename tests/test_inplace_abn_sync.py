@@ -11,7 +11,8 @@ from torch import distributed, nn
 from torch.multiprocessing import spawn
 from torch.nn.parallel import DistributedDataParallel
 
-from tresnet_lite.layers.inplace_abn import ACTIVATIONS, InPlaceABN, InPlaceABNSync
+from tresnet_lite.layers import InPlaceABN, InPlaceABNSync
+from tresnet_lite.layers.inplace_abn import ACTIVATIONS
 
 SPLIT = [3, 5]  # samples in each process
 WEIGHTS = [1.0, -0.7, 0.0, 1e-4]

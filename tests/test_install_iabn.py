@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from tresnet_lite import install_iabn
+from tresnet_lite.bench import install_iabn
 
 
 @pytest.fixture(autouse=True)

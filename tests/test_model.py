@@ -13,7 +13,7 @@ from torch import nn
 
 import tresnet_lite
 from tresnet_lite import TResNet, TResNetConfig, create_model, paper_reading
-from tresnet_lite.bench.counting import count_macs, count_parameters
+from tresnet_lite.counting import count_macs, count_parameters
 from tresnet_lite.layers import InPlaceABN
 
 TRESNETS = ["tresnet_m", "tresnet_l", "tresnet_xl", "tresnet_v2_l"]

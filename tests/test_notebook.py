@@ -6,13 +6,15 @@ import torch
 from helpers import images
 from torch import nn
 
-from tresnet_lite import notebook
-from tresnet_lite.bench import Timing, load
+from tresnet_lite import TResNet, TResNetConfig
+from tresnet_lite.bench import Timing
 from tresnet_lite.bench.compare import compare, norm_backend, training_peaks
-from tresnet_lite.claims import load_claims
+from tresnet_lite.claims.ledger import load_claims
+from tresnet_lite.findings.speeds import model_speeds
 from tresnet_lite.layers import InPlaceABN
-from tresnet_lite.model import TResNet, TResNetConfig
 from tresnet_lite.profiles import Profile
+from tresnet_lite.records import load, store
+from tresnet_lite.show import notebook
 
 QUICK = Profile("smoke", "cpu", 32, 2, "float32", repeats=3, min_block=0.02, max_seconds=0.2)
 
@@ -96,7 +98,7 @@ def test_a_record_names_what_normalises():
 def test_records_are_kept_where_make_reproduce_says(records, tmp_path, monkeypatch):
     path = tmp_path / "own.jsonl"
     monkeypatch.setenv("TRESNET_LITE_RECORDS", str(path))
-    notebook.keep(records, QUICK)
+    store.keep(records, QUICK)
     assert load(path) == records
 
 
@@ -107,7 +109,7 @@ def test_the_note_tells_where_numbers_come_from(records):
 
 
 def test_speeds_are_ratios_within_a_phase(records):
-    table = notebook.speeds(records, suite="test", case="small", base="b")
+    table = model_speeds(records, suite="test", case="small", base="b")
     assert table["ratio"].tolist() == [2, 1, 2, 1] and table["phase"].nunique() == 2
 
 
@@ -143,9 +145,8 @@ def test_the_photograph_is_a_photograph():
     assert 0 <= photo.min() < 0.1 and 0.9 < photo.max() <= 1
     neighbours = (photo[..., 1:] - photo[..., :-1]).abs().mean()
     noise = images(1, 3, 64, 64)
-    assert (
-        neighbours < 0.3 * (noise[..., 1:] - noise[..., :-1]).abs().mean()
-    )  # smooth, as the world is
+    # smooth, as the world is
+    assert neighbours < 0.3 * (noise[..., 1:] - noise[..., :-1]).abs().mean()
 
 
 def test_the_footer_names_device_versions_and_commit():

@@ -12,7 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tresnet_lite.paper import DATA, NAMES, TABLES, paper_table, paper_value
+from tresnet_lite.checkout import DATA
+from tresnet_lite.paper import NAMES, paper_table, paper_value
+from tresnet_lite.paper.tables import TABLES
 
 TEXT = Path(
     os.environ.get("TRESNET_PAPER_TEXT", DATA.parents[1] / "shared" / "paper" / "tresnet.txt")
@@ -71,9 +73,8 @@ def test_rows_are_the_papers(text, number):
     printed = printed_rows(text, number)
     assert printed[-len(typed) :] == typed
     headings = printed[: -len(typed)]
-    assert not any(
-        re.search(r"\d\d\.\d|\d{3}", cell) for row in headings for cell in row
-    )  # no row is left out
+    # no row is left out
+    assert not any(re.search(r"\d\d\.\d|\d{3}", cell) for row in headings for cell in row)
 
 
 def test_table_6_is_the_papers(text):
@@ -84,10 +85,11 @@ def test_table_6_is_the_papers(text):
         *name, model = " ".join(theirs[:2]).split()
         assert [model, *(cell for cell in theirs[2:] if cell)] == ours[1:]
         names.append(" ".join(name))
+    # the last two names are broken over the two lines of their pair
     whole, broken = (
         names[:4],
         names[4:],
-    )  # the last two names are broken over the two lines of their pair
+    )
     joined = [" ".join(pair).replace("- ", "-") for pair in (broken[:2], broken[2:])]
     assert [row[0] for row in typed] == [*whole, joined[0], joined[0], joined[1], joined[1]]
 
@@ -106,9 +108,8 @@ def test_table_2_is_the_papers(text):
         assert [*rows["output"].unique(), *stride, *sizes] == theirs[2:]
     assert len(table) == 3 * (len(layers) + 1)
     params = [paper_value(2, "params_m", model=m, layer="#Params.") for m in models]
-    assert "".join(sums) == "#Params." + "".join(
-        f"{p}M" for p in params
-    )  # the text cuts 29.4M into two cells
+    # the text cuts 29.4M into two cells
+    assert "".join(sums) == "#Params." + "".join(f"{p}M" for p in params)
 
 
 def test_tables_1_3_and_4_agree_where_they_overlap():
@@ -134,9 +135,8 @@ def test_table_2_widens_by_stage_as_the_blocks_do():
     for model, rows in paper_table(2).groupby("model"):
         width = rows["channels"].iloc[1]
         widths = rows["channels"].iloc[2:6].tolist()
-        assert widths == [width, 2 * width, 16 * width, 32 * width], (
-            model
-        )  # bottlenecks have four times the planes
+        # bottlenecks have four times the planes
+        assert widths == [width, 2 * width, 16 * width, 32 * width], model
 
 
 def test_every_table_is_there():

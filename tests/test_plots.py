@@ -11,9 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from tresnet_lite import create_model, plots, stems
-from tresnet_lite.bench import count_macs
+from tresnet_lite import create_model
+from tresnet_lite.counting import count_macs
+from tresnet_lite.experiments import stems
 from tresnet_lite.layers import SpaceToDepth
+from tresnet_lite.show import plots
+from tresnet_lite.show.network import chains, layers, network_map, network_parts, permutation
 
 
 def speeds(paper: float) -> pd.DataFrame:
@@ -37,10 +40,10 @@ def draw_all() -> dict:
     with torch.device("meta"):
         network, all_stems = create_model("tresnet_m"), stems.stems()
     return {
-        "chains": plots.chains(
+        "chains": chains(
             {"one": all_stems["conv7x7"], "two": all_stems["space_to_depth"]}, (3, 64, 64)
         ),
-        "permutation": plots.permutation(image, SpaceToDepth(4)(image[None, None])[0]),
+        "permutation": permutation(image, SpaceToDepth(4)(image[None, None])[0]),
         "pictures": plots.pictures(
             [
                 ("colour", torch.rand(4, 4, 3)),
@@ -51,7 +54,7 @@ def draw_all() -> dict:
             description="three pictures",
         ),
         "ratios": plots.ratios(speeds(1.04), base="A"),
-        "network_map": plots.network_map(network, {"stem", "stage 3"}),
+        "network_map": network_map(network, {"stem", "stage 3"}),
     }
 
 
@@ -76,13 +79,11 @@ def test_it_is_well_formed_described_and_shrinks_with_the_page(drawings, kind):
 def test_letters_and_lines_take_the_colour_of_the_page(drawings, kind):
     svg = drawings[kind].html
     assert "currentColor" in svg
-    assert not re.search(
-        r"#000000|#ffffff|#010203|<style", svg
-    )  # black, white, our stand-in; rules for the whole page
+    # black, white, our stand-in; rules for the whole page
+    assert not re.search(r"#000000|#ffffff|#010203|<style", svg)
     unfilled = [text for text in ElementTree.fromstring(svg).iter() if text.tag.endswith("}text")]
-    assert all(
-        "fill:" in text.get("style") for text in unfilled
-    )  # without it, letters would be black
+    # without it, letters would be black
+    assert all("fill:" in text.get("style") for text in unfilled)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -110,9 +111,8 @@ def test_ids_do_not_clash_on_a_page(drawings):
 
 def test_a_drawing_is_the_same_each_time(drawings):
     again = draw_all()
-    assert all(
-        drawings[kind].html == again[kind].html for kind in KINDS if kind != "pictures"
-    )  # those hold noise
+    # those hold noise
+    assert all(drawings[kind].html == again[kind].html for kind in KINDS if kind != "pictures")
 
 
 def luminance(colour: str) -> float:
@@ -144,7 +144,7 @@ def test_layers_are_read_off_the_model_and_leave_it_as_it_was():
     model = nn.Sequential(
         nn.Conv2d(3, 8, 5, stride=2, padding=2), nn.ReLU(), nn.Sequential(nn.MaxPool2d(2))
     ).train()
-    assert plots.layers(model, (3, 32, 32)) == [
+    assert layers(model, (3, 32, 32)) == [
         ("conv 5×5 /2", "8×16×16"),
         ("pool 2×2 /2", "8×8×8"),
     ]
@@ -159,17 +159,16 @@ def test_the_map_marks_the_parts_that_were_named(drawings):
 def test_the_map_adds_up_to_the_network():
     with torch.device("meta"):
         network = create_model("tresnet_m")
-    parts = plots.network_parts(network, 224)
+    parts = network_parts(network, 224)
     blocks = {name: what for name, what, _ in parts if name.startswith("stage")}
     assert blocks["stage 3"] == "11 × Bottleneck + SE" and blocks["stage 4"] == "3 × Bottleneck"
     macs = sum(float(re.search(r"([\d.]+) G MACs", sizes)[1]) for _, _, sizes in parts)
-    assert macs == pytest.approx(
-        count_macs(network) / 1e9, abs=0.005 * len(parts)
-    )  # each is rounded to 0.01
+    # each is rounded to 0.01
+    assert macs == pytest.approx(count_macs(network) / 1e9, abs=0.005 * len(parts))
 
 
 def test_a_part_that_is_not_there_is_refused():
     with torch.device("meta"):
         network = create_model("tresnet_m")
     with pytest.raises(ValueError, match="no part stage 5: there are stem, stage 1"):
-        plots.network_map(network, {"stage 5"})
+        network_map(network, {"stage 5"})

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tresnet_lite import checks_printed, checks_tables
+from tresnet_lite.claims import printed, tables
+from tresnet_lite.claims import printed as checks_printed
 from tresnet_lite.paper import paper_table
 
 
@@ -69,7 +70,7 @@ def test_larger_batches_of_all(edit):
 
 
 def test_what_cannot_be_judged_says_what_it_needs():
-    (verdict,) = checks_printed.awaits(
+    (verdict,) = printed.awaits(
         [],
         needs="a detector",
         paper={
@@ -85,6 +86,6 @@ def test_what_cannot_be_judged_says_what_it_needs():
 
 
 def test_paths_keep_maps():
-    (more,) = checks_tables.multi_path_keeps([], networks=["ResNeXt50"], than="ResNet50", side=64)
-    (less,) = checks_tables.multi_path_keeps([], networks=["ResNet50"], than="ResNeXt50", side=64)
+    (more,) = tables.multi_path_keeps([], networks=["ResNeXt50"], than="ResNet50", side=64)
+    (less,) = tables.multi_path_keeps([], networks=["ResNet50"], than="ResNeXt50", side=64)
     assert (more.word, less.word) == ("reproduced", "differs")

@@ -91,9 +91,8 @@ def test_the_repository_address_is_that_of_the_configuration():
 
 def test_no_path_of_a_machine():
     pattern = re.compile(r"(?<![\w.:/~$}])/(home|root|Users|work|mnt)/\w")
-    shipped = [
-        path for path in text_files() if path.parent != ROOT / "tests"
-    ]  # tests plant such paths
+    # tests plant such paths
+    shipped = [path for path in text_files() if path.parent != ROOT / "tests"]
     assert [path for path in shipped if pattern.search(path.read_text(encoding="utf-8"))] == []
 
 

@@ -7,7 +7,7 @@ import timm
 from test_paper_numbers import text  # noqa: F401  (the fixture)
 
 from tresnet_lite.bench.suites import EFFICIENTNETS
-from tresnet_lite.published import accuracies, benchmarks, conditions
+from tresnet_lite.paper.published import accuracies, benchmarks, conditions
 
 
 @pytest.mark.parametrize(

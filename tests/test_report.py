@@ -12,11 +12,19 @@ import pytest
 import yaml
 from helpers import PROVENANCE
 
-from tresnet_lite import claims as claims_module
-from tresnet_lite import create_model, report
-from tresnet_lite.bench import Conditions, Record, Spread, append, count_parameters
-from tresnet_lite.claims import CHECKS, Claim, Verdict, load_claims
-from tresnet_lite.paper import DATA, paper_value
+from tresnet_lite import create_model
+from tresnet_lite.book.readme import readme
+from tresnet_lite.checkout import DATA
+from tresnet_lite.claims import __main__ as command
+from tresnet_lite.claims import ledger as claims_module
+from tresnet_lite.claims import size
+from tresnet_lite.claims.ledger import CHECKS, Claim, ledger, load_claims
+from tresnet_lite.claims.verdict import Verdict
+from tresnet_lite.counting import count_parameters
+from tresnet_lite.findings.sizes import model_sizes
+from tresnet_lite.findings.speeds import stem_table
+from tresnet_lite.paper import paper_value
+from tresnet_lite.records import Conditions, Record, Spread, append, store
 
 
 def speed(
@@ -103,7 +111,7 @@ def test_each_device_has_its_verdict(monkeypatch):
     monkeypatch.setattr(claims_module, "load_claims", lambda: one)
     records = [speed("conv7x7", 100), speed("space_to_depth", 120)]
     records += [speed("conv7x7", 100, device="B"), speed("space_to_depth", 80, device="B")]
-    rows = report.claims(records)
+    rows = ledger(records)
     assert rows["verdict"].tolist() == ["reproduced", "differs"] and set(rows["id"]) == {one[0].id}
 
 
@@ -118,7 +126,7 @@ def test_size_claims_are_counted():
 
 
 def test_a_wrong_count_would_be_noticed(monkeypatch):
-    monkeypatch.setattr(claims_module, "count_macs", lambda model: 4_200_000_000)
+    monkeypatch.setattr(size, "count_macs", lambda model: 4_200_000_000)
     assert verdict([], "macs-resnet50").word == "differs"
 
 
@@ -130,7 +138,15 @@ def test_every_claim_says_what_it_needs_to():
 
 @pytest.mark.parametrize(
     ("change", "reason"),
-    [({"kind": "taste"}, "kind is 'taste'"), ({"check": {"name": "guess"}}, "no check 'guess'")],
+    [
+        ({"kind": "taste"}, "claim .*: kind is 'taste'"),
+        ({"check": {"name": "guess"}}, "claim .*: no check 'guess'"),
+        ({"check": {"name": "macs"}}, "claim .*: check 'macs': missing a required argument"),
+        (
+            {"check": {"name": "awaits", "needs": "time", "speed": 1}},
+            "claim .*: check 'awaits': got an unexpected keyword argument 'speed'",
+        ),
+    ],
 )
 def test_a_claim_that_cannot_be_judged_is_refused(change, reason):
     with pytest.raises(ValueError, match=reason):
@@ -152,18 +168,16 @@ def test_the_stem_table_has_paper_measured_and_ratio():
         speed("space_to_depth", 110),
         speed("resnet_d", 50, phase="training"),
     ]
-    table = report.stem_table(records).set_index(["stem", "phase"])
+    table = stem_table(records).set_index(["stem", "phase"])
     s2d = table.loc[("space_to_depth", "inference")]
     assert (s2d["paper"], s2d["measured"], s2d["ratio"]) == (2950, 110, pytest.approx(1.1))
     assert s2d["paper_ratio"] == pytest.approx(2950 / 2830) and s2d["label"].startswith(
         "measured (Imaginary"
     )
-    assert pd.isna(
-        table.loc[("space_to_depth", "training"), "paper"]
-    )  # Table 4 has no training speeds
-    alone = table.loc[
-        ("resnet_d", "training")
-    ]  # its 7×7 was not measured: there is no ratio to report
+    # Table 4 has no training speeds
+    assert pd.isna(table.loc[("space_to_depth", "training"), "paper"])
+    # its 7×7 was not measured: there is no ratio to report
+    alone = table.loc[("resnet_d", "training")]
     assert (
         alone["paper"] == 600
         and pd.isna(alone["measured"])
@@ -172,7 +186,7 @@ def test_the_stem_table_has_paper_measured_and_ratio():
 
 
 def test_the_sizes_table_sets_counted_beside_printed():
-    sizes = report.sizes().set_index("model")
+    sizes = model_sizes().set_index("model")
     assert sizes.loc["TResNet-L", "parameters"] == pytest.approx(55.989256)
     assert sizes.loc["TResNet-L", "paper_parameters"] == 54.7
     assert sizes.loc["ResNet50", "paper_macs"] == 4.1 and pd.isna(
@@ -181,40 +195,38 @@ def test_the_sizes_table_sets_counted_beside_printed():
 
 
 def test_the_readme_shows_committed_stem_speeds_only(monkeypatch):
-    monkeypatch.setattr(report, "committed_records", list)
-    without = report.readme()
+    monkeypatch.setattr(store, "committed", list)
+    without = readme()
     assert (
         "| TResNet-M | 31.389 | 29.340 | 29.4 | 5.735 | 5.5 |" in without and "img/s" not in without
     )
-    monkeypatch.setattr(
-        report, "committed_records", lambda: [speed("conv7x7", 100), speed("resnet_d", 90)]
-    )
+    monkeypatch.setattr(store, "committed", lambda: [speed("conv7x7", 100), speed("resnet_d", 90)])
     assert (
-        "| resnet_d | inference | 2670 | 0.943 | 90 | 0.900 | measured (Imaginary GPU"
-        in report.readme()
+        "| resnet_d | inference | 2670 | 0.943 | 90 | 0.900 | measured (Imaginary GPU" in readme()
     )
 
 
 def test_records_of_this_machine_join_the_committed_ones(tmp_path, monkeypatch):
     own = tmp_path / "own.jsonl"
-    monkeypatch.setenv("TRESNET_LITE_RECORDS", str(own))
-    assert report.records() == report.committed_records()  # nothing measured here yet
+    monkeypatch.setenv(store.VARIABLE, str(own))
+    assert store.named_file() == store.machine_file("cpu") == own
+    assert store.standing(own) == store.committed()  # nothing measured here yet
     append(own, speed("conv7x7", 100))
-    assert len(report.records()) == len(report.committed_records()) + 1
+    assert len(store.standing(own)) == len(store.committed()) + 1
 
 
 def test_a_broken_record_stops_the_report_with_its_place(tmp_path, monkeypatch, capsys):
     own = tmp_path / "own.jsonl"
     own.write_text("{")
     monkeypatch.setenv("TRESNET_LITE_RECORDS", str(own))
-    assert report.main(["claims"]) == 1
+    assert command.main([]) == 1
     assert "own.jsonl:1: a half-written line" in capsys.readouterr().err
 
 
 def test_the_command_line_prints_a_line_for_each_claim(tmp_path):
     own = tmp_path / "own.jsonl"
     append(own, speed("conv7x7", 100), speed("space_to_depth", 104))
-    command = [sys.executable, "-m", "tresnet_lite.report", "claims"]
+    command = [sys.executable, "-m", "tresnet_lite.claims"]
     environment = {**os.environ, "TRESNET_LITE_RECORDS": str(own), "PYTHONPATH": str(DATA.parent)}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     *lines, last = done.stdout.splitlines()

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
-from tresnet_lite import freshness, reproduce
-from tresnet_lite.reproduce import Project
+from tresnet_lite.book import __main__ as reproduce
+from tresnet_lite.book import freshness
+from tresnet_lite.book.__main__ import Project
+from tresnet_lite.records import store
 
 ROOT = Path(__file__).resolve().parent.parent
 PARAMETERS = 'profile = "none"'
@@ -151,7 +153,7 @@ def test_an_output_cut_off_in_writing_is_not_fresh(project):
 
 
 def test_the_claims_are_judged_again_after_a_change_alone(project, monkeypatch, capsys):
-    monkeypatch.setenv(reproduce.RECORDS, "")  # restored afterwards
+    monkeypatch.setenv(store.VARIABLE, "")
     judged = []
     row = {
         "id": "a",
@@ -162,7 +164,7 @@ def test_the_claims_are_judged_again_after_a_change_alone(project, monkeypatch, 
         "ours": "",
         "label": "",
     }
-    monkeypatch.setattr(reproduce, "claims", lambda: judged.append(1) or pd.DataFrame([row]))
+    monkeypatch.setattr(reproduce, "ledger", lambda _: judged.append(1) or pd.DataFrame([row]))
 
     def told() -> str:
         reproduce.print_claims(project, "smoke")
@@ -171,7 +173,7 @@ def test_the_claims_are_judged_again_after_a_change_alone(project, monkeypatch, 
     first = told()
     assert "1 claims, 1 verdicts: reproduced 1" in first
     assert told() == first and len(judged) == 1
-    records = reproduce.records_file(project, "smoke")
+    records = project.records("smoke")
     records.parent.mkdir(parents=True)
     records.write_text("")
     assert told() == first and len(judged) == 2
@@ -180,8 +182,8 @@ def test_the_claims_are_judged_again_after_a_change_alone(project, monkeypatch, 
 
 
 def test_claims_that_cannot_be_judged_are_told_with_the_reason(project, monkeypatch, capsys):
-    monkeypatch.setenv(reproduce.RECORDS, "")
-    records = reproduce.records_file(project, "smoke")
+    monkeypatch.setenv(store.VARIABLE, "")
+    records = project.records("smoke")
     records.parent.mkdir(parents=True)
     records.write_text("{")
     reproduce.print_claims(project, "smoke")

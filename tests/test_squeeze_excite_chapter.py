@@ -16,16 +16,18 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from tresnet_lite import TResNet, ablation_ladder, create_model
-from tresnet_lite.bench import Conditions, Record, Spread, collect, count_parameters
-from tresnet_lite.bench.anatomy import block_steps
 from tresnet_lite.bench.compare import compare, training_peaks
-from tresnet_lite.chapters import gates
-from tresnet_lite.chapters import squeeze_excite as se
-from tresnet_lite.chapters import squeeze_excite_drawings as drawings
-from tresnet_lite.claims import load_claims
+from tresnet_lite.claims.ledger import load_claims
+from tresnet_lite.counting import count_parameters
+from tresnet_lite.counting.block_steps import block_steps
+from tresnet_lite.experiments import gates
+from tresnet_lite.experiments import squeeze_excite as se
 from tresnet_lite.layers import SqueezeExcite
 from tresnet_lite.paper import paper_value
 from tresnet_lite.profiles import Profile
+from tresnet_lite.records import Conditions, Record, Spread, collect
+from tresnet_lite.show import squeeze_excite as drawings
+from tresnet_lite.train import digits
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = Profile("smoke", "cpu", 64, 2, "float32", repeats=3, min_block=0.01, max_seconds=0.01)
@@ -82,9 +84,8 @@ def test_the_weight_of_each_stage_is_what_its_layers_see():
             module.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0][0].numel()))
     with torch.no_grad():
         network(images(1, 3, 64, 64))
-    assert seen == [16 * 16**2] + [32 * 8**2] * 2 + [64 * 4**2] + [
-        128 * 2**2
-    ]  # the rule that the table uses
+    # the rule that the table uses
+    assert seen == [16 * 16**2] + [32 * 8**2] * 2 + [64 * 4**2] + [128 * 2**2]
     table = se.per_stage(image_size=64)
     assert table["map"].tolist() == ["64×16×16", "128×8×8", "256×4×4", "512×2×2"]
     assert table["values"].tolist() == pytest.approx(
@@ -146,9 +147,8 @@ def test_the_steps_of_a_block_are_read_off_its_run(norm):
         "norm",
     ]
     assert block_steps(network.body.layer3[1], 256) == [*bottleneck, "sum", "ReLU"]
-    strided = block_steps(
-        network.body.layer3[0], 32
-    )  # with a blur; the shortcut's own layers are left out
+    # with a blur; the shortcut's own layers are left out
+    strided = block_steps(network.body.layer3[0], 32)
     assert strided == [*bottleneck[:6], "blur", *bottleneck[6:], "sum", "ReLU"]
     assert network.training and not any(m._forward_hooks for m in network.modules())
 
@@ -173,9 +173,8 @@ def test_counted_claims_need_no_records():
     for name in ("m", "l", "xl"):
         assert found[f"se-in-three-stages-{name}"] == ["reproduced"]
     assert found["se-place-basic"] == found["se-place-bottleneck"] == ["reproduced"]
-    assert (
-        found["se-reduction-basic"] == found["se-reduction-bottleneck"] == ["differs"]
-    )  # timm's sizes, above
+    # timm's sizes, above
+    assert found["se-reduction-basic"] == found["se-reduction-bottleneck"] == ["differs"]
     measured = [name for name, words in found.items() if words == ["not attempted"]]
     assert len(measured) == 6  # four speeds, two accuracies
 
@@ -251,7 +250,7 @@ def test_a_training_peak_holds_at_least_the_gradients():
 
 @pytest.fixture(scope="module")
 def data():
-    return gates.digits()
+    return digits()
 
 
 @pytest.fixture(scope="module")
@@ -336,9 +335,8 @@ def test_the_share_of_classes_at_its_ends():
     chance = [
         gates.class_share(torch.rand(200, 50, generator=generator), labels) for _ in range(20)
     ]
-    assert np.mean(chance) == pytest.approx(
-        3 / 199, rel=0.1
-    )  # 20·50 draws, each spread by about its own size
+    # 20·50 draws, each spread by about its own size
+    assert np.mean(chance) == pytest.approx(3 / 199, rel=0.1)
     assert math.isnan(gates.class_share(torch.full((200, 3), 0.5), labels))
 
 

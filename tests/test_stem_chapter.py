@@ -16,18 +16,12 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tresnet_lite import TResNet, ablation_ladder, stems
-from tresnet_lite.bench import (
-    Conditions,
-    Record,
-    Spread,
-    collect,
-    count_macs,
-    count_parameters,
-    receptive_field,
-)
+from tresnet_lite import TResNet, ablation_ladder
+from tresnet_lite.counting import count_macs, count_parameters, receptive_field
+from tresnet_lite.experiments import stems
+from tresnet_lite.findings.speeds import stem_table
 from tresnet_lite.layers import DepthToSpace, SpaceToDepth
-from tresnet_lite.report import stem_table
+from tresnet_lite.records import Conditions, Record, Spread, collect
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -10,13 +10,20 @@ import timm
 import torch
 from test_report import PROVENANCE
 
-from tresnet_lite import create_model, profiles, tables
-from tresnet_lite.bench import Conditions, Record, Spread, append, count_parameters, suites
-from tresnet_lite.bench.records import Failure
-from tresnet_lite.chapters import campaigns, table1, table3, table4, table5
-from tresnet_lite.claims import CHECKS
-from tresnet_lite.notebook import Html
+from tresnet_lite import create_model, profiles
+from tresnet_lite.bench import campaign, suites
+from tresnet_lite.claims.ledger import CHECKS
+from tresnet_lite.counting import count_parameters
+from tresnet_lite.experiments import campaigns, table1, table3, table4, table5
+from tresnet_lite.findings import tables
 from tresnet_lite.paper import paper_table, paper_value
+from tresnet_lite.records import Conditions, Failure, Record, Spread, append, store
+from tresnet_lite.show import table1 as table1_drawings
+from tresnet_lite.show import table3 as table3_drawings
+from tresnet_lite.show import table4 as table4_drawings
+from tresnet_lite.show import table5 as table5_drawings
+from tresnet_lite.show.html import Html, table
+from tresnet_lite.show.runs import SPEEDS, each_run, shown
 
 TABLES = {1: tables.table1, 3: tables.table3, 4: tables.table4, 5: tables.table5}
 GIB = 2**30
@@ -251,15 +258,15 @@ def test_what_failed_says_why():
 def test_each_run_is_shown_with_its_source():
     records = [speed("table3", "resnet50", "training", 9.0, device=d) for d in ("GPU <A>", "GPU B")]
     frame = tables.table3(records)
-    drawn = tables.each_run(frame, lambda part: Html(f"<b>{len(part)}</b>", f"{len(part)} lines"))
+    drawn = each_run(frame, lambda part: Html(f"<b>{len(part)}</b>", f"{len(part)} lines"))
     assert drawn.text.count("12 lines") == 2 and "GPU <A>" in drawn.text
     assert drawn.html.count("<b>12</b>") == 2 and "GPU &lt;A&gt;" in drawn.html
-    shown = tables.shown(frame, tables.SPEEDS)
+    lines = shown(frame, SPEEDS)
     assert (
-        "| ResNet50 | training | 805 | 9.00 | 9.00–9.00 | 1.000 | 1.000 | measured |" in shown.text
+        "| ResNet50 | training | 805 | 9.00 | 9.00–9.00 | 1.000 | 1.000 | measured |" in lines.text
     )
-    assert "not attempted" in shown.text
-    assert "no records" in tables.each_run(frame.iloc[:0], tables.table).text
+    assert "not attempted" in lines.text
+    assert "no records" in each_run(frame.iloc[:0], table).text
 
 
 def test_measured_lines_need_no_column_that_says_so():
@@ -268,16 +275,17 @@ def test_measured_lines_need_no_column_that_says_so():
         for n in paper_table(4)["refinement"]
         for p in tables.PHASES
     ]
-    assert "source" not in tables.shown(tables.table4(records), tables.SPEEDS).text
+    assert "source" not in shown(tables.table4(records), SPEEDS).text
 
 
 def test_a_chapter_takes_what_was_measured_before(tmp_path, monkeypatch, capsys):
     """With all of a suite's points in the file, nothing is run."""
     monkeypatch.setenv("TRESNET_LITE_RECORDS", str(tmp_path / "smoke.jsonl"))
-    monkeypatch.setattr(campaigns, "DATA", tmp_path)  # the committed records may be of this device
-    (tmp_path / "measured").mkdir()
+    # The committed records may be of this device.
+    monkeypatch.setattr(store, "COMMITTED", tmp_path / "measured")
+    store.COMMITTED.mkdir()
     profile = profiles.resolve("smoke")
-    device = campaigns.campaign.find_slots("cpu")[0].device
+    device = campaign.find_slots("cpu")[0].device
     points = suites.select(suites.points(profile), ["table4"])
     done = [
         dataclasses.replace(
@@ -299,17 +307,15 @@ def test_a_chapter_measures_as_long_as_its_reader_says_or_the_profile_allows(
 ):
     monkeypatch.setenv("TRESNET_LITE_RECORDS", str(tmp_path / "records.jsonl"))
     limits = []
-    monkeypatch.setattr(campaigns.campaign, "find_slots", lambda _: [])
-    monkeypatch.setattr(
-        campaigns.campaign, "run", lambda *_, minutes, **__: limits.append(minutes) or []
-    )
+    monkeypatch.setattr(campaign, "find_slots", lambda _: [])
+    monkeypatch.setattr(campaign, "run", lambda *_, minutes, **__: limits.append(minutes) or [])
     campaigns.measure(profiles.PROFILES[name], "table4", minutes=given)
     assert limits == [allowed]
 
 
 def test_another_campaign_on_the_same_file_is_told_not_raised(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TRESNET_LITE_RECORDS", str(tmp_path / "smoke.jsonl"))
-    with campaigns.campaign.locked(tmp_path / "smoke.jsonl"):
+    with campaign.locked(tmp_path / "smoke.jsonl"):
         campaigns.measure(profiles.resolve("smoke"), "table4")
     assert "not measured now: another campaign" in capsys.readouterr().out
 
@@ -360,7 +366,7 @@ def test_a_waterfall_tells_its_numbers():
     frame = tables.table4(rungs([100.0, 110.0, 120.0, 130.0, 125.0, 105.0]))
     panels = table4.speeds(frame)
     assert list(panels) == ["paper, inference", "measured, inference"]
-    drawn = table4.waterfall(panels, what="speed")
+    drawn = table4_drawings.waterfall(panels, what="speed")
     assert "+ Inplace-ABN 1.3, + Optimizer SE layers 1.25, + AA 1.05" in drawn.text
     assert drawn.html.count("+10.0%") == 1 and drawn.html.count("-3.8%") == 1
 
@@ -386,7 +392,7 @@ def test_speed_for_each_mac():
     macs = table1.sizes().set_index("network")["macs"]
     assert line.time == 2.0 and line.macs_ratio == macs["MixNet-L"] / macs["ResNet50"]
     assert line.per_mac == pytest.approx(0.5 * line.macs_ratio)
-    drawn = table1.proxy(table1.per_mac(tables.table1(records)))
+    drawn = table1_drawings.proxy(table1.per_mac(tables.table1(records)))
     assert (
         "training, MixNet-L: 0.14 of the MACs in 2.01 of the time (paper), 2.00 (measured)"
         in drawn.text
@@ -404,11 +410,11 @@ def test_four_times_the_pixels_are_four_times_the_work():
 
 def test_figures_stand_without_measurements():
     for frame, draw in (
-        (tables.table5([]), table5.trade),
-        (table1.per_mac(tables.table1([])), table1.proxy),
+        (tables.table5([]), table5_drawings.trade),
+        (table1.per_mac(tables.table1([])), table1_drawings.proxy),
     ):
-        assert "measured)" not in tables.each_run(frame, draw).text
-    assert "this run" not in table3.batches(table3.factors(), tables.table3([])).text
+        assert "measured)" not in each_run(frame, draw).text
+    assert "this run" not in table3_drawings.batches(table3.factors(), tables.table3([])).text
 
 
 # The checks of claims about whole tables.
@@ -467,9 +473,8 @@ def test_directions():
     (found,) = CHECKS["directions"](rungs(printed), phase="inference")
     assert (found.word, found.ours) == ("reproduced", "5 of 5 steps")
     (found,) = CHECKS["directions"](rungs(printed, spread=0.03), phase="inference")
-    assert (
-        found.word == "differs" and "Inplace-ABN" in found.why
-    )  # a step within the spread is none
+    # a step within the spread is none
+    assert found.word == "differs" and "Inplace-ABN" in found.why
     (found,) = CHECKS["directions"](rungs(printed)[:3], phase="inference")
     assert found.word == "not attempted" and "+ AA" in found.why
 
@@ -486,9 +491,8 @@ def test_a_day_of_training_is_judged_on_the_papers_gpu_alone():
         ]
 
     (found,) = CHECKS["trains_within"](run("Tesla V100-SXM2-16GB", 1.0), **settings)
-    assert (
-        found.word == "reproduced" and "TResNet-M 18.3 h" in found.ours
-    )  # 300 · 1281167 / (8 · 730) seconds
+    # 300 · 1281167 / (8 · 730) seconds
+    assert found.word == "reproduced" and "TResNet-M 18.3 h" in found.ours
     (found,) = CHECKS["trains_within"](run("Tesla V100-SXM2-16GB", 0.7), **settings)
     assert found.word == "differs"
     (found,) = CHECKS["trains_within"](run("Imaginary GPU", 1.0), **settings)

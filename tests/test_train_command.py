@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 from training_helpers import RECIPE, data, tresnet
 
-from tresnet_lite import create_model
-from tresnet_lite import train as command
-from tresnet_lite.ablation import ablation_ladder
-from tresnet_lite.training import build_network, initialise_from, load_trained, read_log, slurm
-from tresnet_lite.training.networks import find_config
+from tresnet_lite import ablation_ladder, create_model
+from tresnet_lite.train import __main__ as command
+from tresnet_lite.train import build_network, initialise_from, load_trained, read_log, slurm
+from tresnet_lite.train.data import NAMED
+from tresnet_lite.train.networks import find_config
 
 NARROW = ["--width", "4", "--depths", "1,1,1,1"]
 QUICK = [
@@ -33,7 +33,7 @@ QUICK = [
 @pytest.fixture(autouse=True)
 def small_data(monkeypatch):
     """The digits' place is taken by a few small images."""
-    monkeypatch.setitem(command.NAMED, "digits", lambda _: data())
+    monkeypatch.setitem(NAMED, "digits", lambda _: data())
 
 
 def run(out, *more):

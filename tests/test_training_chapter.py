@@ -14,13 +14,12 @@ from scipy import stats
 from torch import nn
 
 from tresnet_lite import create_model
-from tresnet_lite.bench import Record, load
-from tresnet_lite.bench.records import Failure
-from tresnet_lite.chapters import accuracy_statistics as statistics
-from tresnet_lite.chapters import training
-from tresnet_lite.chapters import training_drawings as drawings
+from tresnet_lite.experiments import recipe as training
+from tresnet_lite.findings import statistics
 from tresnet_lite.profiles import resolve
-from tresnet_lite.training import INGREDIENTS, NonFiniteLoss, make_loss, make_recipe
+from tresnet_lite.records import Failure, Record, load
+from tresnet_lite.show import recipe as drawings
+from tresnet_lite.train import INGREDIENTS, NonFiniteLoss, make_loss, make_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 SMOKE = resolve("smoke")
@@ -81,9 +80,8 @@ def test_augmented_photographs_differ_as_their_names_say():
     assert names[0] == "as it is" and all(image.shape == (64, 64, 3) for image in images)
     assert len({image.numpy().tobytes() for image in images}) == len(images)
     cut = (images[names.index("Cutout")] != images[0]).any(2)  # (H, W)
-    assert (
-        cut.sum() == 32 * 32 and not images[names.index("Cutout")][cut].any()
-    )  # a quarter of the area, black
+    # a quarter of the area, black
+    assert cut.sum() == 32 * 32 and not images[names.index("Cutout")][cut].any()
     again = training.augmented(photograph, 64)
     assert all(torch.equal(a, b) for (_, a), (_, b) in zip(shown, again, strict=True))
 

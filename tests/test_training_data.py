@@ -9,7 +9,7 @@ from PIL import Image
 from torch.utils.data import ConcatDataset, Subset
 from training_helpers import RECIPE, data
 
-from tresnet_lite.training import (
+from tresnet_lite.train import (
     Images,
     TooManyUnreadable,
     Unreadable,
@@ -18,7 +18,7 @@ from tresnet_lite.training import (
     load_data,
     test_loader,
 )
-from tresnet_lite.training.reading import Steps, mixed, name_of, training_loader
+from tresnet_lite.train.reading import Steps, mixed, name_of, training_loader
 
 
 def fill(folder, images=4, classes=("cat", "dog")):
@@ -56,9 +56,8 @@ def test_a_folder_laid_out_as_imagenet(tmp_path):
 def test_a_plain_folder_holds_out_a_quarter_by_name(tmp_path):
     found = load_data(fill(tmp_path / "a", images=60))
     again = load_data(fill(tmp_path / "b", images=60))
-    assert (
-        len(found.train) + len(found.test) == 120 and 15 <= len(found.test) <= 45
-    )  # 30 ± 3 standard deviations
+    # 30 ± 3 standard deviations
+    assert len(found.train) + len(found.test) == 120 and 15 <= len(found.test) <= 45
     assert found.fingerprint == again.fingerprint and found.test.indices == again.test.indices
     assert not set(found.train.indices) & set(found.test.indices)
     (tmp_path / "b" / "dog" / "0.png").unlink()

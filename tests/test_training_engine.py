@@ -16,7 +16,7 @@ from PIL import Image
 from training_helpers import CLASSES, RECIPE, Tiny, data, same, tresnet
 
 from tresnet_lite import load_weights
-from tresnet_lite.training import (
+from tresnet_lite.train import (
     Data,
     Interrupted,
     NonFiniteLoss,
@@ -31,10 +31,10 @@ from tresnet_lite.training import (
     train,
     trainer,
 )
-from tresnet_lite.training.engine import duration
-from tresnet_lite.training.log import forget_after
-from tresnet_lite.training.run_folder import RunFolder
-from tresnet_lite.training.trainer import Trainer
+from tresnet_lite.train.engine import duration
+from tresnet_lite.train.log import forget_after
+from tresnet_lite.train.run_folder import RunFolder
+from tresnet_lite.train.trainer import Trainer
 
 STEPS = 8  # two epochs of 36 images in batches of 8
 
@@ -101,9 +101,8 @@ def test_what_the_checkpoints_hold(whole):
     assert identity["recipe"]["epochs"] == 2 and identity["model"]["name"] == "tresnet_m"
     best, _ = load_trained(out / "best.pt")
     assert evaluate(best, data().test, RECIPE.eval_transform(1)).top1 == result.best_top1
-    assert not same(
-        last(out)["training"]["model"], last(out)["model"]
-    )  # the average is another network
+    # the average is another network
+    assert not same(last(out)["training"]["model"], last(out)["model"])
 
 
 def test_a_finished_run_is_not_trained_again(whole):
@@ -179,8 +178,8 @@ def test_the_loss_scale_of_float16_is_resumed_too(tmp_path, monkeypatch):
 KILLED = """
 import os, signal, sys
 from training_helpers import RECIPE, data, tresnet
-from tresnet_lite.training import train
-from tresnet_lite.training.trainer import Trainer
+from tresnet_lite.train import train
+from tresnet_lite.train.trainer import Trainer
 
 def killed(self, parts, step=Trainer.step):
     if self.state.step == 6:

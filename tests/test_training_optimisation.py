@@ -10,7 +10,7 @@ from timm.loss import LabelSmoothingCrossEntropy
 from training_helpers import tresnet
 
 from tresnet_lite import create_model
-from tresnet_lite.training import (
+from tresnet_lite.train import (
     Recipe,
     make_ema,
     make_loss,
@@ -19,7 +19,7 @@ from tresnet_lite.training import (
     parameter_groups,
     schedule_values,
 )
-from tresnet_lite.training.optimisation import current_rates, half_type
+from tresnet_lite.train.optimisation import current_rates, half_type
 
 
 @pytest.mark.parametrize(

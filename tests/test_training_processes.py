@@ -9,8 +9,8 @@ from torch import distributed, nn
 from torch.multiprocessing import spawn
 from training_helpers import RECIPE, Tiny, data, same
 
-from tresnet_lite.training import evaluate, train
-from tresnet_lite.training.trainer import join_norms
+from tresnet_lite.train import evaluate, train
+from tresnet_lite.train.trainer import join_norms
 
 PROCESSES = 2
 CASES = {  # a network's options and the run's
@@ -104,9 +104,8 @@ def test_every_readable_image_is_counted_once(ranks):
     assert expected.images == 20
     for rank in ranks[1]:
         assert rank["scores"]["images"] == 20 and rank["scores"]["top1"] == expected.top1
-        assert rank["scores"]["loss"] == pytest.approx(
-            expected.loss, rel=1e-6
-        )  # summed in float32 by batches
+        # summed in float32 by batches
+        assert rank["scores"]["loss"] == pytest.approx(expected.loss, rel=1e-6)
 
 
 def test_batchnorm_cannot_be_joined_on_a_cpu():

@@ -7,19 +7,20 @@ from dataclasses import fields, replace
 
 import pytest
 
-from tresnet_lite.model import TResNetConfig
-from tresnet_lite.training import INGREDIENTS, RECIPES, Recipe, make_recipe
-from tresnet_lite.training.overrides import with_overrides
+from tresnet_lite import TResNetConfig
+from tresnet_lite.train import INGREDIENTS, RECIPES, Recipe, make_recipe
+from tresnet_lite.train.overrides import with_overrides
 
 
 def test_what_the_paper_states():
     recipe = RECIPES["imagenet"]
+    # §3.1
     assert (recipe.epochs, recipe.size, recipe.schedule, recipe.decoupled) == (
         300,
         224,
         "1cycle",
         True,
-    )  # §3.1
+    )
     assert (
         recipe.label_smoothing
         and recipe.cutout

@@ -14,11 +14,12 @@ from tresnet_lite.layers import InPlaceABN
 from tresnet_lite.weights import to_timm_layout
 
 NARROW = {"width": 8, "depths": (1, 2, 1, 1), "num_classes": 10}
+# the convolutions that stride, in TResNet-M
 BLURRED = (
     "layer2.0.conv1",
     "layer3.0.conv2",
     "layer4.0.conv2",
-)  # the convolutions that stride, in TResNet-M
+)
 
 
 def narrow(seed=0, **options):
@@ -154,9 +155,8 @@ def test_what_is_no_checkpoint(bad):
 
 
 def test_unsafe_and_broken_files(tmp_path):
-    torch.save(
-        nn.Linear(2, 2), tmp_path / "pickled.pth"
-    )  # a whole module, which could run code when unpickled
+    # a whole module, which could run code when unpickled
+    torch.save(nn.Linear(2, 2), tmp_path / "pickled.pth")
     (tmp_path / "cut.pth").write_bytes(b"PK half a file")
     torch.save([1, 2], tmp_path / "list.pth")
     for name, message in (
@@ -181,9 +181,8 @@ def test_missing_files_are_named_with_their_neighbours(tmp_path):
     ["timm/tresnet_m.miil_in1k", "hf-hub:timm/tresnet_m.miil_in1k", "http://127.0.0.1:9/w"],
 )
 def test_no_network_is_said_clearly(source, monkeypatch, tmp_path):
-    monkeypatch.setattr(
-        "huggingface_hub.constants.HF_HUB_OFFLINE", True
-    )  # as a failing network, without the retries
+    # as a failing network, without the retries
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(
         ConnectionError, match="cannot be fetched from here .* copy the file and give its path"

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from tresnet_lite.layers import InPlaceABN
-from tresnet_lite.training import Data, Recipe, build_network
-from tresnet_lite.training.data import Scans
+from tresnet_lite.train import Data, Recipe, build_network
+from tresnet_lite.train.data import Scans
 
 CLASSES = ("a", "b", "c")
 RECIPE = Recipe(

@@ -243,9 +243,8 @@ class BasicBlock(nn.Module):
         shortcut = self.downsample(x)
         x = self.conv1(x)  # 3×3, all of the stride
         x = self.conv2.conv(x)  # 3×3
-        return residual_tail(
-            x, shortcut, self.conv2.bn, self.se, self.act
-        )  # norm, SE, sum, activation
+        # norm, SE, sum, activation
+        return residual_tail(x, shortcut, self.conv2.bn, self.se, self.act)
 
 
 class Bottleneck(nn.Module):

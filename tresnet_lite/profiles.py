@@ -96,3 +96,6 @@ def resolve(
             " runtime"
         )
     return profile
+
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 from pathlib import Path
 
@@ -21,12 +20,9 @@ import torch
 
 from tresnet_lite.bench import campaign, slurm, suites
 from tresnet_lite.bench.campaign import CampaignError, Outcome, Queue
-from tresnet_lite.bench.records import RecordError
 from tresnet_lite.bench.suites import GIB, Point
-from tresnet_lite.paper import DATA
 from tresnet_lite.profiles import PROFILES, Profile
-
-RECORDS = "TRESNET_LITE_RECORDS"  # environment: the file that `make reproduce` keeps its records in
+from tresnet_lite.records import RecordError, store
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     work.add_argument(
         "--out",
         type=Path,
-        help=f"file of records; default: ${RECORDS}, or build/records/PROFILE.jsonl",
+        help=f"file of records; default: ${store.VARIABLE}, or build/records/PROFILE.jsonl",
     )
     work.add_argument(
         "--retry-errors", action="store_true", help="measure again what failed before"
@@ -195,8 +191,7 @@ def _points(options: argparse.Namespace, profile: Profile) -> list[Point]:
 
 
 def _out(options: argparse.Namespace, profile: Profile) -> Path:
-    own = DATA.parent / "build" / "records" / f"{profile.name}.jsonl"
-    return options.out or Path(os.environ.get(RECORDS) or own)
+    return options.out or store.machine_file(profile.name)
 
 
 def _minutes(points: list[Point]) -> str:

@@ -21,10 +21,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from tresnet_lite.bench import records
-from tresnet_lite.bench.provenance import collect, without_folders
-from tresnet_lite.bench.records import Failure, Record, append, from_json, repair
 from tresnet_lite.bench.suites import Point
+from tresnet_lite.records import Failure, Record, append, collect, records, repair
+from tresnet_lite.records.provenance import without_folders
+from tresnet_lite.records.records import from_json
 
 COMMAND = (sys.executable, "-m", "tresnet_lite.bench.point")
 PATIENCE = 10.0  # times its estimate, a point may take; and five minutes

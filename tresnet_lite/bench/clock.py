@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 
 import torch
 
+from tresnet_lite.records import Spread
+from tresnet_lite.records.records import MIN_REPEATS
+
 SHORTEST_BLOCK = (
     1e-3  # seconds; below it, reading a synchronised clock costs more than 1 % (tens of µs)
 )
-MIN_REPEATS = 3  # fewer blocks have no quartiles worth the name
 STEADY = 0.05  # warm when three blocks in a row lie within 5 %
 LATE = 0.05  # a device still busy for 5 % of a block after the clock stopped was not waited for
 
@@ -28,16 +30,6 @@ class TimingError(RuntimeError):
     """The timing would mislead: too short, too few blocks, or stopped before the device was
     done.
     """
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A measured quantity: its median and quartiles over `repeats` independent repeats."""
-
-    median: float
-    q1: float
-    q3: float
-    repeats: int
 
 
 @dataclass(frozen=True)
@@ -75,9 +67,8 @@ class Timing:
     def rate(self, items: int) -> Spread:
         """Items a second, for a call that handles `items` of them (a batch of images, say)."""
         s = self.seconds
-        return Spread(
-            items / s.median, items / s.q3, items / s.q1, s.repeats
-        )  # slowest quartile, lowest rate
+        # slowest quartile, lowest rate
+        return Spread(items / s.median, items / s.q3, items / s.q1, s.repeats)
 
     @property
     def noise(self) -> float:
@@ -108,9 +99,8 @@ class Clock:
         """Seconds that `calls` calls took, and seconds that some device was still busy
         afterwards.
         """
-        seconds = timeit.Timer(fn, timer=self._read).timeit(
-            calls
-        )  # timeit keeps the garbage collector out
+        # timeit keeps the garbage collector out
+        seconds = timeit.Timer(fn, timer=self._read).timeit(calls)
         stopped = self.now()
         self.settle()
         return seconds, self.now() - stopped
@@ -132,9 +122,8 @@ def device_clock(device: str | torch.device) -> Clock:
 
 def _settle_cuda() -> None:
     for index in range(torch.cuda.device_count()):
-        if torch.cuda.memory_reserved(
-            index
-        ):  # nothing runs where nothing lies, and waiting would claim the device
+        # nothing runs where nothing lies, and waiting would claim the device
+        if torch.cuda.memory_reserved(index):
             torch.cuda.synchronize(index)
 
 
@@ -159,9 +148,8 @@ class _Run:
         """
         recent: list[float] = []
         fastest = float("inf")  # seconds a call
-        self.clock.block(
-            self.fn, 1
-        )  # a first call may compile, allocate or load: it counts for nothing
+        # a first call may compile, allocate or load: it counts for nothing
+        self.clock.block(self.fn, 1)
         deadline = self.clock.now() + max_seconds
         while not self.steady:
             seconds, _ = self.clock.block(self.fn, self.calls)

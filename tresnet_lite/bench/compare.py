@@ -9,14 +9,13 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 
-from tresnet_lite.bench.clock import Spread, measure_many
-from tresnet_lite.bench.memory import training_peak
-from tresnet_lite.bench.provenance import collect
-from tresnet_lite.bench.records import Conditions, Record
+from tresnet_lite.bench.clock import measure_many
+from tresnet_lite.bench.peak import training_peak
 from tresnet_lite.bench.steps import inference_step, synthetic_images, training_step
 from tresnet_lite.layers import InPlaceABN
 from tresnet_lite.model import TResNet, TResNetConfig
 from tresnet_lite.profiles import Profile
+from tresnet_lite.records import Conditions, Record, Spread, collect
 
 
 def compare(

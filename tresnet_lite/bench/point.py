@@ -25,17 +25,19 @@ from tresnet_lite.bench.batch_search import (
     ran_out_of_memory,
     runs_in_memory,
 )
-from tresnet_lite.bench.clock import Spread, measure, measure_many
+from tresnet_lite.bench.clock import measure, measure_many
 from tresnet_lite.bench.compare import norm_backend
-from tresnet_lite.bench.memory import bytes_per_image, training_peak
-from tresnet_lite.bench.networks import build
-from tresnet_lite.bench.provenance import Provenance, collect, without_folders
-from tresnet_lite.bench.records import Conditions, Failure, Record
+from tresnet_lite.bench.peak import training_peak
 from tresnet_lite.bench.roofline import ceiling_records, ceiling_work
-from tresnet_lite.bench.steps import DTYPES, inference_step, synthetic_images, training_step
+from tresnet_lite.bench.steps import inference_step, synthetic_images, training_step
 from tresnet_lite.bench.suites import SHOWN, Point
 from tresnet_lite.bench.where import operation_times, stage_times
+from tresnet_lite.counting.kept import bytes_per_image
+from tresnet_lite.counting.networks import build
 from tresnet_lite.model import TResNet
+from tresnet_lite.profiles import DTYPES
+from tresnet_lite.records import Conditions, Failure, Provenance, Record, Spread, collect
+from tresnet_lite.records.provenance import without_folders
 
 STEPS = {"training": training_step, "inference": inference_step}
 SHARE = 0.9  # of the largest batch, at which the paper timed (Table 1)
@@ -174,9 +176,8 @@ def _throughput(bench: Bench, network: nn.Module, phase: str) -> list[Record]:
     )
     step = STEPS[phase](timed, bench.images(bench.batch), dtype=point.dtype)
     speed = measure(step, **bench.clock()).rate(bench.batch)
-    budget = (
-        None if point.batch else point.memory_budget
-    )  # it tells on the speed by way of the batch alone
+    # it tells on the speed by way of the batch alone
+    budget = None if point.batch else point.memory_budget
     return bench.records(
         network, phase, "throughput", speed, bench.provenance(step), memory_budget=budget
     )
@@ -197,9 +198,8 @@ def _largest_on_gpu(bench: Bench, network: nn.Module) -> list[Record]:
         )
     at = {"batch": found.batch, "memory_budget": bench.point.memory_budget}
     peak, here = _peak(bench, network, found.batch), bench.provenance()
-    largest = Spread(
-        found.batch, found.batch, found.too_large - 1, 1
-    )  # the gap that the search left
+    # the gap that the search left
+    largest = Spread(found.batch, found.batch, found.too_large - 1, 1)
     return [
         *bench.records(network, "training", "largest_batch", largest, here, **at),
         *bench.records(network, "training", "peak_memory", Spread(peak, peak, peak, 1), here, **at),

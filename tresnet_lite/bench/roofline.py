@@ -17,16 +17,10 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
-from tresnet_lite.bench.clock import Spread, Timing, measure_many
-from tresnet_lite.bench.counting import count_macs
-from tresnet_lite.bench.provenance import collect
-from tresnet_lite.bench.records import Conditions, Record
-from tresnet_lite.bench.steps import DTYPES
-from tresnet_lite.profiles import Profile
+from tresnet_lite.bench.clock import Timing, measure_many
+from tresnet_lite.profiles import DTYPES, Profile
+from tresnet_lite.records import Conditions, Record, Spread, collect
 
 # What is timed, by kind of device: sides of the square matrices, and of the convolution batch,
 # channels and side. The copied matrices, in float32, are larger than any cache (151 MB, 1.1 GB);
@@ -63,9 +57,8 @@ def ceiling_work(device: str | torch.device = "cpu", dtype: str = "float32") -> 
     if dtype not in DTYPES:
         raise ValueError(f"dtype {dtype!r}: give one of {', '.join(DTYPES)}")
     side = COPIED[device.type]
-    source = torch.ones(
-        side, side, device=device
-    )  # written now: pages never touched would be read from nowhere
+    # written now: pages never touched would be read from nowhere
+    source = torch.ones(side, side, device=device)
     target = torch.zeros_like(source)
     copy = Work(lambda: target.copy_(source), 2 * source.nbytes, "bandwidth", Conditions(1, side))
     product, convolution = _product(device, dtype), _convolution(device, dtype)
@@ -165,41 +158,3 @@ class Roofline:
     def attainable(self, intensity: float) -> float:
         """FLOP/s that an operation of this intensity (FLOP/byte) can reach."""
         return min(self.arithmetic.median, intensity * self.bandwidth.median)
-
-
-def bytes_moved(model: nn.Module, x: torch.Tensor) -> int:
-    """Bytes that the operators of one evaluation forward on x (B, C, H, W) read and write.
-
-    As if they ran one by one without caches: every operator reads its tensors and writes its
-    results, each in full; views move nothing. On the meta device nothing is computed.
-    """
-    training = {m: m.training for m in model.modules()}
-    try:
-        with torch.no_grad(), _Traffic() as traffic:
-            model.eval()(x)
-    finally:
-        for module, was in training.items():
-            module.training = was
-    return traffic.bytes
-
-
-def intensity(model: nn.Module, x: torch.Tensor) -> float:
-    """FLOP of convolutions and linear layers for each byte that an evaluation forward on x (B, C,
-    H, W) moves.
-    """
-    return 2 * count_macs(model, tuple(x.shape[1:])) * len(x) / bytes_moved(model, x)
-
-
-class _Traffic(TorchDispatchMode):
-    """Adds up the sizes of what operators take and give."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bytes = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        if not (func.is_view or func.name().startswith("aten::empty")):
-            tensors = tree_leaves((args, kwargs, result))
-            self.bytes += sum(t.nbytes for t in tensors if isinstance(t, torch.Tensor))
-        return result

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from tresnet_lite.bench import campaign
 from tresnet_lite.bench.campaign import CampaignError
-from tresnet_lite.bench.records import append
 from tresnet_lite.bench.suites import Point
+from tresnet_lite.records import append
 
 
 def run(
@@ -71,10 +71,11 @@ def gather(out: Path) -> None:
     twice.
     """
     for part in sorted(_parts(out).glob("*.jsonl")):
+        # a part whose job is at work is left for later
         with (
             contextlib.suppress(CampaignError),
             campaign.locked(part),
-        ):  # a part whose job is at work is left for later
+        ):
             known = {(line.point, line.provenance) for line in campaign.read(out)}
             append(
                 out,

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tresnet_lite.bench.clock import Spread, measure
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+from tresnet_lite.bench.clock import measure
+from tresnet_lite.profiles import DTYPES
+from tresnet_lite.records import Spread
 
 
 def synthetic_images(

@@ -243,9 +243,8 @@ def _memory(profile: Profile) -> list[Point]:
 
 def _axes(profile: Profile) -> list[Point]:
     """One batch size for all, so that nothing but the way of running differs."""
-    compiled = (
-        10 if device_kind(profile) == "cpu" else 6
-    )  # a CPU compiles for minutes, so there it comes last
+    # a CPU compiles for minutes, so there it comes last
+    compiled = 10 if device_kind(profile) == "cpu" else 6
     ways = [("eager", "channels_first"), ("eager", "channels_last"), ("default", "channels_last")]
     chosen = [
         _point(

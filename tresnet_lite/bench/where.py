@@ -11,9 +11,11 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from tresnet_lite.bench.clock import MIN_REPEATS, Spread, measure_many
+from tresnet_lite.bench.clock import measure_many
 from tresnet_lite.bench.steps import inference_step, training_step
 from tresnet_lite.model import TResNet
+from tresnet_lite.records import Spread
+from tresnet_lite.records.records import MIN_REPEATS
 
 
 def stages(network: TResNet) -> dict[str, nn.Module]:

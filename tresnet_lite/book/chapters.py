@@ -7,9 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tresnet_lite.paper import DATA
-
-ROOT = DATA.parent
+from tresnet_lite.checkout import ROOT
 
 
 @dataclass(frozen=True)

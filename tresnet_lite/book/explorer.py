@@ -8,19 +8,19 @@ the numbers are left.
 
 from __future__ import annotations
 
+import html
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING
 
-from tresnet_lite import report
-from tresnet_lite.book.staging import write_if_changed
-from tresnet_lite.landscape import landscape
+import pandas as pd
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from tresnet_lite.notebook import Html
+from tresnet_lite.book.freshness import write_if_changed
+from tresnet_lite.findings.landscape import landscape
+from tresnet_lite.records import Record
+from tresnet_lite.show.figures import landscape_drawing
+from tresnet_lite.show.html import Html
 
 CHOICES = {  # what can be chosen, in this order; the data's columns
     "place": "Device and source",
@@ -30,10 +30,11 @@ CHOICES = {  # what can be chosen, in this order; the data's columns
     "compile": "Compiler",
 }
 SCALES = {"speed": "Images a second", "ratio": "ResNet50 = 1"}
+# what the page and its drawing show at first
 FIRST = (
     "RTX 4090, torch 2.4.0 (quoted, timm)",
     "inference",
-)  # what the page and its drawing show at first
+)
 
 PART = Template("""\
 ```{raw} html
@@ -53,13 +54,14 @@ PART = Template("""\
 """)
 
 
-def assets(folder: Path) -> dict[Path, Path]:
-    """Files that the page needs beside the book's own: place in the stage → where it lies; made
-    ones go to `folder`.
+def assets(folder: Path, records: Iterable[Record]) -> dict[Path, Path]:
+    """Files that the page needs beside the book's own: place in the stage → where it lies.
+
+    Those that are made here go to `folder`.
     """
     import plotly
 
-    write_if_changed(speeds_file(), folder / "speeds.csv")
+    write_if_changed(speeds_file(landscape(records)), folder / "speeds.csv")
     script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
     static = Path("book/static")
     return {static / "plotly.min.js": script, static / "speeds.csv": folder / "speeds.csv"}
@@ -75,26 +77,24 @@ def places(points: pd.DataFrame) -> pd.DataFrame:
     return points.assign(place=[place(row) for row in points.itertuples()])
 
 
-def explorer(points: pd.DataFrame | None = None) -> str:
+def explorer(points: pd.DataFrame) -> str:
     """The chart with its choices, its data and its drawing, in MyST Markdown.
 
     Args:
-        points: as `landscape` gives them; None takes all records that there are.
+        points: as `landscape` gives them.
     """
-    points = places(landscape(report.records()) if points is None else points)
+    points = places(points)
     parts = {"choices": _choices(points), "drawing": _drawing(points).html, "data": _json(points)}
     return PART.substitute(parts, stated=", ".join(FIRST))
 
 
-def speeds_file(points: pd.DataFrame | None = None) -> str:
-    """All points as CSV."""
-    points = places(landscape(report.records()) if points is None else points)
-    return points.drop(columns="place").to_csv(index=False, lineterminator="\n")
+def speeds_file(points: pd.DataFrame) -> str:
+    """The points as CSV."""
+    return points.to_csv(index=False, lineterminator="\n")
 
 
 def _drawing(points: pd.DataFrame) -> Html:
     """What stands for the chart where no script runs."""
-    from tresnet_lite.chapters.figures import landscape_drawing
 
     place, phase = FIRST
     shown = points[
@@ -107,7 +107,6 @@ def _choices(points: pd.DataFrame) -> str:
     """A labelled `<select>` for each choice; the script offers what goes together with the choices
     before it.
     """
-    import html
 
     def select(name: str, told: str, options: dict[str, str]) -> str:
         made = "".join(

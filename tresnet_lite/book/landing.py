@@ -8,18 +8,18 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-from tresnet_lite import report
-from tresnet_lite.bench import Record, pair
-from tresnet_lite.bench.memory import kept_per_image
+import pandas as pd
+
 from tresnet_lite.book.chapters import chapter
 from tresnet_lite.book.figures import figure
-from tresnet_lite.claims import COUNTED, DIFFERS, NOT_ATTEMPTED, REPRODUCED, label
+from tresnet_lite.claims.ledger import ledger
+from tresnet_lite.claims.verdict import COUNTED, DIFFERS, NOT_ATTEMPTED, REPRODUCED
+from tresnet_lite.counting.kept import kept_per_image
+from tresnet_lite.findings.sizes import model_sizes
 from tresnet_lite.paper import paper_value
-
-if TYPE_CHECKING:
-    import pandas as pd
+from tresnet_lite.records import Record, pair
+from tresnet_lite.show import plots
 
 PHASES = ("inference", "training")
 MODEL, BASE = "tresnet_m", "resnet50"
@@ -72,7 +72,6 @@ def speeds(records: Iterable[Record]) -> pd.DataFrame:
 
     Columns as `plots.ratios` reads them.
     """
-    import pandas as pd
 
     rows, records = [], list(records)
     for phase in PHASES:
@@ -95,20 +94,16 @@ def _ratio(a: Record, b: Record) -> dict[str, object]:
     }
 
 
-def landing_figure(records: Iterable[Record] | None = None) -> str:
+def landing_figure(records: Iterable[Record]) -> str:
     """TResNet-M against ResNet50 on every device that was measured, beside the paper's V100."""
-    from tresnet_lite import plots
 
-    drawn = plots.ratios(speeds(report.records() if records is None else records), base="ResNet50")
-    text = drawn.html.replace(
-        "Speed relative to ResNet50.", "Speed of TResNet-M relative to ResNet50, at 224 pixels."
-    )
-    return figure(text, "0.1")
+    what = "Speed of TResNet-M relative to ResNet50, at 224 pixels."
+    return figure(plots.ratios(speeds(records), base="ResNet50", description=what).html, "0.1")
 
 
-def landing_numbers(records: Iterable[Record] | None = None) -> str:
+def landing_numbers(records: Iterable[Record]) -> str:
     """The five numbers, as HTML."""
-    records = report.records() if records is None else list(records)
+    records = list(records)
     numbers = [
         *(_speed(records, phase) for phase in PHASES),
         _kept(),
@@ -134,7 +129,7 @@ def _speed(records: list[Record], phase: str) -> Number:
     if not found:
         return Number(what, "–", NOTHING, paper, page)
     a, b = found[0]
-    return Number(what, f"{a.value.median / b.value.median:.2f}", label(a), paper, page)
+    return Number(what, f"{a.value.median / b.value.median:.2f}", a.label, paper, page)
 
 
 def _kept() -> Number:
@@ -157,7 +152,7 @@ _KEPT = ((MODEL, {"norm": "iabn", "memory": "paper"}), (BASE, {"norm": "bn", "me
 
 
 def _parameters() -> Number:
-    row = report.sizes().set_index("model").loc["TResNet-M"]
+    row = model_sizes().set_index("model").loc["TResNet-M"]
     told = (
         f"paper {row['paper_parameters']:.1f} M; ours with the classifier {row['parameters']:.1f} M"
     )
@@ -166,10 +161,10 @@ def _parameters() -> Number:
 
 
 def _claims(records: list[Record]) -> Number:
-    ledger = report.claims(records)
-    counts = Counter(ledger["verdict"])
+    rows = ledger(records)
+    counts = Counter(rows["verdict"])
     ours = f"{counts[REPRODUCED]} of {counts[REPRODUCED] + counts[DIFFERS]}"
-    told = f"{ledger['id'].nunique()} claims; {counts[NOT_ATTEMPTED]} verdicts not attempted"
+    told = f"{rows['id'].nunique()} claims; {counts[NOT_ATTEMPTED]} verdicts not attempted"
     return Number(
         "Verdicts that reproduce the paper",
         ours,

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from tresnet_lite import create_model, report
-from tresnet_lite.bench import Record
 from tresnet_lite.bench.where import stages
 from tresnet_lite.book.chapters import chapter, source_link
 from tresnet_lite.book.landing import best_first
@@ -23,7 +21,9 @@ from tresnet_lite.layers import (
     SpaceToDepth,
     SqueezeExcite,
 )
-from tresnet_lite.model import BasicBlock, Bottleneck
+from tresnet_lite.model import BasicBlock, Bottleneck, create_model
+from tresnet_lite.records import Record
+from tresnet_lite.show.network import network_parts
 
 MODEL, SIDE = "tresnet_m", 224
 # Layers that a chapter is about, in the order of the drawing: what it is called here, and the
@@ -37,12 +37,13 @@ SUBJECTS = {
     InPlaceABN: ("Inplace-ABN", 3),
     FastGlobalAvgPool2d: ("average pool", 6),
 }
+# of the drawing, of a part, from part to part, of the first part
 WIDTH, HIGH, STEP, TOP = (
     400,
     92,
     112,
     34,
-)  # of the drawing, of a part, from part to part, of the first part
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,6 @@ def parts(records: Iterable[Record]) -> list[Part]:
     """The parts of TResNet-M, read off the model; shares of the time from the records of the best
     device.
     """
-    from tresnet_lite.plots import network_parts
 
     with torch.device("meta"):
         network = create_model(MODEL)
@@ -112,9 +112,9 @@ def time_shares(records: Iterable[Record]) -> dict[str, dict[str, float]]:
     return shares
 
 
-def network_map(records: Iterable[Record] | None = None) -> str:
+def network_map(records: Iterable[Record]) -> str:
     """The map as a figure of links, and where its shares of time come from."""
-    records = report.records() if records is None else list(records)
+    records = list(records)
     drawn = parts(records)
     height = TOP + STEP * len(drawn)
     body = "\n".join(_part(part, TOP + STEP * i) for i, part in enumerate(drawn))
@@ -145,10 +145,7 @@ def _timed(records: Iterable[Record]) -> str:
             " them."
         )
     first = next(iter(found.values()))
-    return (
-        "The bars are shares of the time, each part timed alone:"
-        f" {html.escape(report.label(first))}."
-    )
+    return f"The bars are shares of the time, each part timed alone: {html.escape(first.label)}."
 
 
 def _part(part: Part, top: float) -> str:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tresnet_lite.freshness import content_digest, source_files
+from tresnet_lite.book.freshness import content_digest, source_files
 from tresnet_lite.profiles import PROFILES
 
 EVERY = 1.0  # seconds between two looks at the sources
@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"{root} holds no _toc.yml: run this in the checkout, or name it with --root")
 
     # In a process of its own: it sees edits of the package too, and its failure ends nothing here.
-    command = [sys.executable, "-m", "tresnet_lite.reproduce", "--book-only", "--root", str(root)]
+    command = [sys.executable, "-m", "tresnet_lite.book", "--book-only", "--root", str(root)]
     command += ["--profile", options.profile] if options.profile else []
     html = root / "build" / "_build" / "html"
     handler = functools.partial(Quiet, directory=html)

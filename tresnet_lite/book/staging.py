@@ -3,22 +3,25 @@ notebooks.
 
 In a page of `book/`
 
-    <!-- render NAME -->       alone on a line becomes what `tresnet_lite.pages.PARTS[NAME]` returns
+    <!-- render NAME -->       alone on a line becomes what `book.parts.PARTS[NAME]` returns
     [text](repo:PATH)          becomes a link to the file or folder in the repository
     `test_FILE.py::test_NAME`  becomes a link to that test
 """
 
 from __future__ import annotations
 
-import os
+import ast
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tresnet_lite.book.chapters import source_link
 from tresnet_lite.book.figures import number_figures
-from tresnet_lite.freshness import copy_if_changed
+from tresnet_lite.book.freshness import write_if_changed
+from tresnet_lite.book.parts import PARTS
+from tresnet_lite.records import Record
 
 if TYPE_CHECKING:
     import nbformat
@@ -68,11 +71,10 @@ def link(text: str, root: Path) -> str:
     return TEST.sub(to_test, IN_REPOSITORY.sub(to_file, text))
 
 
-def stage_page(source: Path, target: Path, root: Path) -> None:
-    """Copy a page of prose, with its rendered parts and its links."""
-    from tresnet_lite.pages import PARTS
-
-    write_if_changed(link(render(source.read_text(encoding="utf-8"), PARTS), root), target)
+def stage_page(source: Path, target: Path, root: Path, records: Sequence[Record]) -> None:
+    """Copy a page of prose, with its links and with its parts rendered from `records`."""
+    parts = {name: partial(part, records) for name, part in PARTS.items()}
+    write_if_changed(link(render(source.read_text(encoding="utf-8"), parts), root), target)
 
 
 def stage_notebook(source: Path, target: Path, root: Path) -> None:
@@ -122,24 +124,20 @@ def provenance(notebook: nbformat.NotebookNode, name: str, root: Path) -> str:
 
 def _sources(notebook: nbformat.NotebookNode, name: str, root: Path) -> list[str]:
     """The notebook, then the package's modules that it imports, as paths in the checkout."""
-    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
-    modules = []
-    for package, names in re.findall(
-        r"^from (tresnet_lite[\w.]*) import ([\w, ]+)$", code, re.MULTILINE
-    ):
-        folder = package.replace(".", "/")
-        modules += [
-            f"{folder}.py",
-            *(f"{folder}/{module.strip()}.py" for module in names.split(",")),
-        ]
-    found = [path for path in dict.fromkeys(modules) if (root / path).is_file()]
-    return [f"notebooks/{name}", *found]
+    lines = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    code = "\n".join("" if re.match(r"\s*[%!]", line) else line for line in lines.splitlines())
+    names: list[str] = []
+    for node in ast.parse(code).body:
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    modules = [_module(name, root) for name in names if name.startswith("tresnet_lite.")]
+    return list(dict.fromkeys([f"notebooks/{name}", *filter(None, modules)]))
 
 
-def write_if_changed(text: str, target: Path) -> None:
-    """Write a text in one step, leaving an equal one untouched."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.new")
-    temporary.write_text(text, encoding="utf-8")
-    copy_if_changed(temporary, target)
-    os.unlink(temporary)
+def _module(name: str, root: Path) -> str:
+    """The module, or the room, that a dotted name is or comes from; "" for the package itself."""
+    place, room = name.replace(".", "/"), name.rpartition(".")[0].replace(".", "/")
+    files = (f"{place}.py", f"{room}.py", place, room if "/" in room else "")
+    return next((path for path in files if path and (root / path).exists()), "")

@@ -83,9 +83,8 @@ class BatchNormLeaky(torch.autograd.Function):
             y, *saved = ctx.saved_tensors
             source, shift, scale, gain = _read_back(y, *saved, ctx.slope)
         if ctx.slope != 1:
-            dy = torch.ops.aten.leaky_relu_backward(
-                dy, y, ctx.slope, True
-            )  # True: y is the result, not the input
+            # True: y is the result, not the input
+            dy = torch.ops.aten.leaky_relu_backward(dy, y, ctx.slope, True)
         return *_NormBackward.apply(dy, source, shift, scale, gain, ctx.eps, ctx.group), *[None] * 7
 
 

@@ -84,9 +84,8 @@ class Blur(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None, None]:
         (kernel,) = ctx.saved_tensors
         stride, channels = ctx.stride, dy.shape[1]
-        cut = [
-            (size - 1) % stride for size in ctx.shape[2:]
-        ]  # padded pixels that no step of the filter reached
+        # padded pixels that no step of the filter reached
+        cut = [(size - 1) % stride for size in ctx.shape[2:]]
         weight = kernel.expand(channels, 1, 3, 3)
         dpadded = F.conv_transpose2d(dy, weight, stride=stride, output_padding=cut, groups=channels)
         like_x = dpadded[:, :, 1:-1, 1:-1]  # only its shape and memory format are read

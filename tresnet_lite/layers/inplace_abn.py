@@ -363,7 +363,7 @@ def _choose_backend(backend: str, activation: str, weight_sign: str) -> str:
     except ImportError as error:  # not installed, or built for another torch
         raise ImportError(
             f"backend 'mapillary' needs the package inplace-abn ({error}); build and install it"
-            " with `python -m tresnet_lite.install_iabn`, or use backend 'native'"
+            " with `python -m tresnet_lite.bench.install_iabn`, or use backend 'native'"
         ) from error
     if weight_sign == "signed" or activation == "relu":
         raise ValueError(

@@ -34,9 +34,8 @@ class SpaceToDepth(nn.Module):
         patches = x.reshape(n, c, h // b, b, w // b, b)  # (B, C, H/b, row, W/b, col)
         if x.is_contiguous():
             return patches.permute(0, 3, 5, 1, 2, 4).reshape(n, c * b * b, h // b, w // b)
-        rows = patches.permute(
-            0, 2, 4, 3, 5, 1
-        )  # (B, H/b, W/b, row, col, C), as channels-last memory lies
+        # (B, H/b, W/b, row, col, C), as channels-last memory lies
+        rows = patches.permute(0, 2, 4, 3, 5, 1)
         return rows.reshape(n, h // b, w // b, c * b * b).permute(0, 3, 1, 2)
 
     def extra_repr(self) -> str:

@@ -1,1 +1,0 @@
-"""One module a chapter: the models, tables and drawings that its notebook shows."""

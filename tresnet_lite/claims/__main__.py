@@ -1,0 +1,28 @@
+"""Print the claims ledger, a line for each claim and device: ``python -m tresnet_lite.claims``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tresnet_lite.claims.ledger import ledger, ledger_lines
+from tresnet_lite.records import RecordError, store
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tresnet_lite.claims",
+        description="Print the claims ledger, judged by the committed records and by those that "
+        f"${store.VARIABLE} names.",
+    )
+    parser.parse_args(arguments)
+    try:
+        print("\n".join(ledger_lines(ledger(store.standing(store.named_file())))))
+    except (RecordError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""The claims ledger: what the paper asserts, judged by records or by counting.
+
+`data/paper/claims.yaml` states each claim and names one of the checks below. A check returns a
+verdict for each device that has the records it needs, "not attempted" with the reason where none
+has, and one verdict where counting is enough. No verdict is typed anywhere.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+import yaml
+
+from tresnet_lite.checkout import DATA
+from tresnet_lite.claims import accuracy, figures, memory, printed, size, speed, tables
+from tresnet_lite.claims.verdict import DIFFERS, NOT_ATTEMPTED, REPRODUCED, Verdict
+from tresnet_lite.records import Record
+
+Check = Callable[..., list[Verdict]]  # (records, arguments of the claim) → verdicts
+
+
+def _checks(*modules: ModuleType) -> dict[str, Check]:
+    """The checks of some modules by name: those of their own functions that take records first."""
+    return {
+        name: function
+        for module in modules
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__ and not name.startswith("_")
+        if next(iter(inspect.signature(function).parameters)) == "records"
+    }
+
+
+CHECKS = _checks(speed, size, memory, accuracy, tables, figures, printed)
+KINDS = ("speed", "memory", "accuracy", "size")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An entry of claims.yaml; `check` is the name of one of `CHECKS` and its arguments."""
+
+    id: str
+    section: str
+    kind: str
+    sentence: str
+    check: dict[str, object]
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(
+                f"claim {self.id}: kind is {self.kind!r}, not one of {', '.join(KINDS)}"
+            )
+        name = self.check.get("name")
+        if name not in CHECKS:
+            raise ValueError(f"claim {self.id}: no check {name!r}; there are {', '.join(CHECKS)}")
+        try:
+            inspect.signature(CHECKS[name]).bind([], **self.arguments)
+        except TypeError as error:
+            raise ValueError(f"claim {self.id}: check {name!r}: {error}") from error
+
+    @property
+    def arguments(self) -> dict[str, object]:
+        """What the check takes besides records."""
+        return {name: value for name, value in self.check.items() if name != "name"}
+
+    def verdicts(self, records: list[Record]) -> list[Verdict]:
+        """What the check says of the claim: a verdict for each device that can judge it."""
+        return CHECKS[self.check["name"]](records, **self.arguments)
+
+
+def load_claims(path: Path = DATA / "paper" / "claims.yaml") -> list[Claim]:
+    """The claims of a file, in its order.
+
+    Raises:
+        ValueError: an unknown kind or check, arguments that the check does not take, or an id
+            used twice.
+        TypeError: a field too many or too few.
+    """
+    # ten times faster, where yaml was built with it
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    claims = [Claim(**entry) for entry in yaml.load(path.read_text(encoding="utf-8"), loader)]
+    ids = [claim.id for claim in claims]
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"{path}: ids used twice: {sorted({i for i in ids if ids.count(i) > 1})}")
+    return claims
+
+
+def ledger(records: Iterable[Record]) -> pd.DataFrame:
+    """One row for each claim and each device that can judge it.
+
+    Columns: id, section, kind, sentence, verdict, why, paper, ours, label.
+    """
+
+    return pd.DataFrame(list(_rows(tuple(records))))
+
+
+# several pages of the book ask for the same ledger, and counting takes seconds
+@lru_cache(maxsize=4)
+def _rows(records: tuple[Record, ...]) -> tuple[dict[str, str], ...]:
+    return tuple(
+        {"id": claim.id, "section": claim.section, "kind": claim.kind, "sentence": claim.sentence}
+        | {"verdict": v.word, "why": v.why, "paper": v.paper, "ours": v.ours, "label": v.label}
+        for claim in load_claims()
+        for v in claim.verdicts(list(records))
+    )
+
+
+def ledger_lines(table: pd.DataFrame) -> list[str]:
+    """The ledger as text: a line for each claim and device, and a last one that sums up."""
+    lines = []
+    for row in table.itertuples():
+        figures = f"{row.ours} (paper {row.paper}), " if row.ours else ""
+        source = f" [{row.label}]" if row.label else ""
+        lines.append(f"{row.verdict:<13}  {row.id:<28}  {row.section}: {figures}{row.why}{source}")
+    counts = Counter(table["verdict"])
+    summed = ", ".join(f"{word} {counts[word]}" for word in (REPRODUCED, DIFFERS, NOT_ATTEMPTED))
+    return [*lines, f"{table['id'].nunique()} claims, {len(table)} verdicts: {summed}"]

@@ -1,0 +1,13 @@
+"""Counting: a network by its name, read without a clock, mostly on the meta device.
+
+networks      builds a network by its name: ours, a rung of Table 4, timm's
+sizes         parameters, multiply-accumulates, receptive fields
+kept          what training keeps for backward
+traffic       bytes that operations read and write
+shapes        shapes of the commonest operations, in half the time
+block_steps   the order of a residual block's steps
+"""
+
+from tresnet_lite.counting.sizes import count_macs, count_parameters, receptive_field
+
+__all__ = ["count_macs", "count_parameters", "receptive_field"]

@@ -1,0 +1,215 @@
+"""Where training's memory goes: what autograd keeps for backward, and a step's peak (paper §2.1 and
+§2.2.2).
+
+    python -m tresnet_lite.counting.kept     what each `memory` setting keeps, beside its target
+
+Sizes are counted in bytes; MB stands for 10⁶ of them.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+
+from tresnet_lite import __version__
+from tresnet_lite.counting.shapes import PlainShapes
+from tresnet_lite.model import create_model
+from tresnet_lite.profiles import DTYPES
+
+# How many times more ResNet50 keeps than TResNet-M must, in bfloat16 at 224 px, by the setting of
+# `memory`.
+TARGETS = {"paper": 1.75, "lean": 1.95, "recompute": 2.5, "min": 5.5}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One storage that autograd keeps.
+
+    Attributes:
+        module: path of the module whose forward kept it first, such as ``body.layer3.4.conv2.bn``.
+        kind: that module's class, such as ``InPlaceABN``.
+        shape, dtype: of the tensor through which it was kept.
+        bytes: of the whole storage.
+    """
+
+    module: str
+    kind: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    bytes: int
+
+    @property
+    def stage(self) -> str:
+        """``stem``, ``layer1`` … ``layer4`` or ``head`` for our networks; else the module's first
+        name.
+        """
+        names = self.module.split(".")
+        if names[0] == "body" and len(names) > 1:
+            return names[1] if names[1].startswith("layer") else "stem"
+        return names[0]
+
+
+def kept_for_backward(model: nn.Module, x: Tensor) -> list[Kept]:
+    """What a forward of ``model`` on ``x`` keeps for its backward, each storage once, the
+    parameters left out.
+
+    The forward really runs, in the mode and under the autocast that the caller has set; on the meta
+    device it costs nothing. The input counts where a layer keeps it.
+
+    Args:
+        x: a batch of images, (B, C, H, W).
+    """
+    own = {_storage(t) for t in (*model.parameters(), *model.buffers())}
+    kept: dict[int, Kept] = {}
+    alive = []  # a freed storage's address would be given out again
+    with _current_module(model) as current:
+
+        def pack(tensor: Tensor) -> Tensor:
+            key = _storage(tensor)
+            if key not in own and key not in kept:
+                name, kind = current()
+                kept[key] = Kept(
+                    name, kind, tuple(tensor.shape), tensor.dtype, tensor.untyped_storage().nbytes()
+                )
+                alive.append(tensor.detach())
+            return tensor
+
+        with PlainShapes(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            output = model(x)
+    del output
+    return list(kept.values())
+
+
+def bytes_per_image(
+    model: nn.Module, make_images: Callable[[int], Tensor]
+) -> dict[tuple[str, str], float]:
+    """Bytes kept for each further image, by (stage, kind of module): the slope between batches of 2
+    and 4.
+
+    The slope leaves out what is kept once, such as the half-precision copies of the weights under
+    autocast. On the meta device, where images cost nothing, a single batch of 2³⁰ tells both: what
+    is kept once is the division's rest.
+
+    Args:
+        make_images: batch size → images.
+    """
+    pair = make_images(2)
+    if pair.is_meta:
+        many = _bytes_by_kind(model, make_images(2**30))
+        return {key: float(total // 2**30) for key, total in many.items()}
+    few, many = _bytes_by_kind(model, pair), _bytes_by_kind(model, make_images(4))
+    return {key: (total - few.get(key, 0)) / 2 for key, total in many.items()}
+
+
+def _bytes_by_kind(model: nn.Module, images: Tensor) -> dict[tuple[str, str], int]:
+    total: dict[tuple[str, str], int] = {}
+    for kept in kept_for_backward(model, images):
+        total[kept.stage, kept.kind] = total.get((kept.stage, kept.kind), 0) + kept.bytes
+    return total
+
+
+@cache
+def kept_per_image(
+    name: str, dtype: str = "float32", **options: str
+) -> Mapping[tuple[str, str], float]:
+    """`bytes_per_image` of a named network at 224 px with everything in one dtype; on the meta
+    device, so no work.
+
+    Args:
+        name, options: as `create_model` takes them.
+        dtype: a key of `DTYPES`. Halves take the same bytes, whichever half it is.
+    """
+    with torch.device("meta"):
+        model = create_model(name, **options).to(DTYPES[dtype]).train()
+    return MappingProxyType(
+        bytes_per_image(
+            model, lambda batch: torch.empty(batch, 3, 224, 224, device="meta", dtype=DTYPES[dtype])
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a network keeps an image at 224 px: bytes in float32 and bfloat16, and ResNet50's over
+    it in bfloat16.
+    """
+
+    network: str
+    norm: str
+    memory: str
+    float32: float
+    bfloat16: float
+    ratio: float
+    target: float | None = None
+
+
+def memory_settings() -> list[Setting]:
+    """ResNet50, then TResNet-M on BatchNorm and with Inplace-ABN under each setting of `memory`."""
+    networks = [("resnet50", "bn", "paper"), ("tresnet_m", "bn", "paper")]
+    networks += [("tresnet_m", "iabn", memory) for memory in TARGETS]
+    rows: list[Setting] = []
+    for name, norm, memory in networks:
+        full, half = (
+            sum(kept_per_image(name, d, norm=norm, memory=memory).values())
+            for d in ("float32", "bfloat16")
+        )
+        ratio = rows[0].bfloat16 / half if rows else 1.0
+        rows.append(
+            Setting(
+                name, norm, memory, full, half, ratio, TARGETS[memory] if norm == "iabn" else None
+            )
+        )
+    return rows
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata  # the storage's identity, on the meta device too
+
+
+@contextmanager
+def _current_module(model: nn.Module) -> Iterator[Callable[[], tuple[str, str]]]:
+    """Tells (path, class name) of the innermost module whose forward is running."""
+    stack: list[tuple[str, str]] = []
+    handles = []
+    for name, module in model.named_modules():
+        here = (name, type(module).__name__)
+        handles.append(module.register_forward_pre_hook(lambda *_, here=here: stack.append(here)))
+        handles.append(
+            module.register_forward_hook(lambda *_: (stack.pop(), None)[1], always_call=True)
+        )
+    try:
+        yield lambda: stack[-1]
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def main() -> int:
+    """Print the table of `memory_settings`; 1 if a target is missed."""
+
+    print(
+        "Kept for backward an image at 224 px, MB (10⁶ bytes), counted (tresnet_lite"
+        f" {__version__})\n"
+    )
+    head = ("network", "norm", "memory", "float32", "bfloat16", "ResNet50 ÷ it", "target")
+    print("{:10} {:5} {:10} {:>8} {:>9} {:>14} {:>7}".format(*head))
+    missed = 0
+    for row in memory_settings():
+        target = "" if row.target is None else f"≥ {row.target:.2f}"
+        short = row.target is not None and row.ratio < row.target
+        missed += short
+        sizes = f"{row.float32 / 1e6:8.2f} {row.bfloat16 / 1e6:9.2f} {row.ratio:14.3f}"
+        print(
+            f"{row.network:10} {row.norm:5} {row.memory:10} {sizes}"
+            f" {target:>7}{' missed' if short else ''}"
+        )
+    return min(missed, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""The networks that campaigns measure, by name: timm's, ours and the rungs of Table 4."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import nn
+
+from tresnet_lite.ablation import ablation_ladder
+from tresnet_lite.layers import InPlaceABN
+from tresnet_lite.model import TResNet, variant
+
+# "resnet50" is timm's: an independent baseline
+OURS = (
+    "tresnet_m",
+    "tresnet_l",
+    "tresnet_xl",
+    "tresnet_v2_l",
+)
+
+
+def build(name: str, *, norm: str | None = None, memory: str | None = None) -> nn.Module:
+    """A network with fresh weights and 1000 classes.
+
+    Args:
+        name: one of `OURS`, a row of Table 4 (`ablation_ladder`), or a model of timm.
+        norm: of ours: "iabn", "bn" or "mapillary" (the published Inplace-ABN); None for the
+            network's own.
+        memory: of ours: `TResNetConfig.memory`; None for the network's own.
+
+    Raises:
+        LookupError: the installed timm has no such model.
+        ImportError: timm, or for "mapillary" the package inplace-abn, is not installed.
+        ValueError: an option for a model of timm, or one that ours does not take.
+    """
+    ladder = ablation_ladder()
+    if name not in OURS and name not in ladder:
+        if norm or memory:
+            raise ValueError(f"norm and memory are options of our networks, not of timm's {name}")
+        return _from_timm(name)
+    config = variant(name) if name in OURS else ladder[name]
+    options = {"norm": "iabn" if norm == "mapillary" else norm, "memory": memory}
+    network = TResNet(replace(config, **{key: value for key, value in options.items() if value}))
+    return with_published_norms(network) if norm == "mapillary" else network
+
+
+def _from_timm(name: str) -> nn.Module:
+    import timm
+
+    if not timm.is_model(name):
+        raise LookupError(
+            f"timm {timm.__version__} has no model {name!r}: another version may have it"
+        )
+    return timm.create_model(name)
+
+
+def with_published_norms(network: nn.Module) -> nn.Module:
+    """The network, in place, with fresh norms of the published package where it had our
+    Inplace-ABN.
+    """
+    for path, norm in list(network.named_modules()):
+        if isinstance(norm, InPlaceABN):
+            settings = {"activation": norm.activation, "activation_param": norm.activation_param}
+            network.set_submodule(
+                path,
+                InPlaceABN(
+                    norm.num_features, norm.eps, norm.momentum, **settings, backend="mapillary"
+                ),
+            )
+    return network

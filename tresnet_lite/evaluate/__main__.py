@@ -1,0 +1,213 @@
+"""Evaluate weights on labelled photographs: top-1 and top-5 with intervals, and a record of them.
+
+    python -m tresnet_lite.evaluate --table 3 --data IMAGENET   Table 3: M, L, XL at 224
+    python -m tresnet_lite.evaluate --table 5 --data IMAGENET   Table 5: at 224, and 448 squashed;
+                                                                then 448 cropped, the trap
+    python -m tresnet_lite.evaluate --model tresnet_m --size 448 --data IMAGENET
+    python -m tresnet_lite.evaluate --model resnet50.a1_in1k --data IMAGENET    any model of timm
+    python -m tresnet_lite.evaluate --weights runs/m/last.pt --data digits      a training's result
+    torchrun --nproc-per-node 8 -m tresnet_lite.evaluate …                      shared among GPUs
+
+IMAGENET is the validation folder, with a sub-folder named by synset for each class, or a folder
+with that in val/. `--labels real` counts by ReaL's labels; for ImageNet-V2 give its folder. What
+was predicted is kept, so a killed evaluation goes on where it stopped, and other labels cost no
+second run. The exit code is 0 at the end, 1 where the evaluation itself fails, 2 for what cannot be
+done at all, 130 after an interruption.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from tresnet_lite.checkout import BUILD
+from tresnet_lite.evaluate import photographs
+from tresnet_lite.evaluate.accuracy import SQUASHED, Accuracy, printed_top1
+from tresnet_lite.evaluate.photographs import real_labels
+from tresnet_lite.evaluate.predictions import PredictionError, Predictions, predict
+from tresnet_lite.evaluate.scoring import score, to_records
+from tresnet_lite.evaluate.subjects import PROTOCOLS, PUBLISHED, Subject, published_name, subject
+from tresnet_lite.records import Record, RecordError, append, load, store
+from tresnet_lite.train import processes
+from tresnet_lite.train.reading import TooManyUnreadable
+from tresnet_lite.train.run_folder import ResumeError
+
+DTYPES = ("float32", "float16", "bfloat16")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        with processes.joined(options.device) as device:
+            return run(options, device)
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on", file=sys.stderr)
+        return 130
+    except TooManyUnreadable as failure:
+        print(f"stopped: {failure}", file=sys.stderr)
+        return 1
+    except (ValueError, OSError, ImportError, ResumeError, PredictionError, RecordError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def run(options: argparse.Namespace, device: torch.device) -> int:
+    """Evaluate what the options name, one after the other."""
+    if options.dtype == "float16" and device.type == "cpu":
+        raise ValueError("float16 needs a GPU: float32 or bfloat16 on a CPU")
+    if not (options.table or options.model or options.weights):
+        raise ValueError("what to evaluate? Give --model, --weights or --table")
+    for of in _subjects(options):
+        evaluate(of, options, device)
+    return 0
+
+
+def _subjects(options: argparse.Namespace) -> Iterator[Subject]:
+    """The networks that the options name; a table has the weights that were published."""
+    if not options.table:
+        yield subject(
+            options.model,
+            options.weights,
+            size=options.size,
+            protocol=options.protocol,
+            standardise=options.standardise,
+        )
+        return
+    if options.model or options.weights or options.size or options.protocol:
+        raise ValueError(
+            "--table says itself which weights, sizes and protocols: give it without these"
+        )
+    ways = (
+        [(224, "crop")]
+        if options.table == 3
+        else [(224, "crop"), (SQUASHED, "squash"), (SQUASHED, "crop")]
+    )
+    for size, protocol in ways:
+        for model in PUBLISHED:
+            yield subject(published_name(model, size), size=size, protocol=protocol)
+
+
+def evaluate(of: Subject, options: argparse.Namespace, device: torch.device) -> None:
+    """Predict what is missing, say the accuracies, and append their records to the file."""
+    first = processes.rank() == 0
+    images = photographs(options.data, of.num_classes, of.trained_on)
+    labels = real_labels(images.dataset, options.labels) if options.labels else None
+    if first:
+        print(
+            f"{of.name}, {of.protocol} {of.size}, on {images.name}: {len(images.dataset):,} images",
+            flush=True,
+        )
+    found = predict(
+        of,
+        images,
+        options.keep,
+        batch=options.batch,
+        device=device,
+        dtype=options.dtype,
+        workers=options.workers,
+        unreadable=options.unreadable,
+        tell=lambda line: print(line, file=sys.stderr),
+    )
+    if not first:
+        return
+    top1, top5 = scores = score(found, labels)
+    made = to_records(
+        of,
+        images.name,
+        found,
+        scores,
+        batch=options.batch,
+        dtype=options.dtype,
+        real=labels is not None,
+    )
+    # Where the book looks for them.
+    out = options.records or store.machine_file("gpu" if device.type == "cuda" else "cpu")
+    known = load(out) if out.exists() else []
+    # said again, not measured again
+    append(out, *[record for record in made if record not in known])
+    print("\n".join(summary(of, made, found, top1, top5)), f"\nrecords: {out}", sep="", flush=True)
+
+
+def summary(
+    of: Subject, made: list[Record], found: Predictions, top1: Accuracy, top5: Accuracy
+) -> list[str]:
+    """What an evaluation ends with."""
+    case = made[0].case
+    lines = [f"  top-1 {top1}, top-5 {top5}; in brackets the 95 % interval of so many images"]
+    if (printed := printed_top1(of.name, of.size, case)) is not None:
+        lines.append(f"  the paper prints {printed:.1f} %")
+    lines += [
+        f"  {r.value.median:,.0f} images a second with reading"
+        for r in made
+        if r.metric == "throughput"
+    ]
+    if found.unreadable:
+        lines.append(f"  {len(found.unreadable)} images could not be read and are not counted")
+    return lines
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tresnet_lite.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--data", required=True, help="a folder of images, or a data set by name (its test images)")
+    add(
+        "--model",
+        help=(
+            "ours, published weights by timm's name (tresnet_m.miil_in1k_448), or any model of timm"
+        ),
+    )
+    add("--weights", help="a run's folder or checkpoint, another checkpoint, a URL or a hub name")
+    add(
+        "--table",
+        type=int,
+        choices=(3, 5),
+        help="all published weights behind a table of the paper",
+    )
+    add("--size", type=int, help="pixels; default: as the weights were trained")
+    add(
+        "--protocol",
+        choices=PROTOCOLS,
+        help="default: squash from 448 on, crop below, as the authors did",
+    )
+    add(
+        "--standardise",
+        action="store_true",
+        help="ImageNet's mean and std, as torchvision's weights want them",
+    )
+    add("--labels", help="'real', or a real.json: count by ReaL's labels")
+    add("--batch", type=int, default=64, help="images at once, in each process")
+    add("--dtype", choices=DTYPES, default="float32", help="a half precision means autocast")
+    add("--device", help="cuda or cpu; default: the GPU where there is one")
+    add(
+        "--workers",
+        type=int,
+        default=min(8, os.cpu_count() or 1),
+        help="processes that read images",
+    )
+    add(
+        "--unreadable",
+        type=int,
+        default=100,
+        help="broken images that are skipped before this stops",
+    )
+    add("--keep", type=Path, default=BUILD / "evaluations", help="where predictions are kept")
+    add(
+        "--records",
+        type=Path,
+        help=f"file of records; default: ${store.VARIABLE}, or build/records/PROFILE.jsonl",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,256 @@
+"""Predictions kept as they come, so that a killed evaluation goes on where it stopped.
+
+A folder has one file for each process, and a line in it for each batch: the five likeliest classes
+of each image. What follows from them (accuracies under any labels) is computed afterwards, and
+costs no second run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from tresnet_lite.evaluate.photographs import Photographs
+from tresnet_lite.evaluate.subjects import Subject, describe
+from tresnet_lite.records import Provenance, collect, repair
+from tresnet_lite.train import processes
+from tresnet_lite.train.reading import Unreadable, test_loader
+
+TOP = 5
+
+
+class PredictionError(ValueError):
+    """Kept predictions that cannot be read, or that another process is writing."""
+
+
+@dataclass
+class Predictions:
+    """What was predicted: for each image by its place in the data set.
+
+    Attributes:
+        top: the likeliest classes, at most five, the likeliest first.
+        labels: by the data set.
+        unreadable: why an image gave nothing.
+        speeds: device, batch, and images a second with reading, of each full batch that one process
+            alone predicted and that did not have to wait for the start.
+        provenance: of the last session that predicted anything.
+    """
+
+    top: dict[int, list[int]] = field(default_factory=dict)
+    labels: dict[int, int] = field(default_factory=dict)
+    unreadable: dict[int, str] = field(default_factory=dict)
+    speeds: list[tuple[str, int, float]] = field(default_factory=list)
+    provenance: Provenance | None = None
+
+    def __contains__(self, index: int) -> bool:
+        return index in self.top or index in self.unreadable
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Take up one line of a file."""
+        if "provenance" in line:
+            found = Provenance(**line["provenance"])
+            if self.provenance is None or found.date > self.provenance.date:
+                self.provenance = found
+            return
+        self.top.update(zip(line["indices"], line["top"], strict=True))
+        self.labels.update(zip(line["indices"], line["labels"], strict=True))
+        self.unreadable.update({int(index): text for index, text in line["unreadable"].items()})
+        if line["speed"]:
+            self.speeds.append(tuple(line["speed"]))
+
+    def speeds_of(self, batch: int) -> list[float]:
+        """Those of the last session's device at this batch."""
+        return [
+            speed
+            for device, size, speed in self.speeds
+            if (device, size) == (self.provenance.device, batch)
+        ]
+
+
+@torch.no_grad()
+def predict(
+    of: Subject,
+    images: Photographs,
+    folder: str | Path,
+    *,
+    batch: int = 64,
+    device: str | torch.device = "cpu",
+    dtype: str = "float32",
+    workers: int = 0,
+    unreadable: int = 100,
+    tell: Any = None,
+) -> Predictions:
+    """Predict what `folder` does not hold yet, and give all of it. Under torchrun the processes
+    share what is left.
+
+    Args:
+        folder: below it the run's own folder is made (`place`).
+        batch: images at once, in each process.
+        dtype: a half precision means autocast.
+        unreadable: images that may be broken or missing before this stops.
+        tell: gets a line for each unreadable image.
+
+    Raises:
+        TooManyUnreadable: more images cannot be read.
+        PredictionError: kept predictions cannot be read, or another process writes them.
+        ValueError: images of other channels than the network's, logits that are no numbers.
+    """
+    if images.channels != of.channels:
+        raise ValueError(
+            f"{images.name} has {images.channels} channels an image, {of.name} takes {of.channels}"
+        )
+    if batch < 1:
+        raise ValueError(f"batch is {batch}: it must be at least 1")
+    device, path = torch.device(device), place(of, images, folder, dtype)
+    with _locked(path, {**describe(of), "images": images.name, "dtype": dtype}):
+        before = read(path)
+        processes.wait()  # no process writes before all have read
+        noted = Unreadable(unreadable, tell)
+        noted.names += before.unreadable.values()
+        left = [index for index in range(len(images.dataset)) if index not in before]
+        mine = left[processes.rank() :: processes.count()]
+        if mine:
+            _predict(
+                of,
+                images,
+                path / f"{processes.rank()}.jsonl",
+                mine,
+                batch,
+                device,
+                dtype,
+                workers,
+                noted,
+            )
+        processes.wait()
+        found = read(path)
+    noted.names = list(found.unreadable.values())
+    noted.note(())  # the limit is for all processes together
+    return found
+
+
+def _predict(
+    of: Subject,
+    images: Photographs,
+    file: Path,
+    mine: list[int],
+    batch: int,
+    device: torch.device,
+    dtype: str,
+    workers: int,
+    noted: Unreadable,
+) -> None:
+    network = of.network.to(device).eval()
+    cuda = device.type == "cuda"
+    loader = test_loader(
+        images.dataset, of.transform, batch=batch, workers=workers, indices=mine, pin=cuda
+    )
+    provenance = collect(device)
+    append(file, {"provenance": dataclasses.asdict(provenance)})
+    quiet = None if processes.rank() == 0 else True  # None: shown in a terminal, not in a log
+    bar = tqdm(total=len(mine), unit="img", desc=of.name, disable=quiet)
+    started = time.monotonic()
+    for number, loaded in enumerate(loader):
+        wanted = mine[number * batch : (number + 1) * batch]
+        top = (
+            _likeliest(network, loaded.images.to(device, non_blocking=True), dtype)
+            if len(loaded.labels)
+            else []
+        )
+        now, indices = time.monotonic(), loaded.indices.tolist()
+        lost = [index for index in wanted if index not in set(indices)]
+        # the first waits for its readers
+        full = number > 0 and len(indices) == batch and processes.count() == 1
+        line = {"indices": indices, "top": top, "labels": loaded.labels.tolist()}
+        line |= {"unreadable": dict(zip(lost, loaded.unreadable, strict=True))}
+        append(
+            file,
+            line | {"speed": [provenance.device, batch, batch / (now - started)] if full else None},
+        )
+        started = now
+        noted.note(loaded.unreadable)
+        bar.update(len(wanted))
+    bar.close()
+
+
+def _likeliest(network: torch.nn.Module, images: Tensor, dtype: str) -> list[list[int]]:
+    half = None if dtype == "float32" else getattr(torch, dtype)
+    with torch.autocast(images.device.type, half, enabled=half is not None):
+        logits = network(images)
+    if not logits.isfinite().all():
+        raise ValueError(
+            f"the network gave logits that are no finite numbers in {dtype}: try float32"
+        )
+    return logits.float().topk(min(TOP, logits.shape[1]), dim=1).indices.tolist()
+
+
+def place(of: Subject, images: Photographs, folder: str | Path, dtype: str) -> Path:
+    """The folder of one evaluation, named by all that its predictions depend on."""
+    about = {**describe(of), "images": images.fingerprint, "dtype": dtype}
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:8]
+    words = re.sub(
+        r"[^\w.]+", "-", f"{of.name.partition(' ')[0]}-{images.name}-{of.protocol}-{of.size}"
+    )
+    return Path(folder) / f"{words}-{digest}"
+
+
+def append(file: Path, line: Mapping[str, Any]) -> None:
+    """Add a line by a single write that is on disk when this returns."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        data = (json.dumps(line) + "\n").encode()
+        if os.write(descriptor, data) != len(data):
+            raise OSError(f"{file}: only a part could be written; is the disk full?")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path) -> Predictions:
+    """All that a folder holds. Raises PredictionError for a line that is none."""
+    found = Predictions()
+    for file in sorted(path.glob("*.jsonl")):
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+            try:
+                found.add(json.loads(line))
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise PredictionError(
+                    f"{file}:{number} holds no predictions ({error}); remove that file to predict"
+                    " its images again"
+                ) from error
+    return found
+
+
+@contextmanager
+def _locked(path: Path, about: Mapping[str, Any]) -> Iterator[None]:
+    """Hold the folder against another evaluation, and mend what a killed one left; the first
+    process holds it.
+    """
+    if processes.rank():
+        processes.wait()
+        yield
+        return
+    from filelock import FileLock, Timeout
+
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path / ".lock", timeout=2):
+            for file in path.glob("*.jsonl"):
+                repair(file)  # a half-written last line
+            (path / "about.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
+            processes.wait()
+            yield
+    except Timeout as error:
+        raise PredictionError(f"another process evaluates in {path}: wait for it") from error

@@ -1,0 +1,224 @@
+"""What is evaluated: a network with its weights, and how it wants its images."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tresnet_lite.evaluate.accuracy import SQUASHED, weights_of
+from tresnet_lite.model import TResNet, list_models
+from tresnet_lite.train.networks import build_network, find_config
+from tresnet_lite.train.overrides import nearest
+from tresnet_lite.train.recipe import Recipe
+from tresnet_lite.train.run_folder import EXACT, load_trained
+from tresnet_lite.transforms import eval_transform
+from tresnet_lite.weights import load_weights, read_checkpoint, to_timm_layout, unwrap
+
+PROTOCOLS = ("crop", "squash")
+PUBLISHED = ("tresnet_m", "tresnet_l", "tresnet_xl")  # the paper's
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network in evaluation mode.
+
+    Attributes:
+        name: as records have it; weights that are not published carry their file's name and a
+            digest.
+        size: side of its images in pixels.
+        squash: resize to a square, or crop.
+        transform: PIL image → (C, size, size).
+        standardise: whether that takes ImageNet's mean and std off.
+        trained_on: what its run says of its data; None for weights from elsewhere.
+    """
+
+    name: str
+    network: nn.Module
+    num_classes: int
+    channels: int
+    size: int
+    squash: bool
+    transform: Callable = field(repr=False)
+    standardise: bool = False
+    trained_on: Mapping[str, Any] | None = None
+
+    @property
+    def protocol(self) -> str:
+        return "squash" if self.squash else "crop"
+
+
+def subject(
+    model: str | None = None,
+    weights: str | Path | None = None,
+    *,
+    size: int | None = None,
+    protocol: str | None = None,
+    standardise: bool = False,
+) -> Subject:
+    """A network by name, with weights from a file or from the hub.
+
+    Args:
+        model: one of ours; published weights by timm's name ("tresnet_m.miil_in1k_448"); any model
+            of timm. One of ours without weights or tag has the paper's. None where `weights` is a
+            checkpoint of a run.
+        weights: a run's folder or checkpoint, another checkpoint, a URL or a hub name.
+        size: pixels; None as the weights were trained.
+        protocol: "crop" or "squash"; None as the authors did, squash from 448 on, or as timm says
+            for its own models.
+        standardise: for one of our networks with weights from elsewhere (torchvision's ResNet50):
+            subtract ImageNet's mean and divide by its std. A run's checkpoint and timm's models say
+            so themselves.
+
+    Raises:
+        ValueError: names or settings that do not fit each other.
+        FileNotFoundError, ConnectionError: weights that are not there.
+    """
+    if protocol not in (None, *PROTOCOLS):
+        raise ValueError(f"protocol is {protocol!r}: crop or squash")
+    if size is not None and size < 1:
+        raise ValueError(f"size is {size}: it must be at least 1 pixel")
+    squash = None if protocol is None else protocol == "squash"
+    if weights is not None and (run := _run_checkpoint(weights)):
+        return _of_run(model, run, size, squash)
+    if model is None:
+        raise ValueError("--model is missing: these weights do not say what network they are for")
+    if find_config(_base(model)):
+        return _of_ours(model, weights, size, squash, standardise)
+    return _of_timm(model, weights, size, squash)
+
+
+def published_name(model: str, size: int | None) -> str:
+    """The paper's weights of one of our networks for a size: "tresnet_m.miil_in1k_448". ValueError
+    for none.
+    """
+    if "." in model:
+        return model
+    if model not in PUBLISHED:
+        told = ", ".join(PUBLISHED)
+        raise ValueError(
+            f"the paper has no published weights of {model}, but of {told}: give --weights, or a"
+            " name of timm's with its tag, such as resnet50.a1_in1k or"
+            " tresnet_v2_l.miil_in21k_ft_in1k"
+        )
+    return weights_of(model, size or 224)
+
+
+def _of_ours(
+    model: str, weights: str | Path | None, size: int | None, squash: bool | None, standardise: bool
+) -> Subject:
+    """One of our networks; its classifier is as large as the checkpoint's."""
+    name = published_name(model, size) if weights is None else model
+    state = to_timm_layout(read_checkpoint(f"timm/{name}" if weights is None else weights))
+    if "head.fc.weight" not in state:
+        raise ValueError(
+            f"the checkpoint has no classifier (head.fc.weight), so it is none of {model}"
+        )
+    classes = state["head.fc.weight"].shape[0]
+    network = load_weights(build_network(_base(model), num_classes=classes), state).eval()
+    if weights is not None:
+        name = f"{name} ({Path(str(weights)).name}, {weights_digest(network)})"
+    size = size or (SQUASHED if "_448" in name.partition(" ")[0] else 224)
+    squash = size >= SQUASHED if squash is None else squash
+    transform = eval_transform(size, squash=squash, standardise=standardise)
+    return Subject(name, network, classes, 3, size, squash, transform, standardise)
+
+
+def _base(model: str) -> str:
+    """Our name of a network: "tresnet_m" of "tresnet_m.miil_in1k". Other names have no tag."""
+    return model.partition(".")[0] if model.startswith("tresnet_") else model
+
+
+def _run_checkpoint(weights: str | Path) -> Path | None:
+    """The path, if a run of `tresnet_lite.train` is there."""
+    path = Path(weights).expanduser()
+    if path.is_dir():
+        return path
+    if not path.is_file() or path.suffix == ".safetensors":
+        return None
+    return path if EXACT in read_checkpoint(path) else None
+
+
+def _of_run(model: str | None, path: Path, size: int | None, squash: bool | None) -> Subject:
+    """A network that was trained here, evaluated as its recipe says."""
+    network, identity = load_trained(path)
+    about, recipe = identity["model"], Recipe(**identity["recipe"])
+    if model not in (None, about["name"]):
+        raise ValueError(f"{path} is a run of {about['name']}, not of {model}")
+    size = size or recipe.size
+    by_recipe = size >= SQUASHED if recipe.squash is None else recipe.squash
+    squash = by_recipe if squash is None else squash
+    transform = eval_transform(
+        size, squash=squash, channels=about["in_chans"], standardise=recipe.standardise
+    )
+    folder = path if path.is_dir() else path.parent
+    name = f"{about['name']} ({folder.resolve().name}, {weights_digest(network)})"
+    sizes = (about["num_classes"], about["in_chans"], size)
+    return Subject(
+        name, network, *sizes, squash, transform, recipe.standardise, dict(identity["data"])
+    )
+
+
+def _of_timm(
+    model: str, weights: str | Path | None, size: int | None, squash: bool | None
+) -> Subject:
+    """A model of timm's, with its own mean, std, interpolation and crop unless told otherwise."""
+    import timm
+    from timm.data import create_transform, resolve_model_data_config
+
+    if not timm.is_model(model):
+        raise ValueError(
+            f"no model {model!r}; {nearest(model, [*list_models(), *timm.list_models()])}"
+        )
+    name = model
+    try:
+        network = timm.create_model(model, pretrained=weights is None).eval()
+    except OSError as error:
+        raise ConnectionError(
+            f"the weights of {model} cannot be fetched from here ({type(error).__name__}): copy"
+            " them, give --weights"
+        ) from error
+    except RuntimeError as error:  # timm's word for a model that has no published weights
+        raise ValueError(f"{model}: {error}") from error
+    if weights is not None:
+        try:
+            network.load_state_dict(unwrap(read_checkpoint(weights)))
+        except RuntimeError as error:
+            raise ValueError(f"{weights} does not fit {model}: {str(error)[:500]}") from error
+        name = f"{model} ({Path(str(weights)).name}, {weights_digest(network)})"
+    wanted = resolve_model_data_config(network)
+    if size is not None:
+        wanted["input_size"] = (wanted["input_size"][0], size, size)
+    if squash is not None:
+        wanted |= (
+            {"crop_mode": "squash", "crop_pct": 1.0}
+            if squash
+            else {"crop_mode": "center", "crop_pct": 0.875}
+        )
+    channels, size, _ = wanted["input_size"]
+    transform = create_transform(**wanted, is_training=False)
+    squash, standardise = wanted["crop_mode"] == "squash", any(wanted["mean"])
+    return Subject(
+        name, network, network.num_classes, channels, size, squash, transform, standardise
+    )
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Eight hexadecimal digits that differ where the weights do."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:8]
+
+
+def describe(of: Subject) -> dict[str, Any]:
+    """What predictions depend on besides the images, in plain values."""
+    kind = "ours" if isinstance(of.network, TResNet) else "timm's"
+    about = {"model": of.name, "weights": weights_digest(of.network), "implementation": kind}
+    return about | {"size": of.size, "protocol": of.protocol, "standardise": of.standardise}

@@ -1,0 +1,68 @@
+"""Campaigns run from a chapter: suites at a profile's settings, kept where `make reproduce` keeps
+its records.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tresnet_lite.bench import campaign, suites
+from tresnet_lite.bench.campaign import CampaignError, Outcome, Queue
+from tresnet_lite.bench.suites import Point
+from tresnet_lite.profiles import Profile
+from tresnet_lite.records import store
+from tresnet_lite.records.store import Measured
+
+# that a chapter measures for, where its reader does not say; a GPU measures all
+MINUTES = {
+    "smoke": 0.3,
+    "cpu": 2.4,
+}
+
+
+def measure(profile: Profile, *names: str, minutes: float | None = None) -> Measured:
+    """Measure what the run's file lacks of some suites, telling a line for each point; the rest is
+    taken from it.
+
+    Args:
+        names: suites (`bench.suites.SUITES`).
+        minutes: stop then, with the most valuable points measured; the next time goes on from
+            there. None: what the profile allows (`MINUTES`).
+    """
+    out = store.machine_file(profile.name)
+    minutes = MINUTES.get(profile.name) if minutes is None else minutes
+    points = suites.select(suites.points(profile), list(names))
+    try:
+        _run(points, out, profile, minutes)
+    except CampaignError as error:
+        print(f"not measured now: {error}")
+    return store.measured(out)
+
+
+def _run(points: list[Point], out: Path, profile: Profile, minutes: float | None) -> None:
+    from filelock import FileLock
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # Chapters that run at the same time wait for each other: together they would measure each
+    # other's load.
+    with FileLock(f"{out}.chapters.lock"):
+        slots = campaign.find_slots(profile.device)
+        before = campaign.done(campaign.read(out), {slot.device for slot in slots})
+        known = sum(point.id in before for point in points)
+        print(f"{len(points)} points, {known} of them measured before", flush=True)
+        left = campaign.run(points, out, slots, minutes=minutes, tell=_tell)
+    if left:
+        print(f"{len(left)} points left for another time: a larger `minutes` takes them too")
+
+
+def _tell(outcome: Outcome, queue: Queue) -> None:
+    point = outcome.point
+    named = ", ".join(
+        filter(None, (point.model, f"{point.resolution} px", point.norm, point.memory))
+    )
+    told = "FAILED" if outcome.failed else "done"
+    print(
+        f"{named}: {told} in {outcome.seconds:.0f} s [about {queue.seconds_left / 60:.0f} min"
+        " left]",
+        flush=True,
+    )

@@ -1,0 +1,5 @@
+"""Records and printed numbers → data frames: the tables, figures, curves and speeds.
+
+Numbers carry one of these labels: measured (device, date, commit), counted (package version),
+quoted (source), not attempted (why). Nothing is measured here.
+"""

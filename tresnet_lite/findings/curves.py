@@ -1,0 +1,64 @@
+"""Accuracy against speed: the front that nothing beats, and how far points lie above a family's
+curve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+FAMILIES = ("TResNet", "EfficientNet", "ResNet50 and others")
+
+
+def family(network: str) -> str:
+    """The family of a network, from its name as the paper prints it."""
+    return next((name for name in FAMILIES[:2] if network.startswith(name)), FAMILIES[2])
+
+
+def front(speeds: Sequence[float], top1: Sequence[float]) -> list[bool]:
+    """Which points are on the Pareto front: no other is faster and as accurate, or as fast and more
+    accurate.
+    """
+    points = list(zip(speeds, top1, strict=True))
+    return [not any(s >= x and t >= y and (s, t) != (x, y) for s, t in points) for x, y in points]
+
+
+def above(speed: float, top1: float, curve: Sequence[tuple[float, float]]) -> float:
+    """How many points of top-1 a point lies above a curve (below: negative); NaN where that cannot
+    be told.
+
+    Args:
+        curve: (speed, top-1) of the points that it joins, of which the front counts. Between two of
+            them it is straight over the logarithm of the speed. Faster than the fastest of them it
+            gets no better than that one. What is slower than the slowest lies below for certain
+            where it is less accurate, and else beyond it.
+    """
+
+    kept = (
+        [point for point, on in zip(curve, front(*zip(*curve, strict=True)), strict=True) if on]
+        if curve
+        else []
+    )
+    if not kept or not speed > 0:
+        return float("nan")
+    speeds, heights = zip(*sorted(kept), strict=True)
+    gap = top1 - float(np.interp(np.log(speed), np.log(speeds), heights))
+    return gap if speed >= speeds[0] or gap < 0 else float("nan")
+
+
+def heights(lines: pd.DataFrame, *, cautious: bool = False) -> pd.DataFrame:
+    """The TResNets of some lines, with how far each lies `above` the curve of the EfficientNets
+    among them.
+
+    Args:
+        lines: with columns network, top1, speed, q1 and q3, of one run and phase.
+        cautious: take TResNet at its lower quartile and the EfficientNets at their upper ones.
+    """
+    measured = lines.dropna(subset="speed")
+    theirs = measured[measured["network"].map(family) == "EfficientNet"]
+    ours = lines[lines["network"].map(family) == "TResNet"]
+    curve = list(zip(theirs["q3" if cautious else "speed"], theirs["top1"], strict=True))
+    at = zip(ours["q1" if cautious else "speed"], ours["top1"], strict=True)
+    return ours.assign(above=[above(speed, top1, curve) for speed, top1 in at])

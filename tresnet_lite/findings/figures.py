@@ -1,0 +1,57 @@
+"""Figures 4 and 5: the TResNets at 224 and 448 pixels and the EfficientNets at their own, accuracy
+against speed.
+
+The figures' points are not printed as numbers. What stands in a column "paper" are the speeds that
+its tables print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from tresnet_lite.bench.suites import EFFICIENTNETS, SHOWN
+from tresnet_lite.findings import landscape
+from tresnet_lite.findings.curves import heights
+from tresnet_lite.findings.tables import MODELS, PAPER_SIDE, Line, beside
+from tresnet_lite.paper import paper_table
+from tresnet_lite.records import Failure, Record
+
+BASE = ("TResNet-M", PAPER_SIDE)  # what ratios are to
+
+
+def figure(
+    number: int, records: Iterable[Record], failures: Iterable[Failure] = ()
+) -> pd.DataFrame:
+    """The lines of Figure 4 (inference) or 5 (training), once for each run, as `tables` has them;
+    TResNet-M at 224 = 1.
+
+    Further columns: top1 and top1_source (quoted), speed (the measured one again), and above: by
+    how many points of top-1 a TResNet lies above the EfficientNets' curve of the same run.
+
+    Raises:
+        ValueError: another figure.
+    """
+
+    suite = f"figure{number}"
+    if suite not in SHOWN:
+        raise ValueError(f"no Figure {number} of speeds: there are {', '.join(SHOWN)}")
+    frame = beside(records, _lines(SHOWN[suite]), suite=suite, case="networks", failures=failures)
+    keys = zip(frame["network"], frame["resolution"], strict=True)
+    top1, sources = zip(*(landscape.accuracy()[key] for key in keys), strict=True)
+    frame = frame.assign(top1=top1, top1_source=sources, speed=frame["measured"])
+    rows = [heights(lines)["above"] for _, lines in frame.groupby("run", sort=False)]
+    return frame.assign(above=pd.concat(rows).astype(float))
+
+
+def _lines(phase: str) -> list[Line]:
+    """The points of both figures, with the paper's V100 speed where a table of it has one."""
+    v100 = landscape.landscape([]).query("device == 'Tesla V100' and phase == @phase")
+    printed = v100.set_index(["network", "resolution"])["speed"]
+    points = [(row.model, MODELS[row.model], row.resolution) for row in paper_table(5).itertuples()]
+    points += [(landscape.NAMES[model], model, side) for model, side in EFFICIENTNETS.items()]
+    return [
+        Line(name, model, phase, float(printed.get((name, side), float("nan"))), BASE, side)
+        for name, model, side in points
+    ]

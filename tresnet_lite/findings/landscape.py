@@ -1,0 +1,163 @@
+"""Every known point of accuracy against speed: the paper's, what others published, our records.
+
+A point is one network at one resolution, in one phase and one way of running on one device. Its
+columns:
+
+    kind, source                    "quoted" or "measured"; and where the speed comes from
+    device, torch                   torch is "" where the source does not say
+    phase, dtype, memory_format, compile    as in a record, `compile` being "eager" or "compiled"
+    network, family, resolution     named as the paper prints it
+    speed, q1, q3, batch            images per second; quoted speeds have no spread: q1, q3 are NaN
+    ratio                           to ResNet50 at 224 px, run alike; NaN where that was not
+    top1, top1_source               always quoted: nobody trains anything here
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+
+import pandas as pd
+
+from tresnet_lite.bench.suites import EFFICIENTNETS
+from tresnet_lite.findings.curves import family
+from tresnet_lite.findings.tables import NETWORKS, PAPER_SIDE, PHASES
+from tresnet_lite.paper import paper_table
+from tresnet_lite.paper.published import accuracies, benchmarks
+from tresnet_lite.records import Record, latest
+
+NAMES = NETWORKS | {model: f"EfficientNet-{model[-2:].upper()}" for model in EFFICIENTNETS}
+# of the suites' records: those of whole networks as they come
+CASES = (
+    "networks",
+    "ways of running",
+    "precisions",
+)
+PAPER = "the paper"
+WAY = ["device", "torch", "phase", "dtype", "memory_format", "compile"]
+COLUMNS = ["kind", "source", *WAY, "network", "family", "resolution", "speed", "q1", "q3", "batch"]
+COLUMNS += ["ratio", "top1", "top1_source"]
+
+
+@cache
+def accuracy() -> dict[tuple[str, int], tuple[float, str]]:
+    """(network, resolution) → top-1 in per cent and its source, for all networks of Tables 1 and 5
+    and Figures 4 and 5.
+
+    The EfficientNets' are those of `data/published`, B1's too, whose figure in Table 1 is of other
+    weights.
+    """
+    found = {
+        (row.model, PAPER_SIDE): (row.top1, f"{PAPER}, Table 1")
+        for row in paper_table(1).itertuples()
+    }
+    found |= {
+        (row.model, row.resolution): (row.top1, f"{PAPER}, Table 5")
+        for row in paper_table(5).itertuples()
+    }
+    del found[NETWORKS["efficientnet_b1"], PAPER_SIDE]
+    for row in accuracies().itertuples():
+        if row.model in EFFICIENTNETS:
+            found[NAMES[row.model], row.resolution] = (
+                row.top1,
+                f"timm, tf_{row.model}.{row.weights}",
+            )
+    return found
+
+
+def landscape(records: Iterable[Record]) -> pd.DataFrame:
+    """All points, with the columns above: the paper's first, then timm's, then those of the
+    records.
+    """
+
+    rows = [*_printed(), *_published(), *_measured(records)]
+    table = pd.DataFrame(rows).reindex(columns=COLUMNS)
+    base = table[(table["network"] == "ResNet50") & (table["resolution"] == PAPER_SIDE)]
+    speeds = base.drop_duplicates(WAY).set_index(WAY)["speed"]
+    ways = pd.MultiIndex.from_frame(table[WAY])
+    return table.assign(ratio=table["speed"] / speeds.reindex(ways).to_numpy())
+
+
+def _point(network: str, resolution: int, **fields: object) -> list[dict[str, object]]:
+    """The point, if an accuracy is known for it: tiny images of a smoke run have none."""
+    if (network, resolution) not in accuracy():
+        return []
+    top1, source = accuracy()[network, resolution]
+    named = {"network": network, "family": family(network), "resolution": resolution}
+    return [named | fields | {"top1": top1, "top1_source": source}]
+
+
+def _printed() -> Iterable[dict[str, object]]:
+    """The paper's V100. Of EfficientNet it prints B1 (Table 1) and B7 (Table 6, inference)."""
+    way = {"kind": "quoted", "device": "Tesla V100", "torch": "", "dtype": "float16"}
+    way |= {"memory_format": "channels_first", "compile": "eager"}
+    tables = [(1, row) for row in paper_table(1).to_dict("records")]
+    # Table 1 has the first two
+    tables += [(3, row) for row in paper_table(3).to_dict("records")[2:]]
+    for number, row in tables:
+        network, side = row["model"], PAPER_SIDE
+        if network == NETWORKS["efficientnet_b1"]:
+            network, side = NAMES["efficientnet_b1"], EFFICIENTNETS["efficientnet_b1"]
+        for phase in PHASES:
+            source = {
+                "source": f"{PAPER}, Table {number}",
+                "phase": phase,
+                "speed": float(row[f"{phase}_img_s"]),
+            }
+            yield from _point(network, side, **way, **source)
+    for row in paper_table(6).drop_duplicates(["model", "resolution"]).to_dict("records"):
+        if row["model"].startswith("EfficientNet"):
+            source = {
+                "source": f"{PAPER}, Table 6",
+                "phase": "inference",
+                "speed": float(row["inference_img_s"]),
+            }
+            yield from _point(row["model"], row["resolution"], **way, **source)
+
+
+def _published() -> Iterable[dict[str, object]]:
+    for row in benchmarks().to_dict("records"):
+        way = {key: row[key] for key in WAY}
+        numbers = {"speed": row["images_per_second"], "batch": row["batch_size"]}
+        source = {"kind": "quoted", "source": f"timm, {row['source_file']}"}
+        yield from _point(NAMES[row["model"]], row["resolution"], **source, **way, **numbers)
+
+
+def _measured(records: Iterable[Record]) -> Iterable[dict[str, object]]:
+    """The records of whole networks, once where several suites share one; of several batches the
+    largest counts.
+    """
+    chosen: dict[tuple, Record] = {}
+    for r in latest(records):
+        c = r.conditions
+        if (
+            r.metric != "throughput"
+            or r.case not in CASES
+            or r.model not in NAMES
+            or c.memory_budget
+        ):
+            continue
+        key = (
+            r.provenance.device,
+            r.phase,
+            r.model,
+            c.resolution,
+            c.dtype,
+            c.memory_format,
+            c.compile,
+        )
+        if key not in chosen or c.batch >= chosen[key].conditions.batch:
+            chosen[key] = r
+    for r in chosen.values():
+        c, v = r.conditions, r.value
+        way = {
+            "device": r.provenance.device,
+            "torch": r.provenance.torch.partition("+")[0],
+            "phase": r.phase,
+        }
+        way |= {"dtype": c.dtype, "memory_format": c.memory_format}
+        way["compile"] = "eager" if c.compile == "eager" else "compiled"
+        numbers = {"speed": v.median, "q1": v.q1, "q3": v.q3, "batch": c.batch}
+        yield from _point(
+            NAMES[r.model], c.resolution, kind="measured", source=r.label, **way, **numbers
+        )

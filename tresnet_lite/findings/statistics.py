@@ -1,0 +1,183 @@
+"""From the accuracies of networks trained from several seeds to gains with intervals, tested and
+corrected.
+
+Two rungs are compared seed by seed: the same seed gives both the same order of images. The interval
+and the test are Student's, over the seeds; a set's tests are corrected together by Holm's method.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pandas as pd
+
+from tresnet_lite.ablation import RESNET50, ablation_ladder
+from tresnet_lite.paper import paper_table
+from tresnet_lite.records import Record
+
+ALPHA = 0.05  # a difference counts where its corrected p is below; the intervals are of 1 - ALPHA
+HIGHER, LOWER, NOT_TOLD_APART, UNTESTED = "higher", "lower", "not told apart", "cannot be tested"
+
+# Columns for `notebook.table`.
+LEVELS = {
+    "rung|rung": "",
+    "paper, ImageNet, %|paper": ".1f",
+    "measured, %|mean": ".2f",
+    "95 % interval|interval": "",
+    "networks|networks": "d",
+}
+GAINS = {
+    "rung|rung": "",
+    "compared with|base": "",
+    "paper, points|paper": "+.1f",
+    "measured, points|gain": "+.2f",
+    "95 % interval|interval": "",
+    "p|p": ".2g",
+    "p, corrected|corrected": ".2g",
+    "accuracy is|word": "",
+}
+
+
+def results(records: Sequence[Record]) -> pd.DataFrame:
+    """A line for each network. Columns: run (settings and source), data, rung, seed, top1 (%).
+
+    A run is what shares settings and device; of a training that was recorded twice the later record
+    counts.
+    """
+
+    chosen = sorted((r for r in records if r.metric == "top1"), key=lambda r: r.provenance.date)
+    rows, sources = [], {}
+    for r in chosen:
+        settings, _, seed = r.case.rpartition(", seed ")
+        key = (settings, r.provenance.device)
+        sources[key] = f"{settings}; {r.label}"  # the last one's
+        rows.append(
+            {"key": key, "data": settings.split(",")[0], "rung": r.model, "seed": int(seed)}
+        )
+        rows[-1]["top1"] = r.value.median
+    columns = ["run", "data", "rung", "seed", "top1"]
+    if not rows:
+        return pd.DataFrame(columns=columns)
+    frame = pd.DataFrame(rows).drop_duplicates(["key", "rung", "seed"], keep="last")
+    return frame.assign(run=frame["key"].map(sources))[columns].reset_index(drop=True)
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Student's interval for the mean, of level 1 - ALPHA; NaN where it is undefined: one value, or
+    no spread.
+    """
+    from scipy.stats import ttest_1samp
+
+    if not _spread(values):
+        return math.nan, math.nan
+    found = ttest_1samp(values, 0).confidence_interval(1 - ALPHA)
+    return float(found.low), float(found.high)
+
+
+def _spread(values: Sequence[float]) -> bool:
+    return len(set(values)) > 1
+
+
+def levels(run: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy of each rung of one run of `results`, ImageNet's as printed beside it.
+
+    Columns: rung, paper (quoted), mean, low, high, interval (as text), networks.
+    """
+
+    printed = _printed()
+    rows = []
+    for rung in _rungs(run):
+        values = run.loc[run["rung"] == rung, "top1"].tolist()
+        row = {
+            "rung": rung,
+            "paper": printed[rung],
+            "mean": sum(values) / len(values),
+            "networks": len(values),
+        }
+        rows.append(row | _bounds(values, ".2f"))
+    return pd.DataFrame(rows)
+
+
+def _rungs(run: pd.DataFrame) -> list[str]:
+    """Those of the ladder that a run has, in the ladder's order."""
+    return [rung for rung in ablation_ladder() if rung in set(run["rung"])]
+
+
+def _printed() -> dict[str, float]:
+    return paper_table(4).set_index("refinement")["top1"].to_dict()
+
+
+def _bounds(values: Sequence[float], spec: str) -> dict[str, object]:
+    low, high = interval(values)
+    told = "–" if math.isnan(low) else f"{low:{spec}} to {high:{spec}}"
+    return {"low": low, "high": high, "interval": told}
+
+
+def gains(run: pd.DataFrame) -> pd.DataFrame:
+    """Each rung against the one before, then against ResNet50: paired by seed, corrected together.
+
+    Columns: rung, base, paper (points, quoted), gain (points, mean over the seeds that both have),
+    low, high, interval (as text), seeds, p (paired t test), corrected (Holm), word.
+    """
+
+    printed, wide = _printed(), run.pivot(index="seed", columns="rung", values="top1")
+    rows = []
+    for base, rung in comparisons(_rungs(run)):
+        values = (wide[rung] - wide[base]).dropna().tolist()
+        row = {
+            "rung": rung,
+            "base": base,
+            "paper": printed[rung] - printed[base],
+            "seeds": len(values),
+        }
+        row["gain"] = sum(values) / len(values) if values else math.nan
+        rows.append(row | _bounds(values, "+.2f") | {"p": paired_p(values)})
+    columns = ("rung", "base", "paper", "seeds", "gain", "low", "high", "interval", "p")
+    frame = pd.DataFrame(rows, columns=columns)
+    frame["corrected"] = holm(frame["p"].tolist())
+    frame["word"] = [word(*row) for row in frame[["gain", "corrected"]].itertuples(index=False)]
+    return frame
+
+
+def comparisons(rungs: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of a base and a rung: each step, then ResNet50 with each rung that is not the step
+    after it.
+    """
+    steps = list(pairwise(rungs))
+    far = [(RESNET50, rung) for rung in rungs if rung != RESNET50] if RESNET50 in rungs else []
+    return steps + [pair for pair in far if pair not in steps]
+
+
+def paired_p(differences: Sequence[float]) -> float:
+    """Two-sided p of the t test that the mean difference is zero; NaN where fewer than two seeds,
+    or no spread.
+
+    A test on the signs' permutations would need no normality, but cannot give less than 2/2ⁿ from n
+    seeds.
+    """
+    from scipy.stats import ttest_1samp
+
+    return float(ttest_1samp(differences, 0).pvalue) if _spread(differences) else math.nan
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Holm's corrected p-values (1979), in the order given; NaN, a test that was not made, stays
+    and does not count.
+    """
+    order = sorted((i for i, p in enumerate(ps) if not math.isnan(p)), key=lambda i: ps[i])
+    corrected, largest = [math.nan] * len(ps), 0.0
+    for done, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - done) * ps[i]))
+        corrected[i] = largest
+    return corrected
+
+
+def word(gain: float, corrected: float) -> str:
+    """What a corrected test says. No significance is not equality."""
+    if math.isnan(corrected):
+        return UNTESTED
+    if corrected >= ALPHA:
+        return NOT_TOLD_APART
+    return HIGHER if gain > 0 else LOWER

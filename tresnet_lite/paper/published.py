@@ -1,0 +1,86 @@
+"""What others published about the paper's networks, read from `data/published` (see the README
+there).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import pandas as pd
+
+from tresnet_lite.checkout import DATA
+
+FILE = re.compile(
+    r"benchmark-(?P<phase>infer|train)-(?P<dtype>amp|amp_bf16|bf16|fp32)-(?P<memory_format>nchw|nhwc)"
+    r"-pt(?P<torch>\d+)-(?:cu\d+|cpu)-(?P<device>[a-z0-9_]+?)(?P<compile>-dynamo)?\.csv"
+)
+PHASES = {"infer": "inference", "train": "training"}
+# as in a record
+DTYPES = {
+    "amp": "float16",
+    "amp_bf16": "bfloat16",
+    "bf16": "pure bfloat16",
+    "fp32": "float32",
+}
+LAYOUTS = {"nchw": "channels_first", "nhwc": "channels_last"}
+DEVICES = {
+    "rtx3090": "RTX 3090",
+    "rtx4090": "RTX 4090",
+    "4090": "RTX 4090",
+    "5090": "RTX 5090",
+    "pro6000maxq": "RTX PRO 6000 Max-Q",
+    "i9_10940x": "Core i9-10940X",
+    "i7_12700h": "Core i7-12700H",
+}
+
+
+def conditions(source_file: str) -> dict[str, str]:
+    """How a file of timm's benchmarks was measured, told by its name: in the words of a record's
+    conditions.
+
+    Raises:
+        ValueError: a name that is not understood.
+    """
+    found = FILE.fullmatch(source_file)
+    if not found or found["device"] not in DEVICES:
+        raise ValueError(
+            f"{source_file!r} does not tell how it was measured; known devices:"
+            f" {', '.join(DEVICES)}"
+        )
+    digits = found["torch"]
+    # torch 1.12 and 1.13, then 2.x.y
+    version = f"1.{digits[1:]}" if digits.startswith("1") else ".".join(digits)
+    return {
+        "device": DEVICES[found["device"]],
+        "torch": version,
+        "phase": PHASES[found["phase"]],
+        "dtype": DTYPES[found["dtype"]],
+        "memory_format": LAYOUTS[found["memory_format"]],
+        "compile": "compiled" if found["compile"] else "eager",
+    }
+
+
+@cache
+def benchmarks() -> pd.DataFrame:
+    """timm's speeds: source_file, model, resolution, images_per_second, batch_size, and what
+    `conditions` tells.
+
+    EfficientNets are named as this package's suites name them. Do not change the frame: it is
+    shared.
+    """
+
+    table = pd.read_csv(DATA / "published" / "timm_benchmarks.csv")
+    ran = pd.DataFrame([conditions(name) for name in table["source_file"]])
+    return table.assign(model=table["model"].str.removeprefix("tf_")).join(ran)
+
+
+@cache
+def accuracies() -> pd.DataFrame:
+    """timm's top-1 in per cent: model (without the weights' tag), weights, resolution, top1, crop,
+    interpolation.
+    """
+
+    table = pd.read_csv(DATA / "published" / "timm_accuracy.csv")
+    names = table["model"].str.extract(r"(?:tf_)?(?P<model>\w+)\.(?P<weights>\w+)")
+    return table.assign(model=names["model"], weights=names["weights"])

@@ -1,0 +1,237 @@
+"""Where a number comes from: the device, the versions, the commit and the moment."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import importlib.metadata
+import platform
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import tresnet_lite
+
+PACKAGE = Path(__file__).resolve().parents[1]
+NO_COMMIT = "not a checkout"  # the package was installed, or copied, without its history
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a reader needs to judge, or to repeat, a measurement. None where the device does not
+    tell.
+
+    `dirty` says that the package differed from the commit. Power in watts, clocks in MHz,
+    temperature in °C, all read at the moment of collection. `throttled` names what held the clocks
+    down then, "" for nothing. A campaign reads these while the measured work is running, and clock
+    and temperature once before it.
+    """
+
+    device: str
+    cpu: str
+    threads: int
+    torch: str
+    python: str
+    system: str
+    package: str
+    commit: str
+    dirty: bool
+    date: str  # ISO 8601, UTC
+    command: str
+    timm: str | None = None
+    cuda: str | None = None
+    cudnn: int | None = None
+    driver: str | None = None
+    power_limit: float | None = None
+    clock: float | None = None
+    clock_max: float | None = None
+    memory_clock: float | None = None
+    temperature: float | None = None
+    throttled: str | None = None
+    clock_before: float | None = None
+    temperature_before: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("device", "cpu", "torch", "python", "system", "package", "commit", "date"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value.strip():
+                raise ValueError(f"provenance without {name}: it is {value!r}")
+        moment = datetime.datetime.fromisoformat(self.date)  # raises ValueError on anything else
+        if moment.utcoffset() != datetime.timedelta(0):
+            raise ValueError(f"provenance date {self.date!r} is not in UTC")
+
+    @property
+    def source(self) -> str:
+        """The short label that stands beside a number: device, day and commit ("+": with
+        changes).
+        """
+        commit = (
+            self.commit
+            if self.commit == NO_COMMIT
+            else self.commit[:8] + ("+" if self.dirty else "")
+        )
+        return f"{self.device}, {self.date[:10]}, {commit}"
+
+
+def collect(device: str | torch.device = "cpu") -> Provenance:
+    """The provenance of what is measured on `device` from here on."""
+    device = torch.device(device)
+    commit, dirty = git_state()
+    return Provenance(
+        device=device_name(device),
+        cpu=cpu_name(),
+        threads=torch.get_num_threads(),
+        torch=torch.__version__,
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.machine()}",
+        package=tresnet_lite.__version__,
+        commit=commit,
+        dirty=dirty,
+        date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        command=_command(),
+        timm=_version("timm"),
+        **(_cuda(device) if device.type == "cuda" else {}),
+    )
+
+
+def device_name(device: str | torch.device) -> str:
+    """The name that records are grouped by: the GPU's, or the CPU's with the number of threads in
+    use.
+    """
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{cpu_name()}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+@functools.lru_cache
+def cpu_name() -> str:
+    """The processor's name as the system gives it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def git_state(package: Path = PACKAGE) -> tuple[str, bool]:
+    """Commit of the checkout that the package lies in, and whether the package differs from it."""
+    git = ("git", "-C", str(package))
+    # A package installed into an environment inside another project's checkout is no part of that
+    # checkout.
+    if _output(*git, "ls-files", "--error-unmatch", "__init__.py") is None:
+        return NO_COMMIT, False
+    commit = _output(*git, "rev-parse", "HEAD")
+    if commit is None:
+        return NO_COMMIT, True
+    # a status that fails proves nothing
+    return (
+        commit,
+        _output(*git, "status", "--porcelain", "--", ".") != "",
+    )
+
+
+_SMI = {
+    "driver": "driver_version",
+    "power_limit": "power.limit",
+    "clock": "clocks.sm",
+    "clock_max": "clocks.max.sm",
+    "memory_clock": "clocks.mem",
+    "temperature": "temperature.gpu",
+}
+
+
+def _cuda(device: torch.device) -> dict[str, object]:
+    facts: dict[str, object] = {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+    # By its identifier, because nvidia-smi counts all GPUs and torch only those that are visible.
+    identifier = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+    answer = _smi(",".join(_SMI.values()), identifier)
+    # The field was renamed, and one unknown field makes nvidia-smi answer none of them.
+    reasons = _smi("clocks_event_reasons.active", identifier) or _smi(
+        "clocks_throttle_reasons.active", identifier
+    )
+    return (
+        facts | (read_smi(answer) if answer else {}) | {"throttled": read_throttle(reasons or "")}
+    )
+
+
+def _smi(fields: str, identifier: str) -> str | None:
+    return _output(
+        "nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits", f"--id={identifier}"
+    )
+
+
+def read_smi(answer: str) -> dict[str, object]:
+    """One line of nvidia-smi's answer, by the names of `Provenance`; what it does not tell is
+    None.
+    """
+    facts: dict[str, object] = {}
+    for name, text in zip(_SMI, answer.split(","), strict=True):
+        text = text.strip()
+        known = text and not text.startswith("[")  # "[N/A]", "[Not Supported]"
+        facts[name] = None if not known else text if name == "driver" else float(text)
+    return facts
+
+
+# NVML's bits for what holds clocks down. Idleness (0x1) is left out: it slows nothing that is
+# measured.
+_THROTTLE = {
+    0x2: "clocks set by the user",
+    0x4: "power cap",
+    0x8: "hardware slowdown",
+    0x10: "sync boost",
+    0x20: "heat (software)",
+    0x40: "heat (hardware)",
+    0x80: "power brake",
+    0x100: "display clocks",
+}
+
+
+def read_throttle(answer: str) -> str | None:
+    """nvidia-smi's bits in words, "" where nothing holds the clocks down; None where it does not
+    tell.
+    """
+    try:
+        bits = int(answer.strip(), 16)
+    except ValueError:  # "[N/A]", or nothing
+        return None
+    return ", ".join(word for bit, word in _THROTTLE.items() if bits & bit)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _command() -> str:
+    """The command line without the folders in it; of a notebook's kernel, whose file is gone when
+    it ends, its kind.
+    """
+    program, *arguments = sys.argv
+    if Path(program).name == "ipykernel_launcher.py":
+        return "in a notebook"
+    return without_folders(" ".join([Path(program).name, *arguments]))
+
+
+def without_folders(text: str) -> str:
+    """A text whose absolute paths are cut down to the last name: where they lie says nothing to
+    others.
+    """
+    return re.sub(r"(?<![\w.:/])/(?:[^\s/'\":]+/)*(?=[^\s/])", "", text)
+
+
+def _output(*command: str) -> str | None:
+    """What a command prints, or None where it is missing or fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

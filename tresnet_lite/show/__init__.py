@@ -1,0 +1,1 @@
+"""What a page shows: tables, plots and drawings, and what a notebook needs around its subject."""

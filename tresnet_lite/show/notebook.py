@@ -1,0 +1,92 @@
+"""What every chapter needs around its own subject: tables, claims, the photograph, records, the
+footer.
+"""
+
+from __future__ import annotations
+
+import html
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+import torch
+
+from tresnet_lite.claims.ledger import Claim, load_claims
+from tresnet_lite.profiles import Profile
+from tresnet_lite.records import Record, collect
+from tresnet_lite.show.html import Html, table
+
+# timm's downloads would like a progress bar made of widgets; without ipywidgets they print one line
+# instead.
+warnings.filterwarnings("ignore", message="IProgress not found")
+
+
+def source(records: Sequence[Record], profile: Profile) -> str:
+    """Where a run's numbers come from: device, date, commit, how it ran, and what to beware of."""
+    c = records[0].conditions
+    thin = f", networks of width {c.width}" if c.width else ""
+    ran = f"{c.resolution} px, batches of {c.batch}, {c.dtype}{thin}"
+    return "; ".join(filter(None, (records[0].label, ran, profile.caveat)))
+
+
+def claims(*prefixes: str) -> Html:
+    """What the paper claims: the claims whose ids begin with one of `prefixes`."""
+
+    columns = {"claim|id": "", "paper|section": "", "it says|sentence": ""}
+    return table(pd.DataFrame(map(asdict, _claims(prefixes))), columns)
+
+
+def verdicts(records: Sequence[Record], *prefixes: str) -> Html:
+    """What the records say to the same claims: a row for each claim and device."""
+
+    found = [
+        {"id": claim.id} | asdict(v)
+        for claim in _claims(prefixes)
+        for v in claim.verdicts(list(records))
+    ]
+    columns = ("claim|id", "verdict|word", "paper|paper", "ours|ours", "why|why")
+    labels = dict.fromkeys(row["label"] for row in found if row["label"])
+    return table(pd.DataFrame(found), dict.fromkeys(columns, ""), note="; ".join(labels))
+
+
+def _claims(prefixes: tuple[str, ...]) -> list[Claim]:
+    chosen = [claim for claim in load_claims() if claim.id.startswith(prefixes)]
+    if not chosen:
+        raise ValueError(f"no claim's id begins with {' or '.join(prefixes)}")
+    return chosen
+
+
+def photograph(size: int = 224) -> torch.Tensor:
+    """A photograph, (1, 3, size, size) in [0, 1]: Grace Hopper, an official portrait of the US Navy
+    (public domain).
+
+    It comes with matplotlib.
+    """
+    from matplotlib.cbook import get_sample_data
+    from PIL import Image
+
+    with get_sample_data("grace_hopper.jpg") as file, Image.open(file) as image:
+        side = min(image.size)
+        square = image.convert("RGB").resize(
+            (size, size), Image.Resampling.BICUBIC, box=(0, 0, side, side)
+        )
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1)[None].float() / 255
+
+
+def footer(device: str) -> Html:
+    """Where this page's numbers come from: device, versions, commit, date."""
+    p = collect(device)
+    versions = {
+        "torch": p.torch,
+        "CUDA": p.cuda,
+        "cuDNN": p.cudnn,
+        "driver": p.driver,
+        "timm": p.timm,
+    }
+    versions["Python"] = p.python
+    named = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    commit = p.commit + (" with changes" if p.dirty else "")
+    text = f"Measured on {p.device}, {p.date}. tresnet_lite {p.package} ({commit}), {named}."
+    return Html(f"<p><small>{html.escape(text)}</small></p>", text)

@@ -1,0 +1,60 @@
+"""Training by the recipe of §3.1 and §3.3: what the paper states, as code that a lab can run on
+ImageNet, or a CPU on digits."""
+
+from tresnet_lite.train.data import Data, image_folder, load_data
+from tresnet_lite.train.digits import Digits, digits
+from tresnet_lite.train.engine import Interrupted, NonFiniteLoss, Result, train
+from tresnet_lite.train.log import read_log
+from tresnet_lite.train.networks import build_network, initialise_from
+from tresnet_lite.train.optimisation import (
+    make_ema,
+    make_loss,
+    make_optimizer,
+    make_schedule,
+    parameter_groups,
+    schedule_values,
+)
+from tresnet_lite.train.reading import (
+    Images,
+    TooManyUnreadable,
+    Unreadable,
+    collate,
+    test_loader,
+)
+from tresnet_lite.train.recipe import INGREDIENTS, RECIPES, Recipe, make_recipe
+from tresnet_lite.train.run_folder import ResumeError, load_trained
+from tresnet_lite.train.scores import Scores, evaluate
+
+__all__ = [
+    "INGREDIENTS",
+    "RECIPES",
+    "Data",
+    "Digits",
+    "Images",
+    "Interrupted",
+    "NonFiniteLoss",
+    "Recipe",
+    "Result",
+    "ResumeError",
+    "Scores",
+    "TooManyUnreadable",
+    "Unreadable",
+    "build_network",
+    "collate",
+    "digits",
+    "evaluate",
+    "image_folder",
+    "initialise_from",
+    "load_data",
+    "load_trained",
+    "make_ema",
+    "make_loss",
+    "make_optimizer",
+    "make_recipe",
+    "make_schedule",
+    "parameter_groups",
+    "read_log",
+    "schedule_values",
+    "test_loader",
+    "train",
+]

@@ -1,0 +1,151 @@
+"""Train a network by the paper's recipe (§3.1).
+
+    python -m tresnet_lite.train --width 16 --depths 1,1,2,1    digits on a CPU, in minutes
+    python -m tresnet_lite.train --data cifar10 --model 0       the first rung of Table 4
+    torchrun --nproc-per-node 8 -m tresnet_lite.train --data IMAGENET --model tresnet_m --out runs/m
+    torchrun --nproc-per-node 8 -m tresnet_lite.train --data IMAGENET --model tresnet_m \\
+        --recipe imagenet_448 --init runs/m/last.pt --out runs/m_448    fine-tuning to 448 (§3.3)
+    python -m tresnet_lite.train --data IMAGENET --submit --nodes 2 --gpus 8    as a job of Slurm
+
+IMAGENET is a folder with train/ and val/. The same command again goes on where the last one
+stopped. The exit code is 0 at the end, 1 where the run itself fails, 2 for what cannot be done at
+all, 130 after an interruption.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from tresnet_lite.ablation import ablation_ladder
+from tresnet_lite.model import TResNetConfig, list_models
+from tresnet_lite.train.data import NAMED, ROOT
+from tresnet_lite.train.overrides import nearest
+from tresnet_lite.train.recipe import RECIPES, Recipe
+from tresnet_lite.train.run import run_folder, work
+from tresnet_lite.train.slurm import submit
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(sys.argv[1:] if arguments is None else arguments)
+    if not options.submit:
+        return work(options)
+
+    try:
+        return submit(options, run_folder(options).resolve())
+    except (
+        ValueError,
+        ImportError,
+        RuntimeError,
+    ) as error:  # RuntimeError: submitit finds no Slurm
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options; an unknown one ends the program with the nearest known."""
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        known = [
+            text
+            for action in parser._actions
+            for text in action.option_strings
+            if text.startswith("--")
+        ]
+        parser.error(f"unknown option {unknown[0]}; {nearest(unknown[0].split('=')[0], known)}")
+    return options
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    epilog = "\n\n".join(
+        f"{kind.__name__}: {inspect.getdoc(kind)}" for kind in (Recipe, TResNetConfig)
+    )
+    parser = argparse.ArgumentParser(
+        prog="python -m tresnet_lite.train",
+        usage="%(prog)s [options]",
+        description=__doc__,
+        epilog=epilog,
+        formatter_class=raw,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add(
+        "--data",
+        default="digits",
+        help=f"{', '.join(NAMED)}, or a folder of images; default: digits",
+    )
+    add(
+        "--root",
+        type=Path,
+        help=f"where named data lie or are downloaded to; default: ${ROOT}, or the user's cache",
+    )
+    rungs = ", ".join(f"{i} ({label})" for i, label in enumerate(ablation_ladder()))
+    models = (
+        f"{', '.join(list_models())}; a rung of Table 4: {rungs}; or one of timm's; default:"
+        " tresnet_m"
+    )
+    add("--model", default="tresnet_m", help=models)
+    add("--recipe", help=f"{', '.join(RECIPES)}; default: the one that fits the data")
+    add("--init", metavar="WEIGHTS", help="start from a checkpoint: a path, a URL or a hub name")
+    add("--out", type=Path, help="the run's folder; default: runs/DATA_MODEL")
+    add("--seed", type=int, default=0, help="of weights, order and augmentation")
+    add("--device", help="cuda or cpu; default: the GPU where there is one")
+    add(
+        "--workers",
+        type=int,
+        help="processes that read images; default: by the data and the processors",
+    )
+    add(
+        "--accumulate",
+        type=int,
+        default=1,
+        help="parts that a process splits its batch into, to save memory",
+    )
+    add("--synchronise", action="store_true", help="norms see the joined batch of all processes")
+    add(
+        "--save-minutes",
+        type=float,
+        default=10.0,
+        help="between checkpoints within an epoch; 0: after each step",
+    )
+    add("--log-every", type=int, default=50, help="steps between lines of the log")
+    add(
+        "--unreadable",
+        type=int,
+        default=100,
+        help="broken or missing images that are skipped before the run stops",
+    )
+    add("--no-tensorboard", action="store_true", help="write log.jsonl alone")
+    _add_cluster(parser.add_argument_group("cluster"))
+    for kind, title in ((Recipe, "recipe"), (TResNetConfig, "network")):
+        group = parser.add_argument_group(f"{title}: fields of {kind.__name__}, explained below")
+        for field in fields(kind):
+            group.add_argument(f"--{field.name.replace('_', '-')}", metavar="VALUE")
+    return parser
+
+
+def _add_cluster(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--submit", action="store_true", help="as a job of Slurm, which goes on when requeued"
+    )
+    group.add_argument("--partition", help="of Slurm")
+    group.add_argument("--nodes", type=int, default=1)
+    group.add_argument("--gpus", type=int, default=1, help="on each node")
+    group.add_argument(
+        "--tasks", type=int, help="processes on each node; default: one for each GPU"
+    )
+    group.add_argument(
+        "--hours", type=float, default=24.0, help="that a job may take before it is requeued"
+    )
+    group.add_argument(
+        "--cluster", choices=("slurm", "local"), default="slurm", help="local: on this machine"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

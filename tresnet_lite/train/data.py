@@ -1,0 +1,232 @@
+"""Data sets by name or folder, as pairs of a photograph and its label; reading and augmenting them
+is `reading`'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import ConcatDataset, Dataset, Subset
+from torchvision import datasets
+from torchvision.transforms.functional import to_pil_image
+
+from tresnet_lite.train.digits import digits
+from tresnet_lite.train.overrides import nearest
+
+ROOT = "TRESNET_LITE_DATA"  # environment: where downloaded data sets lie
+HELD_OUT = 4  # one image of four, in a folder that has no test images of its own
+
+
+@dataclass(frozen=True)
+class Data:
+    """Images to train on and images to test with, each a data set of (PIL image, label).
+
+    Attributes:
+        classes: their names, label by label.
+        channels: 3 for colour, 1 for grey.
+        fingerprint: differs where the images do, as far as their names and number tell.
+    """
+
+    name: str
+    train: Dataset
+    test: Dataset
+    classes: tuple[str, ...]
+    channels: int = 3
+    fingerprint: str = ""
+
+    def identity(self) -> dict[str, Any]:
+        """What a resumed run compares."""
+        sizes = {"train": len(self.train), "test": len(self.test), "classes": len(self.classes)}
+        return {"name": self.name, **sizes, "fingerprint": self.fingerprint}
+
+
+def load_data(source: str | Path, *, root: str | Path | None = None, download: bool = True) -> Data:
+    """A data set by name, or from a folder of images.
+
+    Args:
+        source: one of `NAMED`; or a folder with train/ and val/ (or test/), each with a sub-folder
+            a class, as ImageNet has it; or a folder with the classes' sub-folders alone, of which a
+            quarter is held out.
+        root: where named data sets lie; None for $TRESNET_LITE_DATA, or the user's cache.
+        download: fetch what is missing there.
+
+    Raises:
+        ValueError: neither a name nor a folder, or a folder without such images.
+        ConnectionError: a data set that is missing and cannot be fetched from here.
+    """
+    if str(source) in NAMED:
+        place = Path(
+            root or os.environ.get(ROOT) or Path.home() / ".cache" / "tresnet_lite" / "data"
+        ).expanduser()
+        return NAMED[str(source)](_fetcher(str(source), place, download))
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        raise ValueError(
+            f"{str(source)!r} is neither a folder nor a data set's name;"
+            f" {nearest(str(source), NAMED)}"
+        )
+    return _from_folder(folder)
+
+
+class Scans(Dataset):
+    """Tensors (N, C, H, W) in [0, 1] with labels (N,), as PIL images."""
+
+    def __init__(self, images, labels) -> None:
+        self.images, self.labels = (images * 255).round().byte(), labels.tolist()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple:
+        return to_pil_image(self.images[index]), self.labels[index]
+
+
+def _digits(_: Fetch) -> Data:
+    found = digits()
+    train = Scans(found.images, found.labels)
+    test = Scans(found.held_out_images, found.held_out_labels)
+    return Data("digits", train, test, tuple("0123456789"), channels=1)
+
+
+# a class of torchvision and its options but root and download → the data set
+Fetch = Callable[..., Dataset]
+
+
+def _fetcher(name: str, root: Path, download: bool) -> Fetch:
+    """What builds a data set of torchvision from `root`, or fetches it there."""
+
+    def fetch(kind: type[Dataset], **options: Any) -> Dataset:
+        try:
+            return kind(root, download=False, **options)
+        except (RuntimeError, FileNotFoundError) as missing:
+            if not download:
+                raise ConnectionError(
+                    f"{name} is not in {root}, and downloading is off"
+                ) from missing
+        try:
+            return kind(root, download=True, **options)
+        except (
+            OSError,
+            RuntimeError,
+            ValueError,
+        ) as error:  # torchvision raises each of these for a lost network
+            raise ConnectionError(
+                f"{name} is not in {root} and cannot be fetched from here ({type(error).__name__}:"
+                f" {_first(error)}). Copy it there in torchvision's layout, set ${ROOT}, or use"
+                " --data digits, which needs no network."
+            ) from error
+
+    return fetch
+
+
+def _first(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "no reason given")[:200]
+
+
+def _cifar(kind: str) -> Callable[[Fetch], Data]:
+    def load(fetch: Fetch) -> Data:
+        train, test = (fetch(getattr(datasets, kind), train=flag) for flag in (True, False))
+        return Data(kind.lower(), train, test, tuple(train.classes))
+
+    return load
+
+
+def _imagenette(fetch: Fetch) -> Data:
+    train, test = (
+        fetch(datasets.Imagenette, split=split, size="320px") for split in ("train", "val")
+    )
+    return Data("imagenette", train, test, tuple(names[0] for names in train.classes))
+
+
+def _flowers102(fetch: Fetch) -> Data:
+    """Trained on both of the published parts of ten images a class, as the results in the
+    literature are.
+    """
+    parts = [fetch(datasets.Flowers102, split=split) for split in ("train", "val", "test")]
+    classes = getattr(parts[0], "classes", None) or [f"flower {number}" for number in range(1, 103)]
+    return Data("flowers102", ConcatDataset(parts[:2]), parts[2], tuple(classes))
+
+
+def _stanford_cars(fetch: Fetch) -> Data:
+    train, test = (fetch(datasets.StanfordCars, split=split) for split in ("train", "test"))
+    return Data("stanford_cars", train, test, tuple(train.classes))
+
+
+NAMED: dict[str, Callable[[Fetch], Data]] = {
+    "digits": _digits,
+    "cifar10": _cifar("CIFAR10"),
+    "cifar100": _cifar("CIFAR100"),
+    "imagenette": _imagenette,
+    "flowers102": _flowers102,
+    "stanford_cars": _stanford_cars,
+}
+
+
+def image_folder(folder: str | Path) -> datasets.ImageFolder:
+    """The images below a folder that has a sub-folder for each class, labelled in the order of the
+    names.
+
+    Raises:
+        ValueError: no sub-folders, or one without an image.
+    """
+    try:
+        return datasets.ImageFolder(str(folder))
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"{folder} must have a sub-folder with images for each class: {_first(error)}"
+        ) from error
+
+
+def _from_folder(folder: Path) -> Data:
+    if (folder / "train").is_dir():
+        test_folder = next(
+            (folder / name for name in ("val", "test") if (folder / name).is_dir()), None
+        )
+        if test_folder is None:
+            raise ValueError(f"{folder} has train/ but neither val/ nor test/ to test with")
+        train, test = image_folder(folder / "train"), image_folder(test_folder)
+        _refuse_other_classes(train, test)
+        return Data(
+            folder.name, train, test, tuple(train.classes), fingerprint=_fingerprint(train, test)
+        )
+    images = image_folder(folder)
+    held_out = [_digest(_relative(images, path))[0] % HELD_OUT == 0 for path, _ in images.samples]
+    train, test = (
+        Subset(images, [i for i, out in enumerate(held_out) if out == flag])
+        for flag in (False, True)
+    )
+    if not len(train) or not len(test):
+        raise ValueError(
+            f"{folder} has {len(images)} images, too few to hold out one of {HELD_OUT}"
+        )
+    return Data(folder.name, train, test, tuple(images.classes), fingerprint=_fingerprint(images))
+
+
+def _refuse_other_classes(train: datasets.ImageFolder, test: datasets.ImageFolder) -> None:
+    if train.classes != test.classes:
+        odd = sorted(set(train.classes) ^ set(test.classes))
+        raise ValueError(
+            f"{train.root} and {test.root} must have the same classes: {', '.join(odd[:5])} only"
+            " in one"
+        )
+
+
+def _relative(images: datasets.ImageFolder, path: str) -> str:
+    return Path(path).relative_to(images.root).as_posix()
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+
+
+def _fingerprint(*folders: datasets.ImageFolder) -> str:
+    """Of the images' names, so that the same images in another place are the same."""
+    names = "\n\n".join(
+        "\n".join(_relative(images, path) for path, _ in images.samples) for images in folders
+    )
+    return _digest(names).hex()[:16]

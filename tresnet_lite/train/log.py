@@ -1,0 +1,132 @@
+"""What a run tells: a bar in a terminal, a line an epoch elsewhere, log.jsonl and TensorBoard in
+its folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tresnet_lite.train.run_folder import LOG
+
+
+class RunLog:
+    """Where the events of a run go.
+
+    Args:
+        folder: gets log.jsonl; None for no file.
+        tensorboard: write for TensorBoard too.
+        images, batch, step: of the run, of a step, and the steps that are done already.
+        tell: gets the lines; None for silence.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        *,
+        tensorboard: bool,
+        images: int,
+        batch: int,
+        step: int,
+        tell: Callable[[str], Any] | None,
+    ) -> None:
+        from tqdm import tqdm
+
+        self.tell, self.batch = tell, batch
+        in_terminal = tell is not None and sys.stderr.isatty()
+        self.bar = tqdm(
+            total=images,
+            initial=step * batch,
+            unit="img",
+            unit_scale=True,
+            disable=not in_terminal,
+            dynamic_ncols=True,
+        )
+        self.file, self.board = None, None
+        if folder is not None:
+            forget_after(folder / LOG, step)
+            self.file = (folder / LOG).open("a", encoding="utf-8")
+            self.board = _board(folder / "tensorboard", step, self.say) if tensorboard else None
+
+    def say(self, line: str) -> None:
+        """A line for people, beside the bar if there is one."""
+        if self.tell is not None:
+            self.bar.clear()
+            self.tell(line)
+            self.bar.refresh()
+
+    def advance(self) -> None:
+        """A step is done."""
+        self.bar.update(self.batch)
+
+    def show(self, **values: Any) -> None:
+        """What stands beside the bar from here on."""
+        self.bar.set_postfix(values, refresh=False)
+
+    def event(self, kind: str, step: int, **values: Any) -> None:
+        """A line in the log, and its numbers for TensorBoard."""
+        if self.file is not None:
+            self.file.write(json.dumps({"event": kind, "step": step, **values}) + "\n")
+            self.file.flush()
+        if self.board is not None:
+            for name, value in values.items():
+                if isinstance(value, int | float) and name != "epoch":
+                    self.board.add_scalar(f"{kind}/{name}", value, step)
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+        for sink in (self.file, self.board):
+            if sink is not None:
+                sink.close()
+
+
+def _board(folder: Path, step: int, say: Callable[[str], None]) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        say(f"TensorBoard is not installed (pip install tensorboard): {LOG} is written alone")
+        return None
+    # what a killed run wrote after its last checkpoint
+    return SummaryWriter(str(folder), purge_step=step + 1)
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Take out of a log what a killed run did after its last checkpoint, which is done again; and a
+    line cut short.
+    """
+    if not path.exists():
+        return
+    kept = [json.dumps(event) for event in _events(path) if event["step"] <= step]
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _events(path: Path) -> list[dict[str, Any]]:
+    events = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            events.append(json.loads(line))
+        except json.JSONDecodeError:  # only the last one can be, of a run that was killed
+            break
+    return events
+
+
+def read_log(path: str | Path, event: str = "epoch") -> list[dict[str, Any]]:
+    """The events of a kind in a run's log, in their order.
+
+    Args:
+        path: the run's folder, or its log.
+        event: "start", "step" or "epoch".
+    """
+    path = Path(path)
+    return [
+        found for found in _events(path / LOG if path.is_dir() else path) if found["event"] == event
+    ]

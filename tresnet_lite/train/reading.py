@@ -1,0 +1,258 @@
+"""Images read, augmented and batched so that an interruption changes nothing.
+
+What is random about an image depends on the seed, the epoch and the image alone: not on the worker
+that reads it, nor on the images before it. Images that cannot be read are named and counted; a few
+of them do not stop a run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
+
+# what Pillow raises for broken files
+UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    Image.DecompressionBombError,
+)
+IN_A_ROW = 20  # unreadable images, one after the other in the data set: then it is not the images
+
+
+class TooManyUnreadable(RuntimeError):
+    """More images cannot be read than are tolerated; the message names some."""
+
+
+class Item(NamedTuple):
+    """An image (C, H, W), or None where it cannot be read; what was found unreadable on the way,
+    with the reason.
+    """
+
+    image: Tensor | None
+    label: int
+    index: int
+    unreadable: tuple[str, ...]
+
+
+class Batch(NamedTuple):
+    """Images (B, C, H, W), labels (B,) and places in the data set (B,); what could not be read is
+    not among them.
+    """
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+    unreadable: tuple[str, ...]
+
+
+class Images(Dataset):
+    """The images of a data set of (PIL image, label), transformed; by index, or by (epoch, index)
+    to train on.
+
+    Args:
+        transform: PIL image → tensor.
+        seed: with the epoch and the index it sets what is random in the transform.
+        substitute: the next readable image stands in for one that is not, so that batches stay
+            full.
+    """
+
+    def __init__(
+        self, dataset: Dataset, transform: Callable, *, seed: int = 0, substitute: bool = False
+    ) -> None:
+        self.dataset, self.transform, self.seed, self.substitute = (
+            dataset,
+            transform,
+            seed,
+            substitute,
+        )
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Item:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        failed: list[str] = []
+        for offset in range(min(IN_A_ROW, len(self)) if self.substitute else 1):
+            place = (index + offset) % len(self)
+            try:
+                image, label = self.dataset[place]
+            except UNREADABLE as error:
+                failed.append(f"{name_of(self.dataset, place)}: {type(error).__name__}: {error}")
+                continue
+            with seeded(mixed(self.seed, epoch, index)):
+                return Item(self.transform(image), int(label), place, tuple(failed))
+        if self.substitute:
+            raise TooManyUnreadable(
+                f"{len(failed)} images in a row cannot be read, such as {failed[0]}"
+            )
+        return Item(None, -1, index, tuple(failed))
+
+
+def mixed(*parts: int) -> int:
+    """A seed of 64 bits made of several numbers; near ones give unrelated seeds."""
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big")
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """While this lasts, what is random on the CPU follows from the seed; what comes after goes on
+    undisturbed.
+
+    `torch.manual_seed` does more: it seeds GPUs too, and where there is none it notes each call for
+    the day there is.
+    """
+    before = torch.get_rng_state()
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before)
+
+
+def name_of(dataset: Dataset, index: int) -> str:
+    """The path of an image where the data set tells, else its number."""
+    if isinstance(dataset, Subset):
+        return name_of(dataset.dataset, dataset.indices[index])
+    if isinstance(dataset, ConcatDataset):
+        for part in dataset.datasets:
+            if index < len(part):
+                return name_of(part, index)
+            index -= len(part)
+    # torchvision's folders, cars and flowers
+    for attribute in (
+        "samples",
+        "_samples",
+        "_image_files",
+    ):
+        if (found := getattr(dataset, attribute, None)) is not None:
+            return str(found[index][0] if isinstance(found[index], tuple) else found[index])
+    return f"image {index}"
+
+
+def collate(items: Sequence[Item]) -> Batch:
+    """Items as a batch, without those that cannot be read; of none, images is an empty tensor."""
+    read = [item for item in items if item.image is not None]
+    images = torch.stack([item.image for item in read]) if read else torch.empty(0)
+    labels = torch.tensor([item.label for item in read], dtype=torch.long)
+    indices = torch.tensor([item.index for item in read], dtype=torch.long)
+    return Batch(images, labels, indices, tuple(text for item in items for text in item.unreadable))
+
+
+@dataclass
+class Unreadable:
+    """The images that could not be read so far, each named once.
+
+    Args:
+        limit: how many are tolerated.
+        tell: gets a line for each.
+    """
+
+    limit: int = 100
+    tell: Callable[[str], Any] | None = None
+    names: list[str] = field(default_factory=list)
+
+    def note(self, found: Iterable[str]) -> None:
+        """Count what a batch reports. Raises TooManyUnreadable beyond the limit."""
+        for text in found:
+            if text not in self.names:
+                self.names.append(text)
+                if self.tell:
+                    self.tell(f"skipped, cannot be read: {text}")
+        if len(self.names) > self.limit:
+            raise TooManyUnreadable(
+                f"{len(self.names)} images cannot be read, more than the {self.limit} that are"
+                f" tolerated: {'; '.join(self.names[:3])} … Mend or remove them, or raise the limit"
+                " (--unreadable)."
+            )
+
+
+@dataclass(frozen=True)
+class Steps:
+    """For each step from `start` to `stop`, the images of this process: batches of (epoch, index),
+    one for each part.
+
+    Every epoch has an order of its own, set by the seed, and leaves out what does not fill a batch.
+    The joined batch of a step is the same for any number of processes and parts.
+    """
+
+    images: int
+    batch: int
+    seed: int
+    start: int
+    stop: int
+    parts: int = 1
+    rank: int = 0
+    processes: int = 1
+
+    @property
+    def per_epoch(self) -> int:
+        return self.images // self.batch
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        shuffled, order = None, torch.empty(0)
+        for step in range(self.start, self.stop):
+            epoch, place = divmod(step, self.per_epoch)
+            if epoch != shuffled:
+                generator = torch.Generator().manual_seed(mixed(self.seed, epoch))
+                shuffled, order = epoch, torch.randperm(self.images, generator=generator)
+            chosen = order[place * self.batch : (place + 1) * self.batch].view(
+                self.parts, self.processes, -1
+            )
+            for part in chosen[:, self.rank].tolist():
+                yield [(epoch, index) for index in part]
+
+    def __len__(self) -> int:
+        return (self.stop - self.start) * self.parts
+
+
+def training_loader(
+    images: Images, steps: Steps, *, workers: int = 0, pin: bool = False
+) -> DataLoader:
+    """The batches of `steps`, read by `workers` processes ahead of time (0: by this one)."""
+    return _loader(images, steps, workers, pin)
+
+
+def test_loader(
+    dataset: Dataset,
+    transform: Callable,
+    *,
+    batch: int = 64,
+    workers: int = 0,
+    indices: Sequence[int] | None = None,
+    pin: bool = False,
+) -> DataLoader:
+    """Batches of a data set of (PIL image, label), each image once, in order; `indices` chooses
+    some.
+    """
+    places = range(len(dataset)) if indices is None else indices
+    batches = [list(places[i : i + batch]) for i in range(0, len(places), batch)]
+    return _loader(Images(dataset, transform), batches, workers, pin)
+
+
+test_loader.__test__ = False  # pytest would take it for a test
+
+
+def _loader(images: Images, batches: Iterable, workers: int, pin: bool) -> DataLoader:
+    return DataLoader(
+        images,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin,
+        worker_init_fn=_leave_interruptions,
+    )
+
+
+def _leave_interruptions(_: int) -> None:
+    """Control-C reaches all processes of a terminal; the one that trains stops those that read."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,142 @@
+"""One training run as the command line names it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tresnet_lite.model import TResNetConfig
+from tresnet_lite.train import processes
+from tresnet_lite.train.data import Data, load_data
+from tresnet_lite.train.engine import Interrupted, NonFiniteLoss, Result, train
+from tresnet_lite.train.networks import build_network, initialise_from
+from tresnet_lite.train.reading import TooManyUnreadable
+from tresnet_lite.train.recipe import Recipe, make_recipe
+from tresnet_lite.train.run_folder import LAST, ResumeError
+
+# data → recipe; for all others "imagenet"
+FITTING = {
+    "digits": "digits",
+    "cifar10": "cifar",
+    "cifar100": "cifar",
+}
+
+
+def work(options: argparse.Namespace) -> int:
+    """Train what the options name, in this process or those that train with it; the exit code."""
+    try:
+        with processes.joined(options.device) as device:
+            return run(options, device)
+    except Interrupted as stopped:
+        print(f"interrupted: {stopped}", file=sys.stderr)
+        return 130
+    except torch.OutOfMemoryError as error:
+        print(
+            f"out of memory: split each process's batch into parts (--accumulate 2, 4 …): {error}",
+            file=sys.stderr,
+        )
+        return 1
+    except (NonFiniteLoss, TooManyUnreadable) as failure:
+        print(f"stopped: {failure}", file=sys.stderr)
+        return 1
+    except (ValueError, OSError, ImportError, ResumeError) as error:  # misuse, told in a line
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def run(options: argparse.Namespace, device: torch.device) -> int:
+    """Build what the options name, train it, and say what came of it."""
+    first = processes.rank() == 0
+    # a log shows each epoch at once
+    say = partial(print, flush=True) if first else (lambda line: None)
+    recipe = make_recipe(
+        options.recipe or FITTING.get(options.data, "imagenet"), **chosen(options, Recipe)
+    )
+    data = load_once(options.data, options.root)
+    torch.manual_seed(options.seed)
+    network = build_network(
+        options.model,
+        num_classes=len(data.classes),
+        in_chans=data.channels,
+        **chosen(options, TResNetConfig),
+    )
+    out = run_folder(options)
+    if options.init and not (out / LAST).exists():
+        say(initialise_from(network, options.init))
+    say(
+        f"{options.model}, {sum(p.numel() for p in network.parameters()):,} parameters, on"
+        f" {data.name}: {len(data.train):,} images to train, {len(data.test):,} to test → {out}"
+    )
+    result = train(
+        network,
+        data,
+        recipe,
+        out=out,
+        name=options.model,
+        init=options.init,
+        seed=options.seed,
+        device=device,
+        workers=default_workers(data) if options.workers is None else options.workers,
+        accumulate=options.accumulate,
+        synchronise=options.synchronise,
+        save_minutes=options.save_minutes,
+        log_every=options.log_every,
+        unreadable=options.unreadable,
+        tensorboard=not options.no_tensorboard,
+        tell=say,
+    )
+    if first:
+        say(summary(result, options.data))
+    return 0
+
+
+def run_folder(options: argparse.Namespace) -> Path:
+    """Where the run keeps its files: as given, else a folder named by data and model."""
+    words = f"{Path(options.data).name}_{options.model}".lower()
+    return options.out or Path("runs", re.sub(r"\W+", "_", words).strip("_"))
+
+
+def load_once(source: str, root: Path | None) -> Data:
+    """The data; where several processes train together, the first one downloads before the others
+    look.
+    """
+    if processes.rank() == 0:
+        found = load_data(source, root=root)
+    processes.wait()
+    return found if processes.rank() == 0 else load_data(source, root=root, download=False)
+
+
+def default_workers(data: Data) -> int:
+    """Reading processes: none for the small digits, else the processors that are there for each
+    training process.
+    """
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return (
+        0 if data.name == "digits" else min(12, here // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    )
+
+
+def summary(result: Result, source: str) -> str:
+    """What a run ends with."""
+    return (
+        f"test accuracy {result.top1:.2f} % (top-5 {result.top5:.2f} %) on {result.images:,}"
+        f" images, and without the weights' moving average {result.raw_top1:.2f} %\nbest epoch"
+        f" {result.best_epoch}: {result.best_top1:.2f} %, but chosen on these images\ncheckpoints:"
+        f" {result.out / 'last.pt'}, {result.out / 'best.pt'}; curves:"
+        f" {result.out / 'log.jsonl'}\nevaluate it: python -m tresnet_lite.evaluate --weights"
+        f" {result.out / 'last.pt'} --data {source}"
+    )
+
+
+def chosen(options: argparse.Namespace, kind: type) -> dict[str, Any]:
+    """The fields of a dataclass that were given, as texts."""
+    given = {field.name: getattr(options, field.name) for field in fields(kind)}
+    return {name: value for name, value in given.items() if value is not None}

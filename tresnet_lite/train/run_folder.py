@@ -1,0 +1,134 @@
+"""A run's folder: its checkpoints, replaced in one stroke, and what the run is, so that only the
+same one goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tresnet_lite.train.networks import rebuild_network
+
+LAST, BEST, LOG = "last.pt", "best.pt", "log.jsonl"
+EXACT = "identity"  # the checkpoint's entry that a resumed run must equal
+
+
+class ResumeError(ValueError):
+    """A folder that holds another run than the one to be resumed, or a checkpoint that cannot be
+    read.
+    """
+
+
+class RunFolder:
+    """The folder of one run.
+
+    last.pt holds everything to go on from, best.pt the weights of the best epoch; both have the
+    evaluated weights as "model" and what the run is as "identity".
+    """
+
+    def __init__(self, path: str | Path, identity: Mapping[str, Any]) -> None:
+        self.path, self.identity = Path(path), plain(identity)
+
+    def save(self, state: Mapping[str, Any], name: str = LAST) -> None:
+        """Write a checkpoint; the earlier one stays whole until this one is."""
+        write(self.path / name, {**state, EXACT: self.identity})
+
+    def last(self, device: torch.device) -> dict[str, Any] | None:
+        """The checkpoint to go on from; None in a new folder.
+
+        Raises:
+            ResumeError: it is another run's, and in what it differs.
+        """
+        path = self.path / LAST
+        if not path.exists():
+            return None
+        checkpoint = read(path, device)
+        if differing := differences(checkpoint[EXACT], self.identity):
+            raise ResumeError(
+                f"{self.path} holds another run:\n  "
+                + "\n  ".join(differing)
+                + "\nGive the same settings to go on with it, another --out for a new run, or"
+                " remove the folder."
+            )
+        return checkpoint
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder against another process; the system lets go of it when this one dies."""
+        from filelock import FileLock, Timeout
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.path / ".lock", timeout=2):
+                yield
+        except Timeout as error:
+            raise ResumeError(
+                f"another process trains in {self.path}: wait for it, or give another --out"
+            ) from error
+
+
+def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON would give it back: tuples are lists."""
+    return json.loads(json.dumps(settings))
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The entries that differ, nested ones by their path: "recipe.lr: 0.4 there, 0.2 here"."""
+    found = []
+    for key in {**old, **new}:
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            found.append(f"{prefix}{key}: {before!r} there, {after!r} here")
+    return found
+
+
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Save under a temporary name, then rename, so that a crash leaves the old file or the new
+    one.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        torch.save(dict(content), file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def read(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """A checkpoint of a run. Raises ResumeError if the file is none."""
+    try:
+        checkpoint = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # torch raises many kinds for a file that is none of its own
+        raise ResumeError(f"{path} cannot be read as a checkpoint: {error}") from error
+    if not isinstance(checkpoint, dict) or EXACT not in checkpoint:
+        raise ResumeError(f"{path} is no checkpoint of a run of `python -m tresnet_lite.train`")
+    return checkpoint
+
+
+def load_trained(
+    path: str | Path, device: str | torch.device = "cpu"
+) -> tuple[nn.Module, dict[str, Any]]:
+    """The network that a run evaluated, from its folder (the last weights) or a checkpoint, and
+    what the run was.
+
+    Returns: the network in evaluation mode; a dict with "recipe", "model", "data", "seed".
+
+    Raises:
+        ResumeError: no checkpoint of a run.
+    """
+    path = Path(path)
+    if not (file := path / LAST if path.is_dir() else path).exists():
+        raise ResumeError(f"there is no checkpoint {file}")
+    checkpoint = read(file, device)
+    network = rebuild_network(checkpoint[EXACT]["model"])
+    network.load_state_dict(checkpoint["model"])
+    return network.to(device).eval(), checkpoint[EXACT]
