@@ -59,14 +59,14 @@ def link(text: str, root: Path) -> str:
         return f"]({source_link(found[1], root)})"
 
     def to_test(found: re.Match) -> str:
-        file = root / "tests" / found[1]
+        file = next((root / "tests").rglob(found[1]), root / "tests" / found[1])
         lines = file.read_text(encoding="utf-8").splitlines()
         place = next(
             (n for n, line in enumerate(lines, 1) if line.startswith(f"def {found[2]}(")), None
         )
         if place is None:
             raise FileNotFoundError(f"{found[0]}: {file.name} has no such test")
-        return f"[{found[0]}]({source_link(f'tests/{found[1]}', root, line=place)})"
+        return f"[{found[0]}]({source_link(file.relative_to(root).as_posix(), root, line=place)})"
 
     return TEST.sub(to_test, IN_REPOSITORY.sub(to_file, text))
 

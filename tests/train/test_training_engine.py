@@ -16,6 +16,7 @@ from PIL import Image
 from training_helpers import CLASSES, RECIPE, Tiny, data, same, tresnet
 
 from tresnet_lite import load_weights
+from tresnet_lite.checkout import ROOT
 from tresnet_lite.train import (
     Data,
     Interrupted,
@@ -194,7 +195,7 @@ train(tresnet(), data(), RECIPE, out=sys.argv[1], name="tresnet_m", save_minutes
 def test_a_killed_run_goes_on(whole, tmp_path):
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), *sys.path]),
     }
     process = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], env=environment)
     assert process.returncode == -signal.SIGKILL

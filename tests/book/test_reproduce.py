@@ -11,9 +11,9 @@ import torch
 from tresnet_lite.book import __main__ as reproduce
 from tresnet_lite.book import freshness
 from tresnet_lite.book.__main__ import Project
+from tresnet_lite.checkout import ROOT
 from tresnet_lite.records import store
 
-ROOT = Path(__file__).resolve().parent.parent
 PARAMETERS = 'profile = "none"'
 
 

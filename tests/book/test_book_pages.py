@@ -15,12 +15,12 @@ from tresnet_lite.book import landing, network_map, serve, staging
 from tresnet_lite.book.chapters import chapter, chapters, judging, source_link
 from tresnet_lite.book.figures import number_figures
 from tresnet_lite.book.parts import PARTS
+from tresnet_lite.checkout import ROOT
 from tresnet_lite.claims.ledger import load_claims
 from tresnet_lite.paper import paper_value
 from tresnet_lite.records import Conditions, Record, Spread
 from tresnet_lite.show import plots
 
-ROOT = Path(__file__).resolve().parent.parent
 GPU = dataclasses.replace(PROVENANCE, cuda="12.8")
 CPU = dataclasses.replace(
     PROVENANCE, device="Imaginary CPU, 2 threads", date="2026-02-03T04:05:06+00:00"

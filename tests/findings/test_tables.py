@@ -8,7 +8,8 @@ import math
 import pytest
 import timm
 import torch
-from test_report import PROVENANCE
+from helpers import PROVENANCE
+from planted import one, speed
 
 from tresnet_lite import create_model, profiles
 from tresnet_lite.bench import campaign, suites
@@ -17,7 +18,7 @@ from tresnet_lite.counting import count_parameters
 from tresnet_lite.experiments import campaigns, table1, table3, table4, table5
 from tresnet_lite.findings import tables
 from tresnet_lite.paper import paper_table, paper_value
-from tresnet_lite.records import Conditions, Failure, Record, Spread, append, store
+from tresnet_lite.records import Failure, Record, append, store
 from tresnet_lite.show import table1 as table1_drawings
 from tresnet_lite.show import table3 as table3_drawings
 from tresnet_lite.show import table4 as table4_drawings
@@ -29,24 +30,6 @@ TABLES = {1: tables.table1, 3: tables.table3, 4: tables.table4, 5: tables.table5
 GIB = 2**30
 
 
-def speed(
-    suite,
-    model,
-    phase,
-    median,
-    *,
-    case="networks",
-    device="Imaginary GPU",
-    spread=0.0,
-    metric="throughput",
-    **ran,
-):
-    conditions = Conditions(**{"batch": 32, "resolution": 224, "dtype": "float16"} | ran)
-    value = Spread(median, median * (1 - spread), median * (1 + spread), 9)
-    here = dataclasses.replace(PROVENANCE, device=device)
-    return Record(suite, case, model, phase, metric, value, conditions, here)
-
-
 def rungs(speeds, phase="inference", **options) -> list[Record]:
     """A run of the ladder at these speeds."""
     names = paper_table(4)["refinement"]
@@ -54,14 +37,6 @@ def rungs(speeds, phase="inference", **options) -> list[Record]:
         speed("table4", n, phase, v, case="ladder", **options)
         for n, v in zip(names, speeds, strict=True)
     ]
-
-
-def one(frame, **where):
-    """The one line whose cells are as `where` says."""
-    for column, value in where.items():
-        frame = frame[frame[column] == value]
-    assert len(frame) == 1
-    return frame.iloc[0]
 
 
 @pytest.mark.parametrize("number", TABLES)

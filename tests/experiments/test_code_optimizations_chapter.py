@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 from xml.etree import ElementTree
 
 import nbformat
@@ -22,6 +21,7 @@ from torch import nn
 from tresnet_lite import profiles
 from tresnet_lite.bench import Timing, measure
 from tresnet_lite.bench.clock import Clock
+from tresnet_lite.checkout import ROOT
 from tresnet_lite.claims.ledger import load_claims
 from tresnet_lite.counting.traffic import traffic
 from tresnet_lite.experiments import code_optimizations as code
@@ -29,7 +29,6 @@ from tresnet_lite.layers import BlurPool2d, SpaceToDepth, SqueezeExcite
 from tresnet_lite.records import Conditions, Record, Spread, collect
 from tresnet_lite.show import code_optimizations as drawings
 
-ROOT = Path(__file__).resolve().parent.parent
 SMOKE = profiles.resolve("smoke", device="cpu")
 
 

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -17,6 +16,7 @@ from torch import nn
 
 from tresnet_lite import TResNet, ablation_ladder, create_model
 from tresnet_lite.bench.compare import compare, training_peaks
+from tresnet_lite.checkout import ROOT
 from tresnet_lite.claims.ledger import load_claims
 from tresnet_lite.counting import count_parameters
 from tresnet_lite.counting.block_steps import block_steps
@@ -29,7 +29,6 @@ from tresnet_lite.records import Conditions, Record, Spread, collect
 from tresnet_lite.show import squeeze_excite as drawings
 from tresnet_lite.train import digits
 
-ROOT = Path(__file__).resolve().parent.parent
 QUICK = Profile("smoke", "cpu", 64, 2, "float32", repeats=3, min_block=0.01, max_seconds=0.01)
 
 

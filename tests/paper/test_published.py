@@ -4,7 +4,6 @@ compares with.
 
 import pytest
 import timm
-from test_paper_numbers import text  # noqa: F401  (the fixture)
 
 from tresnet_lite.bench.suites import EFFICIENTNETS
 from tresnet_lite.paper.published import accuracies, benchmarks, conditions

@@ -5,7 +5,7 @@ of no real device.
 import math
 
 import pytest
-from test_tables import one, speed
+from planted import one, speed
 
 from tresnet_lite.bench.suites import EFFICIENTNETS, GIB
 from tresnet_lite.claims import figures

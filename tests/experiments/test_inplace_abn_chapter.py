@@ -2,17 +2,18 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pandas as pd
 import pytest
 import torch
-from test_report import PROVENANCE, verdict
+from helpers import PROVENANCE
+from planted import verdict
 from torch import nn
 
 from tresnet_lite import create_model, profiles
 from tresnet_lite.bench.compare import training_peaks
+from tresnet_lite.checkout import ROOT
 from tresnet_lite.claims import memory
 from tresnet_lite.counting import kept
 from tresnet_lite.experiments import inplace_abn
@@ -20,7 +21,6 @@ from tresnet_lite.layers import InPlaceABN
 from tresnet_lite.records import Conditions, Record, Spread
 from tresnet_lite.show import inplace_abn as drawings
 
-ROOT = Path(__file__).resolve().parent.parent
 RAN = Conditions(4, 224)
 
 

@@ -10,7 +10,8 @@ import pytest
 from run import nbval_command
 from test_reproduce import write_notebook
 
-ROOT = Path(__file__).resolve().parent.parent
+from tresnet_lite.checkout import ROOT
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[!.]*.ipynb"))
 LIMIT = 300_000  # bytes: a page of prose, code and printed tables takes a tenth of it
 IGNORED = "nbval-ignore-output"

@@ -3,7 +3,6 @@ recorded and reused.
 """
 
 import math
-from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -14,6 +13,7 @@ from scipy import stats
 from torch import nn
 
 from tresnet_lite import create_model
+from tresnet_lite.checkout import ROOT
 from tresnet_lite.experiments import recipe as training
 from tresnet_lite.findings import statistics
 from tresnet_lite.profiles import resolve
@@ -21,7 +21,6 @@ from tresnet_lite.records import Failure, Record, load
 from tresnet_lite.show import recipe as drawings
 from tresnet_lite.train import INGREDIENTS, NonFiniteLoss, make_loss, make_recipe
 
-ROOT = Path(__file__).resolve().parent.parent
 SMOKE = resolve("smoke")
 TINY = training.Plan(epochs=1, seeds=2, images=64)
 

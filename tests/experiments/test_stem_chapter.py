@@ -2,7 +2,6 @@
 
 import re
 from itertools import islice
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -17,13 +16,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tresnet_lite import TResNet, ablation_ladder
+from tresnet_lite.checkout import ROOT
 from tresnet_lite.counting import count_macs, count_parameters, receptive_field
 from tresnet_lite.experiments import stems
 from tresnet_lite.findings.speeds import stem_table
 from tresnet_lite.layers import DepthToSpace, SpaceToDepth
 from tresnet_lite.records import Conditions, Record, Spread, collect
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @settings(deadline=None, max_examples=25)

@@ -6,7 +6,6 @@ import math
 import multiprocessing
 from dataclasses import asdict, replace
 from itertools import pairwise, product
-from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
@@ -22,6 +21,7 @@ from torchvision.transforms.functional import to_tensor
 
 from tresnet_lite import ablation_ladder
 from tresnet_lite.ablation import RESNET50
+from tresnet_lite.checkout import ROOT
 from tresnet_lite.claims.ledger import load_claims
 from tresnet_lite.experiments import ablation, small_images, small_runs
 from tresnet_lite.experiments.ablation import Training
@@ -33,7 +33,6 @@ from tresnet_lite.records import Conditions, Record, Spread, append, load
 from tresnet_lite.show import ablation as drawings
 from tresnet_lite.train import Digits
 
-ROOT = Path(__file__).resolve().parent.parent
 RUNGS = list(ablation_ladder())
 SMOKE = resolve("smoke")
 

@@ -141,10 +141,11 @@ def test_each_point_is_measured_once_and_a_second_run_has_nothing_to_do(fakes):
 def test_killed_in_the_middle_it_goes_on_with_nothing_lost_and_nothing_measured_twice(fakes):
     program = (
         "import sys; from pathlib import Path\n"
-        "sys.path.insert(0, sys.argv[1]); import test_bench_campaign as t\n"
-        "t.Fakes(Path(sys.argv[2])).run()"
+        "sys.path[:0] = sys.argv[1:3]; import test_campaign as t\n"
+        "t.Fakes(Path(sys.argv[3])).run()"
     )
-    folders = [str(Path(__file__).parent), str(fakes.folder)]
+    here = Path(__file__).parent
+    folders = [str(folder) for folder in (here, here.parent, fakes.folder)]
     with subprocess.Popen([sys.executable, "-c", program, *folders]) as campaign:
         while not fakes.out.exists() or fakes.out.read_bytes().count(b"\n") < 4:
             assert campaign.poll() is None

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from helpers import PROVENANCE
+from planted import verdict
 
 from tresnet_lite import create_model
 from tresnet_lite.book.readme import readme
@@ -19,7 +20,6 @@ from tresnet_lite.claims import __main__ as command
 from tresnet_lite.claims import ledger as claims_module
 from tresnet_lite.claims import size
 from tresnet_lite.claims.ledger import CHECKS, Claim, ledger, load_claims
-from tresnet_lite.claims.verdict import Verdict
 from tresnet_lite.counting import count_parameters
 from tresnet_lite.findings.sizes import model_sizes
 from tresnet_lite.findings.speeds import stem_table
@@ -40,12 +40,6 @@ def speed(
         conditions=Conditions(batch=32, resolution=resolution),
         provenance=dataclasses.replace(PROVENANCE, device=device or PROVENANCE.device),
     )
-
-
-def verdict(records: list[Record], claim: str) -> Verdict:
-    """The one verdict on a claim."""
-    (found,) = next(c for c in load_claims() if c.id == claim).verdicts(records)
-    return found
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import re
 import shutil
 
 import pytest
-from test_reproduce import ROOT
-from test_tables import speed
+from planted import speed
 
 from tresnet_lite.book import explorer
+from tresnet_lite.checkout import ROOT
 from tresnet_lite.findings.landscape import landscape
 
 CHROMIUM = (

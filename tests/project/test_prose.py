@@ -6,7 +6,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tresnet_lite.checkout import ROOT
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[!.]*.ipynb"))
 PAGES = sorted((ROOT / "book").glob("*.md"))
 

@@ -5,9 +5,7 @@ The text is not ours to distribute. Where a copy lies, TRESNET_PAPER_TEXT says; 
 comparison is skipped.
 """
 
-import os
 import re
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -15,17 +13,6 @@ import pytest
 from tresnet_lite.checkout import DATA
 from tresnet_lite.paper import NAMES, paper_table, paper_value
 from tresnet_lite.paper.tables import TABLES
-
-TEXT = Path(
-    os.environ.get("TRESNET_PAPER_TEXT", DATA.parents[1] / "shared" / "paper" / "tresnet.txt")
-)
-
-
-@pytest.fixture(scope="module")
-def text() -> str:
-    if not TEXT.exists():
-        pytest.skip("no copy of the paper's text: TRESNET_PAPER_TEXT=path gives one")
-    return TEXT.read_text(encoding="utf-8")
 
 
 def printed_rows(text: str, number: int) -> list[list[str]]:

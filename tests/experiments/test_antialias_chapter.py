@@ -1,7 +1,6 @@
 """What the chapter on anti-aliasing shows, checked against independent references."""
 
 import math
-from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -12,12 +11,12 @@ import torch.nn.functional as F
 from helpers import images
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_plots import test_letters_and_lines_take_the_colour_of_the_page as check_colours
-from test_plots import test_letters_are_9_points_in_a_column_of_360_pixels as check_letters
+from legible import check_colours, check_letters
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tresnet_lite import TResNetConfig, ablation_ladder, create_model
+from tresnet_lite.checkout import ROOT
 from tresnet_lite.claims.speed import changes_less
 from tresnet_lite.counting import count_macs, count_parameters
 from tresnet_lite.experiments import antialias, shifts
@@ -25,9 +24,6 @@ from tresnet_lite.layers import BlurPool2d
 from tresnet_lite.profiles import resolve
 from tresnet_lite.records import Conditions, Record, Spread, collect
 from tresnet_lite.show import antialias as drawings
-
-ROOT = Path(__file__).resolve().parent.parent
-
 
 # The filter
 
@@ -358,8 +354,8 @@ def drawn():
 
 @pytest.mark.parametrize("kind", ["aliasing", "responses", "shift_maps"])
 def test_figures_are_legible(drawn, kind):
-    check_colours(drawn, kind)
-    check_letters(drawn, kind)
+    check_colours(drawn[kind].html)
+    check_letters(drawn[kind].html)
 
 
 def test_figures_tell_what_they_show(drawn):
