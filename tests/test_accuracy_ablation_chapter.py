@@ -9,7 +9,6 @@ from itertools import pairwise, product
 from pathlib import Path
 from types import SimpleNamespace
 
-import nbformat
 import numpy as np
 import pytest
 import torch
@@ -442,12 +441,3 @@ def test_no_claim_is_judged_by_small_images():
     assert claims and all(
         v.word == "not attempted" for claim in claims for v in claim.verdicts(run)
     )
-
-
-def test_the_chapters_setup_is_the_stems():
-    names = ("01_stem", "17_accuracy_ablation")
-    stem, chapter = (nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4) for name in names)
-    ours, theirs = (
-        next(c.source for c in book.cells if c.id == "setup") for book in (chapter, stem)
-    )
-    assert ours == theirs

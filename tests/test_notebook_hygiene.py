@@ -11,6 +11,8 @@ from helpers import write_notebook
 from references import setup_cell
 from run import nbval_command
 
+from tresnet_lite.book.chapters import address
+
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[!.]*.ipynb"))
 LIMIT = 300_000  # bytes: a page of prose, code and printed tables takes a tenth of it
@@ -83,6 +85,7 @@ def test_committed_notebook(path):
 def test_the_set_up_cell_has_one_source(path):
     (cell,) = (cell for cell in nbformat.read(path, as_version=4).cells if cell.id == "setup")
     assert cell.source == setup_cell(), "`make references` writes it from notebooks/setup.ipy"
+    assert re.findall(r'"(https?://[^"]+)"', cell.source) == [address()]
     assert tags(cell) == ["hide-input", IGNORED]
 
 
