@@ -1,5 +1,8 @@
 """What several tests share."""
 
+from pathlib import Path
+
+import nbformat
 import torch
 from torch import nn
 
@@ -47,3 +50,16 @@ def images(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float32) -> to
 
 def relative_error(value: torch.Tensor, reference: torch.Tensor) -> float:
     return ((value - reference).abs().max() / reference.abs().max()).item()
+
+
+def write_notebook(path: Path, *sources: str, title: str = "A chapter") -> None:
+    """A notebook with a title, a parameters cell and the given code cells."""
+    v4 = nbformat.v4
+    parameters = {"id": "parameters", "metadata": {"tags": ["parameters"]}}
+    cells = [
+        v4.new_markdown_cell(f"# {title}", id="title"),
+        v4.new_code_cell('profile = "none"', **parameters),
+        *(v4.new_code_cell(source, id=f"code-{n}") for n, source in enumerate(sources)),
+    ]
+    spec = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    nbformat.write(v4.new_notebook(cells=cells, metadata=spec), path)

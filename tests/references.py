@@ -1,9 +1,9 @@
-"""Renew the outputs that are committed with the notebooks and compared by `make test`: make
-references.
+"""Renew the notebooks' committed outputs, which `make test` compares: make references.
 
 A notebook is executed as it stands, so the values of its parameters cell are the smoke profile.
 Kept are the outputs that nbval compares; pictures, and the outputs of cells tagged
-``nbval-ignore-output``, are dropped.
+``nbval-ignore-output``, are dropped. The set-up cell is written from its one source,
+``notebooks/setup.ipy``.
 """
 
 from __future__ import annotations
@@ -16,8 +16,16 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+from tresnet_lite.book.chapters import address
+
 ROOT = Path(__file__).resolve().parent.parent
 IGNORED = "nbval-ignore-output"
+
+
+def setup_cell() -> str:
+    """The source of every notebook's set-up cell, with the repository's address."""
+    text = (ROOT / "notebooks" / "setup.ipy").read_text(encoding="utf-8")
+    return text.strip().replace("ADDRESS", address())
 
 
 def compared(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -28,10 +36,11 @@ def compared(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def renew(path: Path) -> None:
-    """Execute the notebook at ``path`` and write it back, in one step, with the outputs to
-    compare.
-    """
+    """Execute the notebook at ``path`` and write it back, in one step, with what is compared."""
     notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.get("id") == "setup":
+            cell.source = setup_cell()
     settings = {"kernel_name": "python3", "extra_arguments": ["--IPKernelApp.log_level=ERROR"]}
     NotebookClient(
         notebook, resources={"metadata": {"path": str(path.parent)}}, **settings

@@ -7,26 +7,13 @@ import nbformat
 import pandas as pd
 import pytest
 import torch
+from helpers import write_notebook
 
 from tresnet_lite.book import __main__ as reproduce
 from tresnet_lite.book import freshness
 from tresnet_lite.book.__main__ import Project
 from tresnet_lite.checkout import ROOT
 from tresnet_lite.records import store
-
-PARAMETERS = 'profile = "none"'
-
-
-def write_notebook(path: Path, *sources: str, title: str = "A chapter") -> None:
-    """A notebook with a title, a parameters cell and the given code cells."""
-    v4 = nbformat.v4
-    cells = [v4.new_markdown_cell(f"# {title}", id="title")]
-    cells += [v4.new_code_cell(PARAMETERS, id="parameters", metadata={"tags": ["parameters"]})]
-    cells += [
-        v4.new_code_cell(source, id=f"code-{number}") for number, source in enumerate(sources)
-    ]
-    spec = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
-    nbformat.write(v4.new_notebook(cells=cells, metadata=spec), path)
 
 
 def cell_outputs(path: Path) -> str:

@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from itertools import pairwise, product
 from types import SimpleNamespace
 
-import nbformat
 import numpy as np
 import pytest
 import torch
@@ -21,7 +20,6 @@ from torchvision.transforms.functional import to_tensor
 
 from tresnet_lite import ablation_ladder
 from tresnet_lite.ablation import RESNET50
-from tresnet_lite.checkout import ROOT
 from tresnet_lite.claims.ledger import load_claims
 from tresnet_lite.experiments import ablation, small_images, small_runs
 from tresnet_lite.experiments.ablation import Training
@@ -436,12 +434,3 @@ def test_no_claim_is_judged_by_small_images():
     assert claims and all(
         v.word == "not attempted" for claim in claims for v in claim.verdicts(run)
     )
-
-
-def test_the_chapters_setup_is_the_stems():
-    names = ("01_stem", "17_accuracy_ablation")
-    stem, chapter = (nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4) for name in names)
-    ours, theirs = (
-        next(c.source for c in book.cells if c.id == "setup") for book in (chapter, stem)
-    )
-    assert ours == theirs

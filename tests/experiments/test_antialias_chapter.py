@@ -371,12 +371,6 @@ def chapter():
     return nbformat.read(ROOT / "notebooks" / "02_antialias.ipynb", as_version=4)
 
 
-def test_the_chapter_is_set_up_as_the_first_one(chapter):
-    first = nbformat.read(ROOT / "notebooks" / "01_stem.ipynb", as_version=4)
-    setup, same = (next(c for c in nb.cells if c.id == "setup") for nb in (first, chapter))
-    assert (setup.source, setup.metadata) == (same.source, same.metadata)
-
-
 def test_the_chapter_is_committed_as_the_smoke_profile(chapter):
     values: dict = {}
     exec(next(c.source for c in chapter.cells if c.id == "parameters"), values)

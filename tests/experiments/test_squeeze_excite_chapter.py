@@ -384,13 +384,12 @@ def test_drawings_show_the_numbers_that_they_are_given(trained, data):
     assert images_of.html.count("<image") == 3
 
 
-def test_the_chapters_setup_and_parameters_are_the_stems():
+def test_the_chapters_parameters_are_the_stems():
     stem, chapter = (
         nbformat.read(ROOT / "notebooks" / f"{n}.ipynb", 4)
         for n in ("01_stem", "05_squeeze_excite")
     )
-    for cell in ("parameters", "setup"):
-        ours, theirs = (
-            next(c.source for c in book.cells if c.id == cell) for book in (chapter, stem)
-        )
-        assert ours == theirs
+    ours, theirs = (
+        next(c.source for c in book.cells if c.id == "parameters") for book in (chapter, stem)
+    )
+    assert ours == theirs

@@ -1,6 +1,5 @@
 """What the chapter on the stem shows, checked against independent references."""
 
-import re
 from itertools import islice
 
 import nbformat
@@ -8,7 +7,6 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
-import yaml
 from helpers import images, reseed
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -171,13 +169,6 @@ def chapter():
 
 def source(chapter, cell: str) -> str:
     return next(c.source for c in chapter.cells if c.id == cell)
-
-
-def test_the_chapter_fetches_the_repository_of_the_configuration(chapter):
-    address = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"][
-        "url"
-    ]
-    assert re.findall(r'"(https?://[^"]+)"', source(chapter, "setup")) == [address]
 
 
 def test_the_chapter_takes_its_parameters_as_they_stand(chapter):

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from helpers import write_notebook
+from references import setup_cell
 from run import nbval_command
-from test_reproduce import write_notebook
 
+from tresnet_lite.book.chapters import address
 from tresnet_lite.checkout import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[!.]*.ipynb"))
 LIMIT = 300_000  # bytes: a page of prose, code and printed tables takes a tenth of it
+WIDTH = int(re.search(r"line-length = (\d+)", (ROOT / "notebooks/ruff.toml").read_text())[1])
 IGNORED = "nbval-ignore-output"
 MACHINE_PATH = re.compile(r"(?<![\w.:/])(/(home|root|Users|tmp|work|mnt|content)/|[A-Z]:\\\\)\w")
 
@@ -24,6 +27,14 @@ def code_cells(notebook):
 
 def tags(cell):
     return cell.metadata.get("tags", [])
+
+
+def code_lines(cell):
+    """The cell's lines of code: of a Markdown cell, those between fences."""
+    if cell.cell_type == "code":
+        return cell.source.splitlines()
+    blocks = re.findall(r"^```.*?\n(.*?)^```", cell.source, re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()]
 
 
 def faults(notebook: nbformat.NotebookNode) -> list[str]:
@@ -59,12 +70,23 @@ def faults(notebook: nbformat.NotebookNode) -> list[str]:
     found["a cell marked for comparison must have outputs"] = any(
         not cell.outputs for cell in marked
     )
-    return [fault for fault, present in found.items() if present]
+    lines = [line for cell in notebook.cells for line in code_lines(cell)]
+    return [fault for fault, present in found.items() if present] + [
+        f"at most {WIDTH} columns of code: {line}" for line in lines if len(line) > WIDTH
+    ]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_committed_notebook(path):
     assert faults(nbformat.read(path, as_version=4)) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_set_up_cell_has_one_source(path):
+    (cell,) = (cell for cell in nbformat.read(path, as_version=4).cells if cell.id == "setup")
+    assert cell.source == setup_cell(), "`make references` writes it from notebooks/setup.ipy"
+    assert re.findall(r'"(https?://[^"]+)"', cell.source) == [address()]
+    assert tags(cell) == ["hide-input", IGNORED]
 
 
 @pytest.fixture
@@ -106,6 +128,13 @@ def store(cell, **data):
         (lambda cells: store(cells[1], **{"text/plain": "x" * LIMIT}), "at most"),
         (lambda cells: store(cells[2], **{"text/plain": "0.5"}), "not compared must not be stored"),
         (lambda cells: cells[1].update(source="# NBVAL_SKIP\n1"), "skip nothing"),
+        (lambda cells: cells[2].update(source="x" * (WIDTH + 1)), "columns of code: xxx"),
+        (
+            lambda cells: cells[2].update(
+                cell_type="markdown", source=f"```bash\n{'x' * (WIDTH + 1)}\n```"
+            ),
+            "columns of code: xxx",
+        ),
         (lambda cells: cells[1].outputs[0].update(name="stderr"), "no output may be a warning"),
         (
             lambda cells: cells[1].update(
