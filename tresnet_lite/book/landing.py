@@ -14,7 +14,7 @@ import pandas as pd
 from tresnet_lite.book.chapters import chapter
 from tresnet_lite.book.figures import figure
 from tresnet_lite.claims.ledger import ledger
-from tresnet_lite.claims.verdict import COUNTED, DIFFERS, NOT_ATTEMPTED, REPRODUCED
+from tresnet_lite.claims.verdict import BY_COUNTING, DIFFERS, NOT_ATTEMPTED, REPRODUCED
 from tresnet_lite.counting.kept import kept_per_image
 from tresnet_lite.findings.sizes import model_sizes
 from tresnet_lite.paper import paper_value
@@ -142,7 +142,7 @@ def _kept() -> Number:
     return Number(
         what,
         f"{theirs / ours:.2f}",
-        COUNTED,
+        BY_COUNTING,
         f"paper {of / to:.2f}, from its largest batches",
         chapter(3).page,
     )
@@ -157,7 +157,7 @@ def _parameters() -> Number:
         f"paper {row['paper_parameters']:.1f} M; ours with the classifier {row['parameters']:.1f} M"
     )
     what = "TResNet-M's parameters without classifier"
-    return Number(what, f"{row['without_classifier']:.1f} M", COUNTED, told, "discrepancies.html")
+    return Number(what, f"{row['without_classifier']:.1f} M", BY_COUNTING, told, "discrepancies.html")
 
 
 def _claims(records: list[Record]) -> Number:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tresnet_lite.claims.verdict import COUNTED
+from tresnet_lite.claims.verdict import BY_COUNTING
 from tresnet_lite.findings.sizes import model_sizes
 from tresnet_lite.findings.speeds import stem_table
 from tresnet_lite.records import store
@@ -25,7 +25,7 @@ def readme() -> str:
                 "paper, G|paper_macs": ".1f",
             },
         ),
-        f"Ours: {COUNTED}. Paper: quoted (Tables 1 and 2).",
+        f"Ours: {BY_COUNTING}. Paper: quoted (Tables 1 and 2).",
     ]
     stems = stem_table(store.committed()).dropna(subset="measured")
     if len(stems):

@@ -77,21 +77,19 @@ def beside_paper(records: Iterable[Record], table: int) -> pd.DataFrame:
 
 
 def accuracy_records(
-    records: Iterable[Record], model: str, size: int, protocol: str
+    records: Iterable[Record], model: str, size: int, protocol: str | None = None
 ) -> dict[str, dict[str, Record]]:
-    """Device → metric → the last record of the paper's weights, whatever the batch and the
-    precision.
+    """Device → metric → the last record of the paper's weights, at any batch and precision.
+
+    Args:
+        protocol: how images were brought to size; None as the authors did.
     """
-    found: dict[str, dict[str, Record]] = {}
-    case = f"{IMAGENET}, {protocol}"
+    wanted = (SUITE, f"{IMAGENET}, {protocol or protocol_of(size)}", weights_of(model, size), size)
+    devices: dict[str, dict[str, Record]] = {}
     for r in records:
-        if (r.suite, r.case, r.model) == (
-            SUITE,
-            case,
-            weights_of(model, size),
-        ) and r.conditions.resolution == size:
-            found.setdefault(r.provenance.device, {})[r.metric] = r
-    return {device: of_device for device, of_device in found.items() if "top1" in of_device}
+        if (r.suite, r.case, r.model, r.conditions.resolution) == wanted:
+            devices.setdefault(r.provenance.device, {})[r.metric] = r
+    return {device: metrics for device, metrics in devices.items() if "top1" in metrics}
 
 
 def _numbers(found: dict[str, Record]) -> dict[str, object]:

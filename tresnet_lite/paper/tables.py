@@ -56,3 +56,8 @@ def paper_value(table: int, column: str, **where: object):
         raise LookupError(f"Table {table}: {len(rows)} rows with {where}, where one was meant")
     value = rows[column].iloc[0]
     return value.item() if hasattr(value, "item") else value
+
+
+def paper_ratio(of: dict[str, object], to: dict[str, object]) -> float:
+    """One printed value over another; each as `paper_value` takes it."""
+    return paper_value(**of) / paper_value(**to)
