@@ -9,15 +9,13 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["content_digest", "copy_if_changed", "read_json", "source_files", "write_json"]
-
-_NOISE = {"__pycache__", ".ipynb_checkpoints"}
+CACHES = {"__pycache__", ".ipynb_checkpoints"}
 
 
 def source_files(root: Path, *folders: str) -> list[Path]:
     """The files under ``folders`` of ``root``, in a fixed order, without caches."""
-    found = (path for folder in folders for path in (root / folder).rglob("*"))
-    return sorted(path for path in found if path.is_file() and not _NOISE & set(path.parts))
+    paths = (path for folder in folders for path in (root / folder).rglob("*"))
+    return sorted(path for path in paths if path.is_file() and not CACHES & set(path.parts))
 
 
 def content_digest(root: Path, files: Iterable[Path], *conditions: str) -> str:
@@ -32,9 +30,7 @@ def content_digest(root: Path, files: Iterable[Path], *conditions: str) -> str:
 
 
 def read_json(path: Path) -> dict:
-    """The dictionary in ``path``; empty where there is none, or where a run was cut off in writing
-    it.
-    """
+    """The dictionary in ``path``; empty where there is none, or only a half-written one."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
