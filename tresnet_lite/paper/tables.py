@@ -26,7 +26,6 @@ def paper_table(number: int) -> pd.DataFrame:
         ValueError: the paper has no such table.
         FileNotFoundError: the package is not in a checkout, which holds the data.
     """
-
     if number not in TABLES:
         raise ValueError(f"the paper has no Table {number}; it has {', '.join(map(str, TABLES))}")
     file = DATA / "paper" / f"table{number}.csv"
