@@ -151,10 +151,10 @@ def _predict(
     for number, (images, labels, places, unreadable) in enumerate(loader):
         wanted = mine[number * batch : (number + 1) * batch]
         images = images.to(device, non_blocking=True)
-        line = {"top": _likeliest(network, images, dtype) if len(labels) else []}
+        top = _likeliest(network, images, dtype) if len(labels) else []
         now, indices = time.monotonic(), places.tolist()
         lost = [index for index in wanted if index not in set(indices)]
-        line |= {"indices": indices, "labels": labels.tolist()}
+        line = {"indices": indices, "top": top, "labels": labels.tolist()}
         line |= {"unreadable": dict(zip(lost, unreadable, strict=True)), "speed": None}
         # the first waits for its readers
         if number > 0 and len(indices) == batch and processes.count() == 1:

@@ -36,11 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         return submit(options, run_folder(options).resolve())
-    except (
-        ValueError,
-        ImportError,
-        RuntimeError,
-    ) as error:  # RuntimeError: submitit finds no Slurm
+    except (ValueError, ImportError, RuntimeError) as error:  # the last: submitit finds no Slurm
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -50,46 +46,34 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = _parser()
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
-        known = [
-            text
-            for action in parser._actions
-            for text in action.option_strings
-            if text.startswith("--")
-        ]
+        texts = [text for action in parser._actions for text in action.option_strings]
+        known = [text for text in texts if text.startswith("--")]
         parser.error(f"unknown option {unknown[0]}; {nearest(unknown[0].split('=')[0], known)}")
     return options
 
 
 def _parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    epilog = "\n\n".join(
-        f"{kind.__name__}: {inspect.getdoc(kind)}" for kind in (Recipe, TResNetConfig)
-    )
+    kinds = {"recipe": Recipe, "network": TResNetConfig}
+    fields_of = (f"{kind.__name__}: {inspect.getdoc(kind)}" for kind in kinds.values())
     parser = argparse.ArgumentParser(
         prog="python -m tresnet_lite.train",
         usage="%(prog)s [options]",
         description=__doc__,
-        epilog=epilog,
-        formatter_class=raw,
+        epilog="\n\n".join(fields_of),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add(
-        "--data",
-        default="digits",
-        help=f"{', '.join(NAMED)}, or a folder of images; default: digits",
-    )
+    names = ", ".join(NAMED)
+    add("--data", default="digits", help=f"{names}, or a folder of images; default: digits")
     add(
         "--root",
         type=Path,
         help=f"where named data lie or are downloaded to; default: ${ROOT}, or the user's cache",
     )
     rungs = ", ".join(f"{i} ({label})" for i, label in enumerate(ablation_ladder()))
-    models = (
-        f"{', '.join(list_models())}; a rung of Table 4: {rungs}; or one of timm's; default:"
-        " tresnet_m"
-    )
-    add("--model", default="tresnet_m", help=models)
+    models = f"{', '.join(list_models())}; a rung of Table 4: {rungs}; or one of timm's"
+    add("--model", default="tresnet_m", help=f"{models}; default: tresnet_m")
     add("--recipe", help=f"{', '.join(RECIPES)}; default: the one that fits the data")
     add("--init", metavar="WEIGHTS", help="start from a checkpoint: a path, a URL or a hub name")
     add("--out", type=Path, help="the run's folder; default: runs/DATA_MODEL")
@@ -122,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--no-tensorboard", action="store_true", help="write log.jsonl alone")
     _add_cluster(parser.add_argument_group("cluster"))
-    for kind, title in ((Recipe, "recipe"), (TResNetConfig, "network")):
+    for title, kind in kinds.items():
         group = parser.add_argument_group(f"{title}: fields of {kind.__name__}, explained below")
         for field in fields(kind):
             group.add_argument(f"--{field.name.replace('_', '-')}", metavar="VALUE")
