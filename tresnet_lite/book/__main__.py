@@ -25,20 +25,16 @@ def print_claims(project: Project, profile: str) -> None:
     """The verdict on each claim; judged again only where the package, data or records changed."""
     records = project.records(profile)
     files = source_files(project.root, "tresnet_lite", "data") + [records] * records.exists()
-    stamp, key = (
-        project.build / "claims.json",
-        content_digest(project.root, files, torch.__version__),
-    )
-    ledger_of_key = read_json(stamp)
-    if ledger_of_key.get("key") != key:
+    stamp = project.build / "claims.json"
+    cache, key = read_json(stamp), content_digest(project.root, files, torch.__version__)
+    if cache.get("key") != key:
         try:
-            lines = ledger_lines(ledger(store.standing(records)))
+            cache = {"key": key, "lines": ledger_lines(ledger(store.standing(records)))}
         except (RecordError, FileNotFoundError) as error:
             print(f"claims: not judged ({error})", file=sys.stderr)
             return
-        ledger_of_key = {"key": key, "lines": lines}
-        write_json(stamp, ledger_of_key)
-    print("claims:", *ledger_of_key["lines"], sep="\n")
+        write_json(stamp, cache)
+    print("claims:", *cache["lines"], sep="\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,10 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         failures = [] if options.book_only else execute_all(project, profile)
     except KeyboardInterrupt:
-        print(
-            "interrupted: what was executed and measured is kept, the same command goes on",
-            file=sys.stderr,
-        )
+        text = "what was executed and measured is kept, the same command goes on"
+        print(f"interrupted: {text}", file=sys.stderr)
         return 130
     stands = build_book(project, profile)
     if not options.book_only:

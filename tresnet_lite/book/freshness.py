@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -39,26 +38,20 @@ def read_json(path: Path) -> dict:
 
 def write_json(path: Path, content: dict) -> None:
     """Write ``content`` to ``path`` in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_if_changed(json.dumps(content, indent=1, sort_keys=True) + "\n", path)
 
 
 def copy_if_changed(source: Path, target: Path) -> None:
-    """Copy a file, leaving an equal one untouched so that tools which look at file times rest."""
-    if target.exists() and target.read_bytes() == source.read_bytes():
+    """Copy a file in one step, leaving an equal one untouched."""
+    write_if_changed(source.read_bytes(), target)
+
+
+def write_if_changed(content: str | bytes, target: Path) -> None:
+    """Write a file in one step, leaving an equal one untouched: tools that look at times rest."""
+    content = content.encode() if isinstance(content, str) else content
+    if target.exists() and target.read_bytes() == content:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(target.name + ".tmp")
-    shutil.copyfile(source, temporary)
+    temporary = target.with_name(f".{target.name}.tmp")
+    temporary.write_bytes(content)
     os.replace(temporary, target)
-
-
-def write_if_changed(text: str, target: Path) -> None:
-    """Write a text in one step, leaving an equal one untouched."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.new")
-    temporary.write_text(text, encoding="utf-8")
-    copy_if_changed(temporary, target)
-    os.unlink(temporary)

@@ -128,7 +128,8 @@ def network_map(records: Iterable[Record]) -> str:
 
 def _time(records: Iterable[Record]) -> str:
     """What the bars are, and of which device."""
-    for record in time_records(records).values():
+    record = next(iter(time_records(records).values()), None)
+    if record:
         source = html.escape(record.label)
         return f"The bars are shares of the time, each part timed alone: {source}."
     command = "<code>python -m tresnet_lite.bench run micro</code>"

@@ -8,14 +8,7 @@ from functools import cache
 import torch
 from torch import nn
 
-from tresnet_lite.claims.verdict import (
-    Verdict,
-    counted,
-    judge,
-    judge_ratio,
-    near,
-    not_attempted,
-)
+from tresnet_lite.claims.verdict import Verdict, counted, judge, judge_ratio, near, not_attempted
 from tresnet_lite.counting.kept import bytes_per_image, kept_for_backward, kept_per_image
 from tresnet_lite.counting.networks import build
 from tresnet_lite.experiments.code_optimizations import kept_table

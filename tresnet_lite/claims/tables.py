@@ -31,14 +31,8 @@ def outpaces(
     Networks are named as the paper's table `table` (1 or 3) names them. Beyond the margin the
     quartiles must not overlap either.
     """
-    verdicts = []
-    for label, lines in _runs(records, table, phase):
-        missing = [name for name in (network, *than) if not lines.at[name, "measured"] > 0]
-        if missing:
-            why = f"no records of {', '.join(missing)}, {phase}"
-            verdicts.append(not_attempted(why, label=label))
-        else:
-            verdicts.append(_outpaces(lines, network, than, margin, label))
+    runs = _runs(records, table, phase)
+    verdicts = [_outpaces(lines, network, than, margin, label) for label, lines in runs]
     needs = f"no records; needs table {table}'s networks, {phase} at 224 px"
     return verdicts or [not_attempted(needs)]
 
@@ -46,6 +40,9 @@ def outpaces(
 def _outpaces(
     lines: pd.DataFrame, network: str, than: Sequence[str], margin: float, label: str
 ) -> Verdict:
+    missing = [name for name in (network, *than) if not lines.at[name, "measured"] > 0]
+    if missing:
+        return _incomplete(lines, missing, label)
     ours = lines.loc[network]
     ratios = {name: ours.measured / lines.at[name, "measured"] for name in than}
     behind = [n for n in than if ratios[n] >= margin and ours.q1 > lines.at[n, "q3"]]
@@ -57,18 +54,14 @@ def _outpaces(
 
 def directions(records: list[Record], *, phase: str) -> list[Verdict]:
     """Does each rung of Table 4 change the speed in the direction that the paper's does?"""
-    verdicts = []
-    for label, lines in _runs(records, 4, phase):
-        missing = lines.index[lines["measured"].isna()]
-        if len(missing):
-            why = f"no records of {', '.join(missing)}, {phase}"
-            verdicts.append(not_attempted(why, label=label))
-        else:
-            verdicts.append(_directions(lines, label))
+    verdicts = [_directions(lines, label) for label, lines in _runs(records, 4, phase)]
     return verdicts or [not_attempted(f"no records; needs table 4's rungs, {phase} at 224 px")]
 
 
 def _directions(lines: pd.DataFrame, label: str) -> Verdict:
+    missing = list(lines.index[lines["measured"].isna()])
+    if missing:
+        return _incomplete(lines, missing, label)
     printed = paper_table(4).set_index("refinement")["inference_img_s"]
     wrong = []
     for before, after in pairwise(lines.index):
@@ -109,6 +102,11 @@ def table_1_macs(records: list[Record], *, but: Sequence[str] = ()) -> list[Verd
     )
     why = ", ".join(differing) or "all agree"
     return [counted(off.empty, why, f"{len(ours)}", f"{len(ours) - len(off)} of {len(ours)}")]
+
+
+def _incomplete(lines: pd.DataFrame, missing: list[str], label: str) -> Verdict:
+    phase = lines["phase"].iloc[0]
+    return not_attempted(f"no records of {', '.join(missing)}, {phase}", label=label)
 
 
 def _runs(records: list[Record], number: int, phase: str) -> list[tuple[str, pd.DataFrame]]:

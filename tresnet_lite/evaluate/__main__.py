@@ -21,6 +21,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -70,13 +71,13 @@ def run(options: argparse.Namespace, device: torch.device) -> int:
 def _subjects(options: argparse.Namespace) -> Iterator[Subject]:
     """The networks that the options name; a table has the weights that were published."""
     if not options.table:
-        images = {"size": options.size, "protocol": options.protocol}
-        yield subject(options.model, options.weights, **images, standardise=options.standardise)
+        names = ("size", "protocol", "standardise")
+        images = {name: getattr(options, name) for name in names}
+        yield subject(options.model, options.weights, **images)
         return
     if options.model or options.weights or options.size or options.protocol:
-        raise ValueError(
-            "--table says itself which weights, sizes and protocols: give it without these"
-        )
+        what = "which weights, sizes and protocols"
+        raise ValueError(f"--table says itself {what}: give it without these")
     ways = [(224, "crop")]
     if options.table == 5:
         ways += [(SQUASHED, "squash"), (SQUASHED, "crop")]
@@ -93,21 +94,13 @@ def evaluate(subject: Subject, options: argparse.Namespace, device: torch.device
     if first:
         what = f"{subject.name}, {subject.protocol} {subject.size}, on {images.name}"
         print(f"{what}: {len(images.dataset):,} images", flush=True)
-    predictions = predict(
-        subject,
-        images,
-        options.keep,
-        batch=options.batch,
-        device=device,
-        dtype=options.dtype,
-        workers=options.workers,
-        unreadable=options.unreadable,
-        tell=lambda line: print(line, file=sys.stderr),
-    )
+    ran = {"batch": options.batch, "dtype": options.dtype}
+    reading = {"workers": options.workers, "unreadable": options.unreadable}
+    tell = partial(print, file=sys.stderr)
+    predictions = predict(subject, images, options.keep, device=device, **ran, **reading, tell=tell)
     if not first:
         return
-    scores, ran = score(predictions, labels), {"batch": options.batch, "dtype": options.dtype}
-    real = labels is not None
+    scores, real = score(predictions, labels), labels is not None
     records = to_records(subject, images.name, predictions, scores, **ran, real=real)
     # Where the book looks for them.
     out = options.records or store.machine_file("gpu" if device.type == "cuda" else "cpu")
@@ -144,52 +137,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--data", required=True, help="a folder of images, or a data set by name (its test images)")
-    add(
-        "--model",
-        help=(
-            "ours, published weights by timm's name (tresnet_m.miil_in1k_448), or any model of timm"
-        ),
-    )
+    names = "published weights by timm's name (tresnet_m.miil_in1k_448)"
+    add("--model", help=f"ours, {names}, or any model of timm")
     add("--weights", help="a run's folder or checkpoint, another checkpoint, a URL or a hub name")
-    add(
-        "--table",
-        type=int,
-        choices=(3, 5),
-        help="all published weights behind a table of the paper",
-    )
+    weights = "all published weights behind a table of the paper"
+    add("--table", type=int, choices=(3, 5), help=weights)
     add("--size", type=int, help="pixels; default: as the weights were trained")
-    add(
-        "--protocol",
-        choices=PROTOCOLS,
-        help="default: squash from 448 on, crop below, as the authors did",
-    )
-    add(
-        "--standardise",
-        action="store_true",
-        help="ImageNet's mean and std, as torchvision's weights want them",
-    )
+    usual = "squash from 448 on, crop below, as the authors did"
+    add("--protocol", choices=PROTOCOLS, help=f"default: {usual}")
+    standard = "ImageNet's mean and std, as torchvision's weights want them"
+    add("--standardise", action="store_true", help=standard)
     add("--labels", help="'real', or a real.json: count by ReaL's labels")
     add("--batch", type=int, default=64, help="images at once, in each process")
     add("--dtype", choices=DTYPES, default="float32", help="a half precision means autocast")
     add("--device", help="cuda or cpu; default: the GPU where there is one")
-    add(
-        "--workers",
-        type=int,
-        default=min(8, os.cpu_count() or 1),
-        help="processes that read images",
-    )
-    add(
-        "--unreadable",
-        type=int,
-        default=100,
-        help="broken images that are skipped before this stops",
-    )
+    workers = min(8, os.cpu_count() or 1)
+    add("--workers", type=int, default=workers, help="processes that read images")
+    broken = "broken images that are skipped before this stops"
+    add("--unreadable", type=int, default=100, help=broken)
     add("--keep", type=Path, default=BUILD / "evaluations", help="where predictions are kept")
-    add(
-        "--records",
-        type=Path,
-        help=f"file of records; default: ${store.VARIABLE}, or build/records/PROFILE.jsonl",
-    )
+    records = f"${store.VARIABLE}, or build/records/PROFILE.jsonl"
+    add("--records", type=Path, help=f"file of records; default: {records}")
     return parser
 
 

@@ -112,18 +112,16 @@ def _are_synsets(classes: Sequence[str]) -> bool:
 
 def _refuse_other_number(name: str, classes: int, num_classes: int) -> None:
     if classes != num_classes:
-        raise ValueError(
-            f"{name} has {classes:,} classes, the model {num_classes:,}: give the data that it was"
-            " trained for. A part of ImageNet's classes must be named by their synsets"
-            " (n01440764 …)."
-        )
+        advice = "give the data that it was trained for"
+        part = "A part of ImageNet's classes must be named by their synsets (n01440764 …)."
+        counts = f"{name} has {classes:,} classes, the model {num_classes:,}"
+        raise ValueError(f"{counts}: {advice}. {part}")
 
 
 def _fingerprint(images: Dataset, labels: Sequence[int]) -> str:
-    lines = (
-        f"{Path(path).relative_to(images.root).as_posix()} {labels[place]}"
-        for path, place in images.samples
-    )
+    lines = []
+    for path, place in images.samples:
+        lines.append(f"{Path(path).relative_to(images.root).as_posix()} {labels[place]}")
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
@@ -143,10 +141,8 @@ def real_labels(dataset: Dataset, source: str | Path = "real") -> list[list[int]
         name = Path(name_of(dataset, index)).name
         number = re.fullmatch(r"ILSVRC2012_val_(\d{8})\.\w+", name)
         if not number or not 1 <= int(number[1]) <= len(labels):
-            raise ValueError(
-                f"{name}: ReaL's labels are for ImageNet's validation images, named"
-                " ILSVRC2012_val_00000001.JPEG …"
-            )
+            wanted = "ImageNet's validation images, named ILSVRC2012_val_00000001.JPEG …"
+            raise ValueError(f"{name}: ReaL's labels are for {wanted}")
         of_images.append(labels[int(number[1]) - 1])
     return of_images
 
@@ -158,17 +154,14 @@ def _read_real(source: str | Path) -> list[list[int]]:
         try:
             text = Path(source).expanduser().read_text(encoding="utf-8")
         except OSError as error:
-            raise ValueError(
-                f"no labels at {source}: give the file real.json of {REAL}, or `--labels real` for"
-                " the copy in timm"
-            ) from error
+            advice = f"give the file real.json of {REAL}, or `--labels real` for the copy in timm"
+            raise ValueError(f"no labels at {source}: {advice}") from error
     try:
         labels = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{source} is no JSON: {error}") from error
     lists = isinstance(labels, list) and all(isinstance(of_one, list) for of_one in labels)
     if not lists or not all(isinstance(label, int) for of_one in labels for label in of_one):
-        raise ValueError(
-            f"{source} must hold a list of labels for each image, as real.json of {REAL} does"
-        )
+        needs = "a list of labels for each image"
+        raise ValueError(f"{source} must hold {needs}, as real.json of {REAL} does")
     return labels

@@ -45,8 +45,8 @@ class Predictions:
         top: the likeliest classes, at most five, the likeliest first.
         labels: by the data set.
         unreadable: why an image gave nothing.
-        speeds: device, batch, and images a second with reading, of each full batch that one process
-            alone predicted and that did not have to wait for the start.
+        speeds: device, batch, and images per second with reading, of each full batch but the first
+            that one process alone predicted.
         provenance: of the last session that predicted anything.
     """
 
@@ -171,9 +171,8 @@ def _likeliest(network: torch.nn.Module, images: Tensor, dtype: str) -> list[lis
     with torch.autocast(images.device.type, half, enabled=half is not None):
         logits = network(images)
     if not logits.isfinite().all():
-        raise ValueError(
-            f"the network gave logits that are no finite numbers in {dtype}: try float32"
-        )
+        why = f"the network gave logits that are no finite numbers in {dtype}"
+        raise ValueError(f"{why}: try float32")
     return logits.float().topk(min(TOP, logits.shape[1]), dim=1).indices.tolist()
 
 
@@ -207,10 +206,9 @@ def read(path: Path) -> Predictions:
             try:
                 predictions.add(json.loads(line))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
+                why = f"{file}:{number} holds no predictions ({error})"
                 again = "remove that file to predict its images again"
-                raise PredictionError(
-                    f"{file}:{number} holds no predictions ({error}); {again}"
-                ) from error
+                raise PredictionError(f"{why}; {again}") from error
     return predictions
 
 

@@ -38,11 +38,6 @@ def score(
     return Accuracy(first, images), Accuracy(among_five, images)
 
 
-def case_of(images: str, protocol: str, real: bool = False) -> str:
-    """A record's case: the images, how they were brought to size, and whose labels counted."""
-    return f"{images}, {protocol}{', ReaL labels' if real else ''}"
-
-
 def to_records(
     subject: Subject,
     images: str,
@@ -61,7 +56,8 @@ def to_records(
     network, name, provenance = subject.network, subject.name, predictions.provenance
     memory = network.config.memory if isinstance(network, TResNet) else None
     ran = Conditions(batch, subject.size, dtype, norm=norm_backend(network), memory=memory)
-    case = case_of(images, subject.protocol, real)
+    # the images, how they were brought to size, and whose labels count
+    case = f"{images}, {subject.protocol}{', ReaL labels' if real else ''}"
 
     def record(case: str, metric: str, value: Spread) -> Record:
         return Record(SUITE, case, name, "inference", metric, value, ran, provenance)

@@ -29,8 +29,7 @@ class Subject:
     """A network in evaluation mode.
 
     Attributes:
-        name: as records have it; weights that are not published carry their file's name and a
-            digest.
+        name: as records have it; weights that are not published have their file's and a digest.
         size: side of its images in pixels.
         squash: resize to a square, or crop.
         transform: PIL image → (C, size, size).
@@ -69,11 +68,9 @@ def subject(
             checkpoint of a run.
         weights: a run's folder or checkpoint, another checkpoint, a URL or a hub name.
         size: pixels; None as the weights were trained.
-        protocol: "crop" or "squash"; None as the authors did, squash from 448 on, or as timm says
-            for its own models.
+        protocol: "crop" or "squash"; None as the authors did, squash from 448 on, or as timm does.
         standardise: for one of our networks with weights from elsewhere (torchvision's ResNet50):
-            subtract ImageNet's mean and divide by its std. A run's checkpoint and timm's models say
-            so themselves.
+            by ImageNet's mean and std. A run's checkpoint and timm's models say so themselves.
 
     Raises:
         ValueError: names or settings that do not fit each other.
@@ -99,11 +96,9 @@ def published_name(model: str, size: int | None) -> str:
         return model
     if model not in PUBLISHED:
         names = ", ".join(PUBLISHED)
-        raise ValueError(
-            f"the paper has no published weights of {model}, but of {names}: give --weights, or a"
-            " name of timm's with its tag, such as resnet50.a1_in1k or"
-            " tresnet_v2_l.miil_in21k_ft_in1k"
-        )
+        why = f"the paper has no published weights of {model}, but of {names}"
+        tags = "resnet50.a1_in1k or tresnet_v2_l.miil_in21k_ft_in1k"
+        raise ValueError(f"{why}: give --weights, or timm's name with its tag, such as {tags}")
     return weights_of(model, size or 224)
 
 
@@ -173,10 +168,8 @@ def _of_timm(
     try:
         network = timm.create_model(model, pretrained=weights is None).eval()
     except OSError as error:
-        raise ConnectionError(
-            f"the weights of {model} cannot be fetched from here ({type(error).__name__}): copy"
-            " them, give --weights"
-        ) from error
+        why = f"the weights of {model} cannot be fetched from here ({type(error).__name__})"
+        raise ConnectionError(f"{why}: copy them, give --weights") from error
     except RuntimeError as error:  # timm's word for a model that has no published weights
         raise ValueError(f"{model}: {error}") from error
     if weights is not None:

@@ -112,19 +112,9 @@ def _measured(records: Iterable[Record]) -> Iterable[dict[str, object]]:
                 largest[key] = r
     for r in largest.values():
         c, v = r.conditions, r.value
-        yield from _point(
-            NAMES[r.model],
-            c.resolution,
-            kind="measured",
-            source=r.label,
-            device=r.provenance.device,
-            torch=r.provenance.torch.partition("+")[0],
-            phase=r.phase,
-            dtype=c.dtype,
-            memory_format=c.memory_format,
-            compile="eager" if c.compile == "eager" else "compiled",
-            speed=v.median,
-            q1=v.q1,
-            q3=v.q3,
-            batch=c.batch,
-        )
+        way = {"device": r.provenance.device, "torch": r.provenance.torch.partition("+")[0]}
+        way |= {"phase": r.phase, "dtype": c.dtype, "memory_format": c.memory_format}
+        way["compile"] = "eager" if c.compile == "eager" else "compiled"
+        numbers = {"speed": v.median, "q1": v.q1, "q3": v.q3, "batch": c.batch}
+        source = {"kind": "measured", "source": r.label}
+        yield from _point(NAMES[r.model], c.resolution, **source, **way, **numbers)

@@ -60,7 +60,6 @@ def benchmarks() -> pd.DataFrame:
     EfficientNets are named as this package's suites name them. Do not change the frame: it is
     shared.
     """
-
     table = pd.read_csv(DATA / "published" / "timm_benchmarks.csv")
     ran = pd.DataFrame([conditions(name) for name in table["source_file"]])
     return table.assign(model=table["model"].str.removeprefix("tf_")).join(ran)

@@ -30,9 +30,8 @@ def paper_table(number: int) -> pd.DataFrame:
         raise ValueError(f"the paper has no Table {number}; it has {', '.join(map(str, TABLES))}")
     file = DATA / "paper" / f"table{number}.csv"
     if not file.exists():
-        raise FileNotFoundError(
-            f"{file} is missing: the paper's tables come with the repository, not the package"
-        )
+        why = "the paper's tables come with the repository, not the package"
+        raise FileNotFoundError(f"{file} is missing: {why}")
     return pd.read_csv(file)
 
 

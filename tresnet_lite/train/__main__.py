@@ -66,11 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     names = ", ".join(NAMED)
     add("--data", default="digits", help=f"{names}, or a folder of images; default: digits")
-    add(
-        "--root",
-        type=Path,
-        help=f"where named data lie or are downloaded to; default: ${ROOT}, or the user's cache",
-    )
+    place = f"${ROOT}, or the user's cache"
+    add("--root", type=Path, help=f"where named data lie or are downloaded to; default: {place}")
     rungs = ", ".join(f"{i} ({label})" for i, label in enumerate(ablation_ladder()))
     models = f"{', '.join(list_models())}; a rung of Table 4: {rungs}; or one of timm's"
     add("--model", default="tresnet_m", help=f"{models}; default: tresnet_m")
@@ -79,31 +76,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, help="the run's folder; default: runs/DATA_MODEL")
     add("--seed", type=int, default=0, help="of weights, order and augmentation")
     add("--device", help="cuda or cpu; default: the GPU where there is one")
-    add(
-        "--workers",
-        type=int,
-        help="processes that read images; default: by the data and the processors",
-    )
-    add(
-        "--accumulate",
-        type=int,
-        default=1,
-        help="parts that a process splits its batch into, to save memory",
-    )
+    readers = "processes that read images; default: by the data and the processors"
+    add("--workers", type=int, help=readers)
+    parts = "parts that a process splits its batch into, to save memory"
+    add("--accumulate", type=int, default=1, help=parts)
     add("--synchronise", action="store_true", help="norms see the joined batch of all processes")
-    add(
-        "--save-minutes",
-        type=float,
-        default=10.0,
-        help="between checkpoints within an epoch; 0: after each step",
-    )
+    minutes = "between checkpoints within an epoch; 0: after each step"
+    add("--save-minutes", type=float, default=10.0, help=minutes)
     add("--log-every", type=int, default=50, help="steps between lines of the log")
-    add(
-        "--unreadable",
-        type=int,
-        default=100,
-        help="broken or missing images that are skipped before the run stops",
-    )
+    broken = "broken or missing images that are skipped before the run stops"
+    add("--unreadable", type=int, default=100, help=broken)
     add("--no-tensorboard", action="store_true", help="write log.jsonl alone")
     _add_cluster(parser.add_argument_group("cluster"))
     for title, kind in kinds.items():
@@ -114,21 +96,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_cluster(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--submit", action="store_true", help="as a job of Slurm, which goes on when requeued"
-    )
-    group.add_argument("--partition", help="of Slurm")
-    group.add_argument("--nodes", type=int, default=1)
-    group.add_argument("--gpus", type=int, default=1, help="on each node")
-    group.add_argument(
-        "--tasks", type=int, help="processes on each node; default: one for each GPU"
-    )
-    group.add_argument(
-        "--hours", type=float, default=24.0, help="that a job may take before it is requeued"
-    )
-    group.add_argument(
-        "--cluster", choices=("slurm", "local"), default="slurm", help="local: on this machine"
-    )
+    add = group.add_argument
+    add("--submit", action="store_true", help="as a job of Slurm, which goes on when requeued")
+    add("--partition", help="of Slurm")
+    add("--nodes", type=int, default=1)
+    add("--gpus", type=int, default=1, help="on each node")
+    add("--tasks", type=int, help="processes on each node; default: one for each GPU")
+    add("--hours", type=float, default=24.0, help="that a job may take before it is requeued")
+    add("--cluster", choices=("slurm", "local"), default="slurm", help="local: on this machine")
 
 
 if __name__ == "__main__":

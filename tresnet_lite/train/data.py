@@ -206,7 +206,7 @@ def _digest(text: str) -> bytes:
 
 def _fingerprint(*folders: datasets.ImageFolder) -> str:
     """Of the images' names, so that the same images in another place are the same."""
-    names = "\n\n".join(
-        "\n".join(_relative(images, path) for path, _ in images.samples) for images in folders
-    )
-    return _digest(names).hex()[:16]
+    names = []
+    for images in folders:
+        names.append("\n".join(_relative(images, path) for path, _ in images.samples))
+    return _digest("\n\n".join(names)).hex()[:16]

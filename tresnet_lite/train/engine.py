@@ -113,31 +113,17 @@ def train(
     identity = {"recipe": asdict(recipe), "model": describe_network(model, name)}
     identity |= {"data": data.identity(), "seed": seed, "init": init}
     folder = None if out is None else RunFolder(out, identity)
-    trainer = Trainer(
-        model,
-        data,
-        recipe,
-        device,
-        seed=seed,
-        workers=workers,
-        parts=accumulate,
-        synchronise=synchronise,
-        unreadable=Unreadable(unreadable),
-    )
+    work = {"seed": seed, "workers": workers, "parts": accumulate, "synchronise": synchronise}
+    trainer = Trainer(model, data, recipe, device, **work, unreadable=Unreadable(unreadable))
     first = processes.rank() == 0
     with contextlib.ExitStack() as stack:
         if folder:
             stack.enter_context(folder.locked() if first else contextlib.nullcontext())
             if checkpoint := folder.last(device):
                 trainer.state.load_state_dict(checkpoint)
-        log = RunLog(
-            folder.path if folder and first else None,
-            tensorboard=tensorboard,
-            images=trainer.total * recipe.batch,
-            batch=recipe.batch,
-            step=trainer.state.step,
-            tell=tell if first else None,
-        )
+        path = folder.path if folder and first else None
+        steps = {"steps": trainer.total, "batch": recipe.batch, "step": trainer.state.step}
+        log = RunLog(path, **steps, tensorboard=tensorboard, tell=tell if first else None)
         stack.enter_context(log)
         return Run(trainer, folder, log, save_minutes, log_every).finish()
 

@@ -18,7 +18,7 @@ class RunLog:
     Args:
         folder: gets log.jsonl; None for no file.
         tensorboard: write for TensorBoard too.
-        images, batch, step: of the run, of a step, and the steps that are done already.
+        steps, batch, step: of the run, the images of each, and how many are done already.
         tell: gets the lines; None for silence.
     """
 
@@ -27,7 +27,7 @@ class RunLog:
         folder: Path | None,
         *,
         tensorboard: bool,
-        images: int,
+        steps: int,
         batch: int,
         step: int,
         tell: Callable[[str], Any] | None,
@@ -37,7 +37,7 @@ class RunLog:
         self.tell, self.batch = tell, batch
         silent = tell is None or not sys.stderr.isatty()
         look = {"unit": "img", "unit_scale": True, "dynamic_ncols": True, "disable": silent}
-        self.bar = tqdm(total=images, initial=step * batch, **look)
+        self.bar = tqdm(total=steps * batch, initial=step * batch, **look)
         self.file, self.board = None, None
         if folder is not None:
             forget_after(folder / LOG, step)

@@ -192,11 +192,23 @@ class Steps:
         return (self.stop - self.start) * self.parts
 
 
-def training_loader(
-    images: Images, steps: Steps, *, workers: int = 0, pin: bool = False
+def image_loader(
+    images: Images, batches: Iterable[list], *, workers: int = 0, pin: bool = False
 ) -> DataLoader:
-    """The batches of `steps`, read by `workers` processes ahead of time (0: by this one)."""
-    return _loader(images, steps, workers, pin)
+    """Batches of images, such as `Steps`, read by `workers` processes ahead (0: by this one)."""
+    return DataLoader(
+        images,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin,
+        worker_init_fn=_leave_interruptions,
+    )
+
+
+def _leave_interruptions(_: int) -> None:
+    """Control-C reaches all processes of a terminal; the one that trains stops those that read."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def test_loader(
@@ -211,23 +223,7 @@ def test_loader(
     """Batches of a data set of (PIL image, label), or of some `indices`, each once, in order."""
     places = range(len(dataset)) if indices is None else indices
     batches = [list(places[i : i + batch]) for i in range(0, len(places), batch)]
-    return _loader(Images(dataset, transform), batches, workers, pin)
+    return image_loader(Images(dataset, transform), batches, workers=workers, pin=pin)
 
 
 test_loader.__test__ = False  # pytest would take it for a test
-
-
-def _loader(images: Images, batches: Iterable, workers: int, pin: bool) -> DataLoader:
-    return DataLoader(
-        images,
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=collate,
-        pin_memory=pin,
-        worker_init_fn=_leave_interruptions,
-    )
-
-
-def _leave_interruptions(_: int) -> None:
-    """Control-C reaches all processes of a terminal; the one that trains stops those that read."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

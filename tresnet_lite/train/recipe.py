@@ -115,7 +115,7 @@ def _check(name: str, good: bool, what: str, recipe: Recipe) -> None:
 
 
 IMAGENET = Recipe()
-SMALL = replace(IMAGENET, size=32, lr=0.2, squash=True)
+SMALL = replace(IMAGENET, epochs=20, size=32, batch=64, lr=0.2, squash=True)
 RECIPES: dict[str, Recipe] = {
     "imagenet": IMAGENET,
     # §3.3: ten epochs from weights trained at 224. A tenth of the rate an image, and the shorter
@@ -127,14 +127,7 @@ RECIPES: dict[str, Recipe] = {
     # Ours: minutes on a CPU. A mirrored digit is another digit or none; the policy is the one for
     # house numbers.
     "digits": replace(
-        SMALL,
-        epochs=20,
-        batch=64,
-        autoaugment="svhn",
-        cutout_area=0.1,
-        crop_area=0.7,
-        flip=False,
-        ema=0.99,
+        SMALL, autoaugment="svhn", cutout_area=0.1, crop_area=0.7, flip=False, ema=0.99
     ),
 }
 

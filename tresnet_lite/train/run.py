@@ -60,28 +60,15 @@ def run(options: argparse.Namespace, device: torch.device) -> int:
     out = run_folder(options)
     if options.init and not (out / LAST).exists():
         say(initialise_from(network, options.init))
-    say(
-        f"{options.model}, {sum(p.numel() for p in network.parameters()):,} parameters, on"
-        f" {data.name}: {len(data.train):,} images to train, {len(data.test):,} to test → {out}"
-    )
-    result = train(
-        network,
-        data,
-        recipe,
-        out=out,
-        name=options.model,
-        init=options.init,
-        seed=options.seed,
-        device=device,
-        workers=default_workers(data) if options.workers is None else options.workers,
-        accumulate=options.accumulate,
-        synchronise=options.synchronise,
-        save_minutes=options.save_minutes,
-        log_every=options.log_every,
-        unreadable=options.unreadable,
-        tensorboard=not options.no_tensorboard,
-        tell=say,
-    )
+    what = f"{options.model}, {sum(p.numel() for p in network.parameters()):,} parameters"
+    images = f"{len(data.train):,} images to train, {len(data.test):,} to test"
+    say(f"{what}, on {data.name}: {images} → {out}")
+    names = ("init", "seed", "accumulate", "synchronise", "save_minutes", "log_every", "unreadable")
+    settings = {name: getattr(options, name) for name in names}
+    settings["workers"] = default_workers(data) if options.workers is None else options.workers
+    settings["tensorboard"] = not options.no_tensorboard
+    where = {"out": out, "name": options.model, "device": device}
+    result = train(network, data, recipe, **where, **settings, tell=say)
     if first:
         say(summary(result, options.data))
     return 0

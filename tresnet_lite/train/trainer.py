@@ -19,9 +19,9 @@ from tresnet_lite.train.reading import (
     Images,
     Steps,
     Unreadable,
+    image_loader,
     mixed,
     seeded,
-    training_loader,
 )
 from tresnet_lite.train.recipe import Recipe
 from tresnet_lite.train.scores import Scores, evaluate
@@ -72,7 +72,7 @@ class Trainer:
         augment = self.recipe.train_transform(self.data.channels)
         images = Images(self.data.train, augment, seed=self.seed, substitute=True)
         pin = self.device.type == "cuda"
-        loader = iter(training_loader(images, steps, workers=self.workers, pin=pin))
+        loader = iter(image_loader(images, steps, workers=self.workers, pin=pin))
         while parts := list(islice(loader, self.parts)):
             yield parts
 
@@ -128,17 +128,16 @@ def check_fit(model: nn.Module, data: Data, recipe: Recipe, parts: int) -> None:
     if parts < 1 or recipe.batch % shares:
         below, above = recipe.batch // shares * shares, -(-recipe.batch // shares) * shares
         good = " or ".join(str(batch) for batch in sorted({max(below, shares), above}))
-        raise ValueError(
-            f"a batch of {recipe.batch} does not split into {processes.count()} processes × {parts}"
-            f" parts: take {good}"
-        )
+        split = f"{processes.count()} processes × {parts} parts"
+        raise ValueError(f"a batch of {recipe.batch} does not split into {split}: take {good}")
     if len(data.train) < recipe.batch:
         has = f"{data.name} has {len(data.train)} training images"
         raise ValueError(f"{has}, less than a batch of {recipe.batch}")
-    for what, has, needs in (
-        ("classes", getattr(model, "num_classes", None), len(data.classes)),
-        ("channels", getattr(model, "in_chans", None), data.channels),
+    for what, field, needs in (
+        ("classes", "num_classes", len(data.classes)),
+        ("channels", "in_chans", data.channels),
     ):
+        has = getattr(model, field, None)
         if has is not None and has != needs:
             raise ValueError(f"the network is for {has} {what}, {data.name} has {needs}")
 
@@ -152,7 +151,6 @@ def join_norms(model: nn.Module, device: torch.device) -> nn.Module:
     if device.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     elif any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
-        raise ValueError(
-            "BatchNorm cannot be synchronised on a CPU: take a network with Inplace-ABN, or a GPU"
-        )
+        advice = "take a network with Inplace-ABN, or a GPU"
+        raise ValueError(f"BatchNorm cannot be synchronised on a CPU: {advice}")
     return synchronise_norms(model)
