@@ -69,8 +69,8 @@ def _point(network: str, resolution: int, **fields: object) -> list[dict[str, ob
     if (network, resolution) not in accuracy():
         return []
     top1, source = accuracy()[network, resolution]
-    named = {"network": network, "family": family(network), "resolution": resolution}
-    return [named | fields | {"top1": top1, "top1_source": source}]
+    about = {"network": network, "family": family(network), "resolution": resolution}
+    return [{**about, **fields, "top1": top1, "top1_source": source}]
 
 
 def _printed() -> Iterable[dict[str, object]]:
