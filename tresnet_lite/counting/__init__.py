@@ -4,6 +4,7 @@ networks      builds a network by its name: ours, a rung of Table 4, timm's
 sizes         parameters, multiply-accumulates, receptive fields
 kept          what training keeps for backward
 traffic       bytes that operations read and write
+trace         the shape that each module takes and gives
 shapes        shapes of the commonest operations, in half the time
 block_steps   the order of a residual block's steps
 """

@@ -16,6 +16,8 @@ from torch import nn
 
 from tresnet_lite.counting import count_macs
 from tresnet_lite.counting.kept import bytes_per_image
+from tresnet_lite.counting.shapes import shape_of
+from tresnet_lite.counting.trace import trace
 from tresnet_lite.experiments import stems
 from tresnet_lite.findings.speeds import model_speeds
 from tresnet_lite.layers import BlurPool2d
@@ -120,23 +122,17 @@ def places(image_size: int = 224) -> pd.DataFrame:
     stride 2 and 1), blur (millions of products of the fixed filter).
     """
 
-    shapes: dict[str, torch.Size] = {}
-    with torch.device("meta"), torch.no_grad():  # nothing is computed
-        made = network("economic").eval()
-        units = {name: m for name, m in made.named_modules() if _is_blurred(m)}
-        for name, unit in units.items():
-            unit.register_forward_hook(
-                lambda *call, name=name: shapes.update({name: call[2].shape})
-            )
-        made(torch.zeros(1, 3, image_size, image_size))
+    with torch.device("meta"):  # nothing is computed
+        calls = trace(network("economic"), (3, image_size, image_size))
     rows = []
-    for name, unit in units.items():
-        _, channels, height, width = shapes[name]
-        stride = unit.aa.stride
+    for call in calls:
+        if not _is_blurred(call.module):
+            continue
+        unit, (channels, height, width) = call.module, call.output
         strided = unit.conv.weight.numel() * height * width / 1e6
-        row = {"place": _place(name), "output": f"{channels}×{height}×{width}", "strided": strided}
+        row = {"place": _place(call.path), "output": shape_of(call.output), "strided": strided}
         blur = unit.aa.kernel.numel() * channels * height * width / 1e6
-        rows.append(row | {"blurred": strided * stride**2, "blur": blur})
+        rows.append(row | {"blurred": strided * unit.aa.stride**2, "blur": blur})
     return pd.DataFrame(rows)
 
 

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator, StrMethodFormatter
 
 from tresnet_lite.claims.ledger import load_claims
-from tresnet_lite.experiments.code_optimizations import IN, OUT, ratio_spread
+from tresnet_lite.experiments.code_optimizations import ratio_spread
+from tresnet_lite.experiments.in_place import IN, OUT
 from tresnet_lite.show import plots
 
 
