@@ -36,21 +36,17 @@ def sizes() -> pd.DataFrame:
 
 @pytest.mark.parametrize(("kind", "weights", "maps"), [("basic", 18, 15), ("bottleneck", 17, 48)])
 def test_weights_and_traffic_in_closed_form(sizes, kind, weights, maps):
-    """18P² and 17P² weights besides the norms', 15 and 48 maps of P channels besides the
-    weights.
-    """
+    """18P² and 17P² weights besides the norms', 15 and 48 maps of P channels besides these."""
     for stage in STAGES:
         planes, side = 64 * 2 ** (stage - 1), 56 // 2 ** (stage - 1)
         row = sizes.loc[stage, kind]
         norms = 2 * planes * (2 if kind == "basic" else 1 + 1 + 4)
         assert row.parameters == weights * planes**2 + norms
         assert row.macs * 1e6 == weights * planes**2 * side**2
-        moved_maps = row.moved * 1e6 / (4 * planes * side**2)
-        # for a batch of 32
-        read_once = 4 * (weights * planes**2 + 2 * norms) / 32 / (4 * planes * side**2)
-        # A norm's statistics, kept or recomputed, are a few numbers for each channel: under 1 % of
-        # a map.
-        assert moved_maps - read_once == pytest.approx(maps, abs=0.01)
+        # A norm reads its statistics besides its parameters. A batch of 32 reads them once.
+        read_once = weights * planes**2 + 2 * norms
+        moved = 4 * (32 * maps * planes * side**2 + read_once)
+        assert row.moved * 1e6 * 32 == pytest.approx(moved, rel=1e-12)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,10 +1,10 @@
 """Counting: a network by its name, read without a clock, mostly on the meta device.
 
 networks      builds a network by its name: ours, a rung of Table 4, timm's
+trace         the shape that each module takes and gives
 sizes         parameters, multiply-accumulates, receptive fields
 kept          what training keeps for backward
 traffic       bytes that operations read and write
-trace         the shape that each module takes and gives
 shapes        shapes of the commonest operations, in half the time
 block_steps   the order of a residual block's steps
 """

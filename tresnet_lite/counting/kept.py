@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tresnet_lite import __version__
-from tresnet_lite.counting.shapes import PlainShapes
+from tresnet_lite.counting.shapes import PlainShapes, storage_of
 from tresnet_lite.model import create_model
 from tresnet_lite.profiles import DTYPES
 
@@ -59,13 +59,13 @@ def kept_for_backward(model: nn.Module, x: Tensor) -> list[Kept]:
     Args:
         x: a batch of images, (B, C, H, W).
     """
-    own = {_storage(t) for t in (*model.parameters(), *model.buffers())}
+    own = {storage_of(t) for t in (*model.parameters(), *model.buffers())}
     kept: dict[int, Kept] = {}
     alive = []  # a freed storage's address would be given out again
     with _current_module(model) as current:
 
         def pack(tensor: Tensor) -> Tensor:
-            key, size = _storage(tensor), tensor.untyped_storage().nbytes()
+            key, size = storage_of(tensor), tensor.untyped_storage().nbytes()
             if key not in own and key not in kept:
                 kept[key] = Kept(*current(), tuple(tensor.shape), tensor.dtype, size)
                 alive.append(tensor.detach())
@@ -125,7 +125,7 @@ def kept_per_image(
 
 @dataclass(frozen=True)
 class Setting:
-    """What a network keeps per image at 224 px, in bytes, and the ratio of ResNet50's bfloat16."""
+    """Bytes kept per image at 224 px, and ResNet50's bytes over these in bfloat16."""
 
     network: str
     norm: str
@@ -157,10 +157,6 @@ def memory_settings() -> list[Setting]:
     return rows
 
 
-def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata  # the storage's identity, on the meta device too
-
-
 @contextmanager
 def _current_module(model: nn.Module) -> Iterator[Callable[[], tuple[str, str]]]:
     """While entered, tells (path, class name) of the innermost module whose forward is running."""
@@ -184,7 +180,8 @@ def _current_module(model: nn.Module) -> Iterator[Callable[[], tuple[str, str]]]
 def main() -> int:
     """Print the table of `memory_settings`; 1 if a target is missed."""
     unit = "MB (10⁶ bytes)"
-    print(f"Kept for backward an image at 224 px, {unit}, counted (tresnet_lite {__version__})\n")
+    print(f"Kept for backward per image at 224 px, {unit}, counted (tresnet_lite {__version__});")
+    print("resnet50 is this package's, not timm's\n")
     head = ("network", "norm", "memory", "float32", "bfloat16", "ResNet50 ÷ it", "target")
     print("{:10} {:5} {:10} {:>8} {:>9} {:>14} {:>7}".format(*head))
     settings = memory_settings()

@@ -41,3 +41,8 @@ def _batch_norm(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def shape_of(shape: Sequence[int]) -> str:
     """A shape for a reader: "64×56×56"."""
     return "×".join(map(str, shape))
+
+
+def storage_of(tensor: Tensor) -> int:
+    """The identity of a tensor's storage, which views share, on the meta device too."""
+    return tensor.untyped_storage()._cdata

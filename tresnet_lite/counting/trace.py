@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -60,14 +61,11 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def watching(model: nn.Module, note: Callable[[Call], object]) -> Iterator[None]:
     """While entered, `note` is given each call of the model's modules as the call ends."""
 
-    def hook(path: str) -> Callable[[nn.Module, tuple, object], None]:
-        def forward_hook(module: nn.Module, inputs: tuple, output: object) -> None:
-            if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
-                note(Call(path, module, tuple(inputs[0].shape[1:]), tuple(output.shape[1:])))
+    def hook(path: str, module: nn.Module, inputs: tuple, output: object) -> None:
+        if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
+            note(Call(path, module, tuple(inputs[0].shape[1:]), tuple(output.shape[1:])))
 
-        return forward_hook
-
-    hooks = [m.register_forward_hook(hook(path)) for path, m in model.named_modules()]
+    hooks = [m.register_forward_hook(partial(hook, path)) for path, m in model.named_modules()]
     try:
         yield
     finally:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from tresnet_lite.counting.shapes import storage_of
 from tresnet_lite.counting.sizes import count_macs
 from tresnet_lite.counting.trace import evaluating
 
@@ -72,9 +73,9 @@ class Traffic(TorchDispatchMode):
 
 def traffic(call: Callable[..., object], *args: object) -> list[Operation]:
     """The operations of PyTorch that a call without gradients runs, where they move something."""
-    with torch.no_grad(), Traffic() as counted:
+    with torch.no_grad(), Traffic() as counter:
         call(*args)
-    return counted.operations
+    return counter.operations
 
 
 def bytes_moved(model: nn.Module, x: Tensor) -> int:
@@ -82,9 +83,9 @@ def bytes_moved(model: nn.Module, x: Tensor) -> int:
 
     On the meta device nothing is computed.
     """
-    with evaluating(model), Traffic() as counted:
+    with evaluating(model), Traffic() as counter:
         model(x)
-    return counted.moved
+    return counter.moved
 
 
 def intensity(model: nn.Module, x: Tensor) -> float:
@@ -102,17 +103,17 @@ def _read_and_written(
     read: list[Tensor] = []
     written: list[Tensor] = []
     for position, argument in enumerate(function._schema.arguments):
-        value = args[position] if position < len(args) else kwargs.get(argument.name)
-        changed = argument.alias_info is not None and argument.alias_info.is_write
-        if changed:
-            written += _tensors(value)
-        if not (argument.is_out or changed and name in OVERWRITING):
-            read += _tensors(value)
-    given = {_storage(tensor) for tensor in read + written}
-    written += [tensor for tensor in _tensors(result) if _storage(tensor) not in given]
+        tensors = _tensors(args[position] if position < len(args) else kwargs.get(argument.name))
+        writes = argument.alias_info is not None and argument.alias_info.is_write
+        if writes:
+            written += tensors
+        if not (argument.is_out or (writes and name in OVERWRITING)):
+            read += tensors
+    arguments = {storage_of(tensor) for tensor in read + written}
+    written += [tensor for tensor in _tensors(result) if storage_of(tensor) not in arguments]
     if name == "native_batch_norm":  # of its statistics the schema says nothing
-        _, _, _, *running, training = args[:6]
-        written = written + _tensors(running) if training else written[:1]
+        running, training = args[3:5], args[5]
+        written = [*written, *_tensors(running)] if training else written[:1]
     if name.startswith("new_") or name.endswith("_like"):
         read = []  # these look at the shape alone
     return read, written
@@ -122,14 +123,10 @@ def _tensors(values: Any) -> list[Tensor]:
     return [value for value in tree_leaves(values) if isinstance(value, Tensor)]
 
 
-def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata  # the storage's identity, on the meta device too
-
-
 def _bytes(tensors: Iterable[Tensor]) -> int:
     """Of all elements that do not share memory; a tensor that stands there twice counts once."""
-    return sum(
-        tensor.element_size()
-        * prod(n for n, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride)
-        for tensor in {id(tensor): tensor for tensor in tensors}.values()
-    )
+    total = 0
+    for tensor in {id(tensor): tensor for tensor in tensors}.values():
+        sides = zip(tensor.shape, tensor.stride(), strict=True)
+        total += tensor.element_size() * prod(side for side, stride in sides if stride)
+    return total

@@ -194,19 +194,17 @@ def record(
 def times(records: Iterable[Record], *operations: str, base: str) -> pd.DataFrame:
     """Microseconds a call of each way, and its speed relative to the way `base` in the same place.
 
-    Columns: what, where (both words for a reader), way, time, q1, q3, ratio, ratio_q1, ratio_q3.
+    Columns: what, where (both words for a reader), way, time, ratio, ratio_q1, ratio_q3.
     """
     timed = [r for r in records if r.metric == "time" and r.case.partition(": ")[0] in operations]
     bases = {_where(r): r.value.median for r in timed if r.model == base}
     rows = []
     for r in timed:
-        (what, where), value = _where(r), r.value
-        row = {"what": what, "where": where, "way": r.model}
-        for name, seconds in (("time", value.median), ("q1", value.q1), ("q3", value.q3)):
-            row[name] = seconds * 1e6
-        # the slow quartile in time is the low one in speed
-        for name, seconds in (("", value.median), ("_q1", value.q3), ("_q3", value.q1)):
-            row[f"ratio{name}"] = bases[what, where] / seconds
+        (what, where), seconds = _where(r), r.value
+        row = {"what": what, "where": where, "way": r.model, "time": seconds.median * 1e6}
+        base_seconds = bases[what, where]
+        row["ratio"] = base_seconds / seconds.median
+        row["ratio_q1"], row["ratio_q3"] = base_seconds / seconds.q3, base_seconds / seconds.q1
         rows.append(row)
     # a map of one pixel has both memory formats
     return pd.DataFrame(rows).drop_duplicates(["what", "where", "way"])

@@ -27,26 +27,14 @@ from tresnet_lite.records import Record, Spread
 
 OUT, IN, ONE = "out of place", "in place", "one operation"
 
-# (convolution's result, shortcut, SE) → result
+# from y, the convolution's result, the shortcut s, and SE: the result z
 Operation = Callable[[Tensor, Tensor, SqueezeExcite], Tensor]
 
 OPERATIONS: dict[str, dict[str, Operation]] = {
-    "residual sum": {
-        OUT: lambda y, shortcut, se: y + shortcut,
-        IN: lambda y, shortcut, se: y.add_(shortcut),
-    },
-    "ReLU": {
-        OUT: lambda y, shortcut, se: F.relu(y),
-        IN: lambda y, shortcut, se: F.relu_(y),
-    },
-    "LeakyReLU": {
-        OUT: lambda y, shortcut, se: F.leaky_relu(y),
-        IN: lambda y, shortcut, se: F.leaky_relu_(y),
-    },
-    "SE scaling": {
-        OUT: lambda y, shortcut, se: y * se.gate(y),
-        IN: lambda y, shortcut, se: y.mul_(se.gate(y)),
-    },
+    "residual sum": {OUT: lambda y, s, se: y + s, IN: lambda y, s, se: y.add_(s)},
+    "ReLU": {OUT: lambda y, s, se: F.relu(y), IN: lambda y, s, se: F.relu_(y)},
+    "LeakyReLU": {OUT: lambda y, s, se: F.leaky_relu(y), IN: lambda y, s, se: F.leaky_relu_(y)},
+    "SE scaling": {OUT: lambda y, s, se: y * se.gate(y), IN: lambda y, s, se: y.mul_(se.gate(y))},
 }
 
 
@@ -135,7 +123,7 @@ def measure(shape: tuple[int, int, int], profile: Profile) -> list[Record]:
         y = feature_map(shape, profile)
         # A sum with 0 and a gate of 1: overwritten again and again, the values neither grow nor
         # vanish.
-        others = {"shortcut": torch.zeros_like(y), "se": _OpenGate(y)}
+        others = {"s": torch.zeros_like(y), "se": _OpenGate(y)}
         calls = {way: partial(operation, **others) for way, operation in ways.items()}
         records += time_calls(calls, y, profile, case=case)
         for way, operation in ways.items():
