@@ -169,9 +169,9 @@ class ConvNormAct(nn.Module):
         return self.aa(self.act(self.bn(self.conv(x))))
 
     def may_open(self) -> bool:
-        """Whether training may run the unit's convolution and norm one by one.
+        """Whether training may run convolution and norm one by one, instead of calling the unit.
 
-        So it may where the unit is plain and no activation or blur follows the norm.
+        The unit must be plain (see :mod:`tresnet_lite.layers.plain`), and its norm its end.
         """
         return (
             self.training
@@ -194,13 +194,13 @@ def make_shortcut(
     """What brings a block's input to its output's shape; the identity where it has that shape."""
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
-    unit = conv_unit(config, slope=0.0)
+    unit = partial(
+        conv_unit(config, slope=0.0), in_channels, out_channels, 1, activation="identity"
+    )
     if stride == 1 or config.shortcut == "strided":
-        return nn.Sequential(
-            unit(in_channels, out_channels, 1, stride=stride, activation="identity")
-        )
+        return nn.Sequential(unit(stride=stride))
     pool = nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False)
-    return nn.Sequential(pool, unit(in_channels, out_channels, 1, activation="identity"))
+    return nn.Sequential(pool, unit())
 
 
 class BasicBlock(nn.Module):
@@ -280,7 +280,10 @@ BLOCKS: dict[str, type[BasicBlock | Bottleneck]] = {"basic": BasicBlock, "bottle
 
 
 class ClassifierHead(nn.Module):
-    """Global average pool, dropout, linear: (B, C, H, W) → (B, num_classes), or (B, C) for 0."""
+    """Global average pool, dropout, linear.
+
+    Shapes: (B, C, H, W) → (B, num_classes), or (B, C) with ``num_classes=0``.
+    """
 
     def __init__(
         self, num_features: int, num_classes: int, global_pool: str = "avg", drop_rate: float = 0.0
@@ -390,7 +393,7 @@ class TResNet(nn.Module):
         return self.head.fc
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the head by a fresh one for ``num_classes``; 0 gives the pooled features."""
+        """Replace the head by a fresh one of the same device and dtype; 0 classes: features."""
         if global_pool is None:
             global_pool = "" if isinstance(self.head.global_pool, nn.Identity) else "avg"
         weight = next(self.parameters())
@@ -420,23 +423,17 @@ def _stem(config: TResNetConfig, in_chans: int) -> "OrderedDict[str, nn.Module]"
 def _stage(config: TResNetConfig, stage: int, in_channels: int) -> tuple[nn.Sequential, int]:
     """The blocks of one stage, the first of which has the stride, and the channels they give."""
     block, planes = BLOCKS[config.blocks[stage - 1]], config.width * 2 ** (stage - 1)
-    out_channels = planes * block.expansion
-    blocks = [
-        block(
-            in_channels=in_channels if i == 0 else out_channels,
-            planes=planes,
-            stride=2 if i == 0 and stage > 1 else 1,
-            use_se=config.se[stage - 1],
-            config=config,
-        )
-        for i in range(config.depths[stage - 1])
-    ]
+    use_se, stride = config.se[stage - 1], 1 if stage == 1 else 2
+    blocks: list[nn.Module] = []
+    for _ in range(config.depths[stage - 1]):
+        blocks.append(block(in_channels, planes, stride, use_se, config))
+        in_channels, stride = planes * block.expansion, 1
     stage_type = CheckpointedStage if config.memory == "min" else nn.Sequential
-    return stage_type(*blocks), out_channels
+    return stage_type(*blocks), in_channels
 
 
 def initialise(model: TResNet) -> None:
-    """As published: convolutions kaiming fan-out, classifier N(0, 0.01), blocks as shortcuts."""
+    """As published: kaiming fan-out, classifier N(0, 0.01), each block starts as its shortcut."""
     if next(model.parameters()).is_meta:
         return  # there are no numbers to draw, and torch takes its time to find that out
     for module in model.modules():
@@ -519,15 +516,15 @@ def create_model(
         ValueError: an unknown name or a value that a field does not take.
         TypeError: an override that is no field of the configuration.
     """
-    known = [field.name for field in fields(TResNetConfig)]
+    options = [field.name for field in fields(TResNetConfig)]
     for key in config_overrides:
-        if key not in known:
-            raise TypeError(f"unknown option {key!r}; {_closest(key, known)}")
+        if key not in options:
+            raise TypeError(f"unknown option {key!r}; {_closest(key, options)}")
     if norm is not None:
         config_overrides["norm"] = norm
     return TResNet(replace(variant(name), **config_overrides), num_classes, in_chans)
 
 
-def _closest(word: str, known: Iterable[str]) -> str:
-    close = get_close_matches(word, known, n=3, cutoff=0.4)
-    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+def _closest(word: str, words: Iterable[str]) -> str:
+    matches = get_close_matches(word, words, n=3, cutoff=0.4)
+    return f"did you mean {' or '.join(matches)}?" if matches else f"known: {', '.join(words)}"

@@ -1,4 +1,4 @@
-"""From a photograph to the network's input: pixels in [0, 1], as they are (paper §3.1)."""
+"""From a photograph to the network's input: pixels in [0, 1], not standardised (paper §3.1)."""
 
 from functools import partial
 

@@ -150,8 +150,8 @@ def read_checkpoint(source: str | Path) -> Mapping[str, Any]:
 def _neighbours(path: Path) -> str:
     if not path.parent.is_dir():
         return f" (and no folder {str(path.parent)!r})"
-    close = get_close_matches(path.name, [p.name for p in path.parent.iterdir()], n=3)
-    return f"; in that folder: {', '.join(close)}" if close else ""
+    names = get_close_matches(path.name, [p.name for p in path.parent.iterdir()], n=3)
+    return f"; in that folder: {', '.join(names)}" if names else ""
 
 
 def _read_file(path: Path) -> Mapping[str, Any]:
@@ -201,7 +201,7 @@ def to_batchnorm(model: nn.Module) -> nn.Module:
             if not isinstance(abn, InPlaceABN):
                 continue
             sizes = abn.num_features, abn.eps, abn.momentum, abn.affine
-            bn = _in_place_of(abn, nn.BatchNorm2d(*sizes))
+            bn = _take_state(nn.BatchNorm2d(*sizes), abn)
             act = make_activation(abn.activation, abn.activation_param)
             if isinstance(parent, ConvNormAct):
                 parent.bn, parent.act = bn, act
@@ -222,11 +222,11 @@ def to_inplace_abn(model: nn.Module) -> nn.Module:
             bn: Any = unit.bn
             sizes = bn.num_features, bn.eps, bn.momentum, bn.affine
             abn = InPlaceABN(*sizes, *_describe(unit.act), weight_sign="signed")
-            unit.bn, unit.act = _in_place_of(bn, abn), nn.Identity()
+            unit.bn, unit.act = _take_state(abn, bn), nn.Identity()
     return _with_norm(model, "iabn")
 
 
-def _in_place_of(old: nn.Module, new: nn.Module) -> nn.Module:
+def _take_state(new: nn.Module, old: nn.Module) -> nn.Module:
     """Give ``new`` the state of ``old``, its device, dtype, mode and frozen parameters."""
     state = old.state_dict()
     if isinstance(old, InPlaceABN) and old.weight_sign == "abs":

@@ -78,7 +78,7 @@ class BatchNormLeaky(torch.autograd.Function):
         return y, *statistics, x.index_select(1, spilled)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
         x, weight, bias, norm, ctx.slope, spilled = inputs
         y, _, _, mean, invstd, part = output
         ctx.eps, ctx.group = norm.eps, norm.group
@@ -91,7 +91,7 @@ class BatchNormLeaky(torch.autograd.Function):
             ctx.save_for_backward(y, weight, bias, mean, invstd, spilled, part)
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor | None, *_: Any) -> tuple:
+    def backward(ctx: Any, dy: Tensor | None, *_: Any) -> tuple[Any, ...]:
         if dy is None:  # y had no part in what is differentiated
             return (None,) * 6
         if ctx.keeps_x:
@@ -140,7 +140,7 @@ def first_derivative(function: Callable[..., Any]) -> Callable[..., Any]:
         forward = staticmethod(function)
 
         @staticmethod
-        def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
+        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
             pass
 
         @staticmethod

@@ -1,8 +1,7 @@
 """Keep a block's input alone and repeat its forward in backward (Chen et al. 2016)."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -13,25 +12,24 @@ from torch.utils.checkpoint import checkpoint
 class CheckpointedStage(nn.Sequential):
     """A sequence whose training keeps each member's input and nothing inside.
 
-    The result is the same, for the least memory and one more forward. That leaves the members'
-    buffers alone, so that running statistics count each batch once.
+    The result is the same, with the least memory and one more forward. The repeated forward leaves
+    the members' buffers alone, so that running statistics count each batch once.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         if not (self.training and torch.is_grad_enabled()):
             return super().forward(x)
         for block in self:
-            options: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
-            # A compiler repeats operations, not updates of buffers, and takes no context of ours.
-            if not torch.compiler.is_compiling():
-                options["context_fn"] = partial(_contexts, block)
-            x = checkpoint(block, x, **options)
+            x = checkpoint(block, x, **_options(block))
         return x
 
 
-def _contexts(block: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
-    """Of the forward and of its repetition."""
-    return nullcontext(), _on_copies(block)
+def _options(block: nn.Module) -> dict[str, Any]:
+    options: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
+    # A compiler repeats operations, not updates of buffers, and takes no context of ours.
+    if not torch.compiler.is_compiling():
+        options["context_fn"] = lambda: (nullcontext(), _on_copies(block))
+    return options
 
 
 @contextmanager

@@ -177,7 +177,7 @@ class InPlaceABN(nn.Module):
         self._spilled = self.spilled_channels()
         return self
 
-    def _apply(self, fn: Callable, recurse: bool = True) -> InPlaceABN:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> InPlaceABN:
         super()._apply(fn, recurse)
         self._spilled = self.spilled_channels()
         return self
@@ -197,11 +197,7 @@ class InPlaceABN(nn.Module):
     def _process_group(self) -> Any:
         return self.group
 
-    def _world_size(self) -> int:
-        group = self._process_group()
-        return 1 if group is None else torch.distributed.get_world_size(group)
-
-    def __deepcopy__(self, memo: dict) -> InPlaceABN:
+    def __deepcopy__(self, memo: dict[int, Any]) -> InPlaceABN:
         memo[id(self.group)] = self.group  # a process group is shared; it can't be copied
         copied = self.__class__.__new__(self.__class__)
         memo[id(self)] = copied
@@ -215,10 +211,13 @@ class InPlaceABN(nn.Module):
             )
         if not x.is_floating_point():
             raise TypeError(f"expected a floating-point input, got {x.dtype}")
-        if self.training and x.numel() == x.shape[1] and self._world_size() == 1:
-            raise ValueError(
-                f"Expected more than 1 value per channel when training, got input size {x.shape}"
-            )
+        if self.training and x.numel() == x.shape[1]:
+            group = self._process_group()
+            if group is None or torch.distributed.get_world_size(group) == 1:
+                raise ValueError(
+                    "Expected more than 1 value per channel when training, got input size"
+                    f" {x.shape}"
+                )
 
     def extra_repr(self) -> str:
         param = f"({self.activation_param})" if self.activation in ("leaky_relu", "elu") else ""
@@ -299,25 +298,25 @@ def convert_weight_sign(
 
 
 @torch.no_grad()
-def _convert_module(module: nn.Module, to: str) -> nn.Module:
+def _convert_module(module: nn.Module, sign: str) -> nn.Module:
     layers = {
         name: layer
         for name, layer in module.named_modules()
-        if isinstance(layer, InPlaceABN) and layer.weight_sign != to
+        if isinstance(layer, InPlaceABN) and layer.weight_sign != sign
     }
     # All is converted before the first weight is stored: a refusal leaves the module as it was.
     weights = {
-        name: _convert_weight(layer.weight, to, layer.eps, name)
+        name: _convert_weight(layer.weight, sign, layer.eps, name)
         for name, layer in layers.items()
         if layer.weight is not None
     }
     for layer in layers.values():
-        _choose_backend(layer.backend, layer.activation, to)
+        _choose_backend(layer.backend, layer.activation, sign)
     for name, layer in layers.items():
         if layer.weight is not None:
             layer.weight.copy_(weights[name])
-        layer.weight_sign = to
-        if to == "signed":
+        layer.weight_sign = sign
+        if sign == "signed":
             counter = torch.tensor(0, dtype=torch.long, device=layer.running_mean.device)
             layer.register_buffer("num_batches_tracked", counter)
         else:
@@ -325,14 +324,14 @@ def _convert_module(module: nn.Module, to: str) -> nn.Module:
     return module
 
 
-def _convert_weight(weight: Tensor, to: str, eps: float, name: str) -> Tensor:
-    if to == "signed":
+def _convert_weight(weight: Tensor, sign: str, eps: float, name: str) -> Tensor:
+    if sign == "signed":
         return weight.abs() + eps
-    small = (weight < torch.tensor(eps, dtype=weight.dtype)).nonzero().squeeze(1).tolist()
-    if small:
+    channels = (weight < torch.tensor(eps, dtype=weight.dtype)).nonzero().squeeze(1).tolist()
+    if channels:
         raise ValueError(
-            f"{name or 'weight'}: channels {small} have weights below eps = {eps}, which |weight| +"
-            " eps can't be; keep weight_sign='signed'"
+            f"{name or 'weight'}: channels {channels} have weights below eps = {eps}, which"
+            " |weight| + eps can't be; keep weight_sign='signed'"
         )
     return weight - eps
 

@@ -148,7 +148,7 @@ class ResidualTail(torch.autograd.Function):
         return F.leaky_relu_(z.add_(shortcut), slope), *statistics, squeezed, hidden, scale
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
         x, _, gate, kernel, w1, _, w2, _, weight, bias, norm, ctx.slope = inputs
         out, _, _, mean, invstd, *excite = output
         ctx.eps, ctx.group = norm.eps, norm.group
@@ -158,7 +158,7 @@ class ResidualTail(torch.autograd.Function):
         ctx.save_for_backward(x, gate, kernel, out, weight, bias, mean, invstd, w1, w2, *excite)
 
     @staticmethod
-    def backward(ctx: Any, dout: Tensor, *_: Any) -> tuple:
+    def backward(ctx: Any, dout: Tensor, *_: Any) -> tuple[Any, ...]:
         return *_tail_backward(dout, *ctx.saved_tensors, ctx.eps, ctx.group, ctx.slope), None, None
 
 
@@ -208,11 +208,11 @@ class GatedConv(torch.autograd.Function):
         return _gated_conv(x, gate, kernel)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple:
+    def backward(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
         return _conv_backward(dy, *ctx.saved_tensors)
 
 
