@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from tresnet_lite import __version__
 from tresnet_lite.counting.shapes import PlainShapes, storage_of
@@ -159,17 +160,26 @@ def memory_settings() -> list[Setting]:
 
 @contextmanager
 def _current_module(model: nn.Module) -> Iterator[Callable[[], tuple[str, str]]]:
-    """While entered, tells (path, class name) of the innermost module whose forward is running."""
+    """While entered, tells (path, class name) of the innermost module whose forward is running.
+
+    The hooks are on all modules at once: one with a hook of its own is called, where training would
+    replace it by an operation that keeps less.
+    """
+    paths = {module: path for path, module in model.named_modules()}
     running: list[tuple[str, str]] = []
 
-    def leave(*_: object) -> None:
-        running.pop()
+    def enter(module: nn.Module, _: object) -> None:
+        if module in paths:
+            running.append((paths[module], type(module).__name__))
 
-    hooks = []
-    for path, module in model.named_modules():
-        here = (path, type(module).__name__)
-        hooks.append(module.register_forward_pre_hook(lambda *_, here=here: running.append(here)))
-        hooks.append(module.register_forward_hook(leave, always_call=True))
+    def leave(module: nn.Module, _: object, __: object) -> None:
+        if module in paths:
+            running.pop()
+
+    hooks = [
+        register_module_forward_pre_hook(enter),
+        register_module_forward_hook(leave, always_call=True),
+    ]
     try:
         yield lambda: running[-1]
     finally:
