@@ -15,6 +15,7 @@ from tresnet_lite.counting import count_macs, count_parameters
 from tresnet_lite.counting.shapes import shape_of
 from tresnet_lite.layers import BlurPool2d, SpaceToDepth
 from tresnet_lite.model import BasicBlock, Bottleneck, TResNet
+from tresnet_lite.show.boxes import arrow, box, canvas
 from tresnet_lite.show.plots import (
     BLUE,
     GREEN,
@@ -26,9 +27,6 @@ from tresnet_lite.show.plots import (
     SMALL,
     VERMILLION,
     WIDTH,
-    arrow,
-    box,
-    canvas,
     drawing,
 )
 
