@@ -95,8 +95,8 @@ def draw_traffic(table: pd.DataFrame) -> tuple[Figure, str]:
 def draw_kept(table: pd.DataFrame) -> tuple[Figure, str]:
     """The maps of each operation on y with result z, out of place and in place.
 
-    Those that are kept for backward are filled. The next convolution keeps z in any case; the count
-    below says what more is kept.
+    Those that are kept for backward are filled, and counted below. The next convolution keeps z in
+    any case.
 
     Args:
         table: as `kept_table` gives it.
@@ -109,12 +109,12 @@ def draw_kept(table: pd.DataFrame) -> tuple[Figure, str]:
     clauses = []
     for i, row in enumerate(table.to_dict("records")):
         y = top + row_height * i
-        operation, out, inside = row["operation"], row["kept out"], row["kept in"]
+        operation, out, in_place = row["operation"], row["kept out"], row["kept in"]
         axes.text(left, y, operation, va="center", fontsize=SMALL)
         _maps(axes, left, y + 10, {"y": out > 1, "z": True}, out)
-        copy = {"copy of y": True} if inside > 1 else {}
-        _maps(axes, right, y + 10, copy | {"y, then z": True}, inside)
-        clauses.append(f"{operation}: {out:.0f} out of place, {inside:.0f} in place")
+        copy = {"copy of y": True} if in_place > 1 else {}
+        _maps(axes, right, y + 10, copy | {"y, then z": True}, in_place)
+        clauses.append(f"{operation}: {out:.0f} out of place, {in_place:.0f} in place")
     return figure, f"Maps kept for backward by an operation from y to z. {'; '.join(clauses)}."
 
 

@@ -162,7 +162,7 @@ def rows(
     reference: float | None = None,
     size: float = STYLE["font.size"],
 ) -> None:
-    """A row under each name, from the top down, and a thin line at the value `reference`."""
+    """A row beside each name, from the top down, and a thin line at the value `reference`."""
     if reference is not None:
         axes.axvline(reference, color=INK, linewidth=0.8, alpha=0.5)
     bottom = max(len(names), 1) - 0.5
