@@ -102,13 +102,13 @@ def short(row: object) -> str:
 @drawing
 def how_above() -> tuple[Figure, str]:
     """What "above the curve" means: an imagined curve, and four points judged against it."""
-    joined = [(0.1, 84.0), (0.3, 82.8), (1.0, 80.2), (2.5, 77.0)]
+    networks = [(0.1, 84.0), (0.3, 82.8), (1.0, 80.2), (2.5, 77.0)]
     points = [(0.5, 83.0), (1.6, 77.6), (3.2, 78.5), (0.06, 84.6)]
     figure, axes = chart(3.0)
-    axes.plot(*zip(*joined, strict=True), "s-", color=GREEN, label="curve")
+    axes.plot(*zip(*networks, strict=True), "s-", color=GREEN, label="curve")
     clauses = []
     for speed, top1 in points:
-        gap = above(speed, top1, joined)
+        gap = above(speed, top1, networks)
         verdict = "cannot be told"
         if not math.isnan(gap):
             verdict = f"{gap:+.1f}"
