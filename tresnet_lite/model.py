@@ -59,7 +59,7 @@ class TResNetConfig:
             gives back or nothing needs (SE products, padded blur inputs); "recompute" repeats each
             bottleneck's last convolution in backward; "min" keeps the blocks' inputs alone and
             repeats their forward. All of it needs norm "iabn"; with "bn" the norms and sums keep
-            their inputs.
+            their inputs, and so does a block's end where a module has a hook or was replaced.
     """
 
     depths: tuple[int, ...] = (3, 4, 11, 3)
