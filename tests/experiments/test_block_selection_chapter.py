@@ -19,7 +19,8 @@ from tresnet_lite.counting.kept import kept_for_backward
 from tresnet_lite.counting.traffic import bytes_moved
 from tresnet_lite.experiments import blocks
 from tresnet_lite.experiments.table2 import beside_table_2, specification
-from tresnet_lite.model import BLOCKS, STAGES
+from tresnet_lite.layers import SqueezeExcite
+from tresnet_lite.model import BLOCKS, STAGES, ConvNormAct
 from tresnet_lite.paper import paper_table, paper_value
 from tresnet_lite.profiles import PROFILES
 from tresnet_lite.records import Conditions, Record, Spread, collect
@@ -344,3 +345,24 @@ def test_the_figures_say_what_they_show(records):
         and "conv 1×1, 1024" in text
     )
     assert "20 pixels" in drawings.windows({"a": [4, 8, 20, 30, 40]}, (1, 1, 1, 1)).text
+
+
+class SEFirst(nn.Module):
+    """A residual block of ours but for the place of SE, and the activation after the sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.se = SqueezeExcite(8, 2)
+        self.conv1 = ConvNormAct(8, 8, 3, norm="bn", activation="relu", slope=0)
+        self.conv2 = ConvNormAct(8, 8, 1, norm="bn", activation="identity", slope=0)
+        self.act = nn.LeakyReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act(self.conv2(self.conv1(self.se(x))) + x)
+
+
+def test_the_steps_of_a_block_are_drawn_where_they_run():
+    assert drawings.blocks({"a": SEFirst()}).text == (
+        "a, 8 channels: SE through 2, conv 3×3, 8 norm, activation, conv 1×1, 8 norm,"
+        " plus the block's input, then leaky ReLU."
+    )

@@ -16,6 +16,7 @@ from tresnet_lite.counting.shapes import shape_of
 from tresnet_lite.counting.trace import trace
 from tresnet_lite.layers import BlurPool2d, SpaceToDepth
 from tresnet_lite.model import BasicBlock, Bottleneck, TResNet
+from tresnet_lite.show.boxes import arrow, box, canvas
 from tresnet_lite.show.plots import (
     BLUE,
     GREEN,
@@ -27,9 +28,6 @@ from tresnet_lite.show.plots import (
     SMALL,
     VERMILLION,
     WIDTH,
-    arrow,
-    box,
-    canvas,
     drawing,
 )
 
