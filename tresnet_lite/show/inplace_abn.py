@@ -15,7 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-from tresnet_lite.experiments.inplace_abn import GROUPS, SLOPE
+from tresnet_lite.experiments.inplace_abn import GROUPS
+from tresnet_lite.experiments.inplace_abn_layer import SLOPE
 from tresnet_lite.show.plots import (
     BLUE,
     GREEN,
