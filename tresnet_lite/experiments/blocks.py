@@ -167,8 +167,8 @@ def measure_blocks(settings: Profile) -> list[Record]:
     steps: dict[str, dict] = {"inference": {}, "training": {}}
     for stage, kind in places:
         x = block_input(kind, stage, settings.image_size, settings.batch).to(settings.device)
-        tested, trained = (block(kind, stage).to(settings.device) for _ in range(2))
-        steps["inference"][stage, kind] = inference_step(tested, x, dtype=settings.dtype)
+        evaluated, trained = (block(kind, stage).to(settings.device) for _ in range(2))
+        steps["inference"][stage, kind] = inference_step(evaluated, x, dtype=settings.dtype)
         steps["training"][stage, kind] = block_training_step(trained, x, settings.dtype)
     ceilings = ceiling_work(settings.device, settings.dtype)
     steps["inference"].update({name: work.run for name, work in ceilings.items()})
@@ -340,11 +340,11 @@ def beside_the_paper(records: Sequence[Record]) -> pd.DataFrame:
     change their block type. Columns: those of `Experiment.speeds` (ratios to the second rung),
     network (four squares) and depths.
     """
-    shown = (BEFORE, ALL_BOTTLENECK, PAPERS_CHOICE)
+    names = [BEFORE, ALL_BOTTLENECK, PAPERS_CHOICE]
     table = mixes(base=BEFORE).speeds(r for r in records if r.phase == "inference")
-    table = table.set_index("model").loc[list(shown)].reset_index()
+    table = table.set_index("model").loc[names].reset_index()
     with torch.device("meta"):
-        depths = [", ".join(map(str, network(name).config.depths)) for name in shown]
+        depths = [", ".join(map(str, network(name).config.depths)) for name in names]
     return table.assign(network=table["name"], depths=depths)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -74,7 +74,7 @@ class Experiment:
             paper_ratio=[self.paper_ratio(model, phase) for model, phase in lines],
         )
 
-    def every_run(self, records: Iterable[Record]) -> pd.DataFrame:
+    def every_run(self, records: Sequence[Record]) -> pd.DataFrame:
         """Speeds of all runs on record, devices and ways of running, beside the paper's.
 
         A network that was not measured has one line, whose label says so. Columns: model, phase,

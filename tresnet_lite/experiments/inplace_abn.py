@@ -191,8 +191,10 @@ def frontier(records: Sequence[Record]) -> pd.DataFrame:
     table = MEMORY.speeds(records)
     peak = MEMORY.peaks(records).set_index("model")["peak"]
     dtype = next(r.conditions.dtype for r in records if r.case == MEMORY.case)
-    kept = [_total_mb(model, dtype) for model in table["model"]]
-    return table.assign(peak=table["model"].map(peak), kept=kept)
+    return table.assign(
+        peak=table["model"].map(peak),
+        kept=[_total_mb(model, dtype) for model in table["model"]],
+    )
 
 
 def activation_networks(width: int = 64) -> dict[str, TResNet]:
