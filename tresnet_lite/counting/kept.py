@@ -105,6 +105,20 @@ def _bytes_by_kind(model: nn.Module, images: Tensor) -> dict[tuple[str, str], in
     return total
 
 
+def kept_mb(network: nn.Module, input_size: tuple[int, ...] = (3, 224, 224)) -> float:
+    """MB that training keeps for each further image: the sum of `bytes_per_image`.
+
+    The network is put in training mode; the images, (B, *input_size), are in its parameters' dtype
+    and on their device.
+    """
+    weight = next(network.parameters())
+
+    def images(batch: int) -> Tensor:
+        return torch.zeros(batch, *input_size, device=weight.device, dtype=weight.dtype)
+
+    return sum(bytes_per_image(network.train(), images).values()) / 1e6
+
+
 @cache
 def kept_per_image(
     name: str, dtype: str = "float32", **options: str

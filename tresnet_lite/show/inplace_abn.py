@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from tresnet_lite.experiments.inplace_abn import GROUPS, SLOPE
+from tresnet_lite.experiments.inplace_abn import GROUPS
+from tresnet_lite.experiments.inplace_abn_layer import SLOPE
 from tresnet_lite.show.boxes import ACROSS, HEAD, arrow, box, canvas, write
 from tresnet_lite.show.plots import (
     BLUE,
