@@ -202,7 +202,13 @@ def feature_map(
 
 
 def time_calls(
-    calls: Mapping[str, Call], x: Tensor, profile: Profile, *, case: str, phase: str = "inference"
+    calls: Mapping[str, Call],
+    x: Tensor,
+    profile: Profile,
+    *,
+    case: str,
+    part: str = "",
+    phase: str = "inference",
 ) -> list[Record]:
     """Seconds a call of each function on `x` (B, C, H, W), interleaved; a training call includes
     its gradient.
@@ -222,7 +228,7 @@ def time_calls(
         max_seconds=profile.max_seconds / 4,
     )
     return [
-        _record(profile, x, case, way, phase, "time", timing.seconds)
+        _record(profile, x, case, part, way, phase, "time", timing.seconds)
         for way, timing in timings.items()
     ]
 
@@ -238,12 +244,20 @@ def _training(call: Call, x: Tensor) -> Callable[[], tuple[Tensor, ...]]:
 
 
 def _record(
-    profile: Profile, x: Tensor, case: str, way: str, phase: str, metric: str, value: Spread
+    profile: Profile,
+    x: Tensor,
+    case: str,
+    part: str,
+    way: str,
+    phase: str,
+    metric: str,
+    value: Spread,
 ) -> Record:
     memory_format = "channels_first" if x.is_contiguous() else "channels_last"
     compiler = COMPILERS.get(way, "eager")
     ran = Conditions(len(x), profile.image_size, profile.dtype, memory_format, compiler)
-    return Record(SUITE, case, way, phase, metric, value, ran, collect(profile.device))
+    here = collect(profile.device)
+    return Record(SUITE, case, way, phase, metric, value, ran, here, part=part)
 
 
 def attempt(make: Callable[[], T]) -> tuple[T | None, str]:
@@ -373,25 +387,21 @@ def measure_in_place(shape: tuple[int, int, int], profile: Profile) -> list[Reco
     """Time of each operation alone, and the peak of a training step of four layers that use it;
     both ways.
     """
-    records = []
+    records, place = [], "stage 1"
     for name, ways in IN_PLACE_OPERATIONS.items():
-        case = f"{name}: stage 1"
         y = feature_map(shape, profile)
         # A sum with 0 and a gate of 1: overwritten again and again, the values neither grow nor
         # vanish.
         others = {"shortcut": torch.zeros_like(y), "se": _OpenGate(y)}
         calls = {way: partial(operation, **others) for way, operation in ways.items()}
-        records += time_calls(calls, y, profile, case=case)
+        records += time_calls(calls, y, profile, case=name, part=place)
         for way, operation in ways.items():
             layers = nn.Sequential(*(Layer(operation, shape[0]) for _ in range(4))).to(
                 y.device, y.dtype
             )
             peak = float(peak_memory(_training_step(layers, y), profile.device))
-            records.append(
-                _record(
-                    profile, y, case, way, "training", "peak_memory", Spread(peak, peak, peak, 1)
-                )
-            )
+            value = Spread(peak, peak, peak, 1)
+            records.append(_record(profile, y, name, place, way, "training", "peak_memory", value))
     return records
 
 
@@ -419,7 +429,7 @@ def in_place_table(records: Iterable[Record]) -> pd.DataFrame:
     """
 
     rows = []
-    found = {(r.case.partition(":")[0], r.metric, r.model): r for r in records}
+    found = {(r.case, r.metric, r.model): r for r in records}
     for name in IN_PLACE_OPERATIONS:
         out, into = (found[name, "time", way].value for way in (OUT, IN))
         row = {"operation": name, "out": out.median * 1e6, "in": into.median * 1e6}
@@ -440,7 +450,7 @@ def times(records: Iterable[Record], *operations: str, base: str) -> pd.DataFram
     Columns: what, where (both words for a reader), way, time, q1, q3, ratio, ratio_q1, ratio_q3.
     """
 
-    chosen = [r for r in records if r.metric == "time" and r.case.partition(": ")[0] in operations]
+    chosen = [r for r in records if r.metric == "time" and r.case in operations]
     bases = {_where(r): r.value.median for r in chosen if r.model == base}
     rows = []
     for r in chosen:
@@ -463,12 +473,11 @@ def times(records: Iterable[Record], *operations: str, base: str) -> pd.DataFram
 
 def _where(record: Record) -> tuple[str, str]:
     """("blur, training", "stage 2, batch 4") and the like."""
-    c, (operation, _, place) = record.conditions, record.case.partition(": ")
     how = [
         *(["training"] if record.phase == "training" else []),
         *(["channels-last"] if _last(record) else []),
     ]
-    return ", ".join([operation, *how]), f"{place}, batch {c.batch}"
+    return ", ".join([record.case, *how]), f"{record.part}, batch {record.conditions.batch}"
 
 
 def _last(record: Record) -> bool:

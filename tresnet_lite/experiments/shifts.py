@@ -29,7 +29,7 @@ WINDOW = 8  # shifts by 0 to 7 pixels, down and to the right
 SEEDS = {"smoke": 1, "cpu": 2, "gpu": 5}
 WIDTHS = {"smoke": 16, "cpu": 16, "gpu": 64}  # a CPU takes a quarter of TResNet-M's width
 # all shifts that a stride of 2 cannot follow, up to multiples of 2
-PHASES = (
+ODD_SHIFTS = (
     (0, 1),
     (1, 0),
     (1, 1),
@@ -158,7 +158,7 @@ def layer_errors(images: Tensor, seeds: int = 5) -> pd.DataFrame:
     rows = []
     for name, same in layers.items():
         errors = torch.cat(
-            [equivariance_error(layer, images, shift) for layer in same for shift in PHASES]
+            [equivariance_error(layer, images, shift) for layer in same for shift in ODD_SHIFTS]
         )
         rows.append({"layer": name} | _quartiles(errors.tolist()))
     return pd.DataFrame(rows)

@@ -9,7 +9,7 @@ from functools import partial
 import pandas as pd
 
 from tresnet_lite.counting.kept import kept_per_image, memory_settings
-from tresnet_lite.findings.tables import COUNTED, MODELS, Run
+from tresnet_lite.findings.tables import MODELS, Run
 from tresnet_lite.paper import paper_table
 from tresnet_lite.records import Record, latest
 
@@ -111,9 +111,8 @@ def _settings_of(
     if "largest_batch" not in base:
         return []
     found = base["largest_batch"]
-    source = f"{found.label}; {Run.of(found)}" + (
-        "; largest batches counted" if found.case == COUNTED else ""
-    )
+    source = f"{found.label}; {Run.of(found)}"
+    source += "; largest batches counted" if found.counted else ""
     rows = []
     for key, name in SETTINGS.items():
         row = {"run": source, "setting": name, "counted": counted[key]}
