@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,11 +45,10 @@ class Spread:
 
     @classmethod
     def over(cls, values: Iterable[float]) -> Spread:
-        """The spread of repeated measurements; of a single one all three are the same."""
+        """The spread of repeated measurements; a single one has none."""
         values = list(values)
         if len(values) == 1:
-            values = values * 2
-            repeats = 1
+            return cls(values[0], values[0], values[0], 1)
         q1, median, q3 = statistics.quantiles(values, n=4, method="inclusive")
         return cls(median, q1, q3, len(values))
 
