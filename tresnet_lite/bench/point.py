@@ -26,7 +26,7 @@ from tresnet_lite.bench.compare import norm_backend
 from tresnet_lite.bench.memory import TrainingMemory, counted_batch, counted_memory
 from tresnet_lite.bench.roofline import ceiling_records, ceiling_work
 from tresnet_lite.bench.steps import STEPS, synthetic_images
-from tresnet_lite.bench.suites import SHOWN, Point
+from tresnet_lite.bench.suites import ONE_PHASE, Point
 from tresnet_lite.bench.where import operation_times, stage_times
 from tresnet_lite.counting.networks import build
 from tresnet_lite.model import TResNet
@@ -104,10 +104,10 @@ class Bench:
         for phase in self.point.phases if self.batch else ():
             yield from self.attempt(phase, lambda phase=phase: self.throughput(phase))
 
-    def attempt(self, phase: str, measured: Callable[[], Lines]) -> Lines:
+    def attempt(self, phase: str, work: Callable[[], Lines]) -> Lines:
         """Records, or the failure in their place: what else the point measures may still work."""
         try:
-            return measured()
+            return work()
         except Exception as error:
             return self.failures(error, phase)
 
@@ -237,7 +237,7 @@ class Bench:
     def suites(self, phase: str) -> list[str]:
         """The point's suites that show a phase; all of them for ""."""
         suites = self.point.suites
-        return [suite for suite in suites if not phase or SHOWN.get(suite, phase) == phase]
+        return [suite for suite in suites if not phase or ONE_PHASE.get(suite, phase) == phase]
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from tresnet_lite.profiles import Profile
 from tresnet_lite.records.records import PHASES
 
 SUITES = ("table1", "table3", "table4", "table5", "figure4", "figure5", "memory", "axes", "micro")
-SHOWN = {"figure4": "inference", "figure5": "training"}  # the phase that a suite is limited to
+ONE_PHASE = {"figure4": "inference", "figure5": "training"}  # suites with one phase
 GIB = 2**30
 
 TABLE1 = (

@@ -18,7 +18,7 @@ class RecordError(ValueError):
     """A line that is no record; the message names file, line and reason."""
 
 
-def append(path: str | os.PathLike, *records: Record | Failure) -> None:
+def append(path: str | os.PathLike[str], *records: Record | Failure) -> None:
     """Append records by a single write that is on disk when this returns; writers take turns.
 
     A process killed in the middle of that write leaves whole lines and a half-written one, which is
@@ -46,7 +46,7 @@ def append(path: str | os.PathLike, *records: Record | Failure) -> None:
         os.close(descriptor)
 
 
-def read(*paths: str | os.PathLike) -> list[Record | Failure]:
+def read(*paths: str | os.PathLike[str]) -> list[Record | Failure]:
     """All lines of JSON-lines files, or of every `*.jsonl` in a folder, in the order written.
 
     Raises:
@@ -58,12 +58,12 @@ def read(*paths: str | os.PathLike) -> list[Record | Failure]:
     return [line for file in files for line in _read_file(file)]
 
 
-def load(*paths: str | os.PathLike) -> list[Record]:
+def load(*paths: str | os.PathLike[str]) -> list[Record]:
     """The records that `read` gives, without the failures. Raises RecordError as `read` does."""
     return [line for line in read(*paths) if isinstance(line, Record)]
 
 
-def failures(*paths: str | os.PathLike) -> list[Failure]:
+def failures(*paths: str | os.PathLike[str]) -> list[Failure]:
     """What could not be measured, nor since: the last line of its point on its device failed."""
     lines = read(*paths)
     last = {(line.point, line.provenance.device): line for line in lines}
@@ -71,7 +71,7 @@ def failures(*paths: str | os.PathLike) -> list[Failure]:
     return [x for x in lines if isinstance(x, Failure) and (x.point, x.provenance.device) in failed]
 
 
-def repair(path: str | os.PathLike) -> str:
+def repair(path: str | os.PathLike[str]) -> str:
     """Remove a half-written last line, which a killed run may leave; return it, "" for none."""
     path = Path(path)
     whole, newline, rest = path.read_bytes().rpartition(b"\n")

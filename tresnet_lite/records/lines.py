@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 from tresnet_lite.records.version1 import upgrade
 
 VERSION = 2
 
 
-def encode(fields: dict) -> str:
+def encode(fields: dict[str, Any]) -> str:
     """One line, without its newline, that holds the fields in today's version."""
     content = {"version": VERSION} | fields
     return json.dumps(content | {"digest": digest(content)}, ensure_ascii=False, allow_nan=False)
 
 
-def decode(line: str) -> dict:
+def decode(line: str) -> dict[str, Any]:
     """The fields of a line, in today's version, once its digest fits.
 
     Lines of version 1 name no version. Their digest is checked on the fields as they were written;
@@ -53,7 +54,7 @@ def decode(line: str) -> dict:
     return upgrade(fields) if version == 1 else fields
 
 
-def digest(fields: dict) -> str:
+def digest(fields: dict[str, Any]) -> str:
     """The digest of a line's fields, "digest" itself apart, in whatever order they stand."""
     content = {name: value for name, value in fields.items() if name != "digest"}
     text = json.dumps(content, sort_keys=True, ensure_ascii=False)

@@ -150,7 +150,7 @@ class Record:
         return f"measured ({self.provenance.source})"
 
     @property
-    def key(self) -> tuple:
+    def key(self) -> tuple[object, ...]:
         """What makes two records the same case, so that the later one supersedes the earlier."""
         case = (self.suite, self.case, self.part, self.seed, self.counted)
         return (*case, self.model, self.phase, self.metric, self.conditions, self.provenance.device)
@@ -217,7 +217,7 @@ def from_json(line: str) -> Record | Failure:
     return _failure(fields) if "error" in fields else _record(fields)
 
 
-def _record(fields: dict) -> Record:
+def _record(fields: dict[str, Any]) -> Record:
     unit = fields.pop("unit", None)
     nested = {"value": Spread, "conditions": Conditions, "provenance": Provenance}
     record = _build("record", Record, fields, **nested)
@@ -226,7 +226,7 @@ def _record(fields: dict) -> Record:
     return record
 
 
-def _failure(fields: dict) -> Failure:
+def _failure(fields: dict[str, Any]) -> Failure:
     return _build("failure", Failure, fields, provenance=Provenance)
 
 

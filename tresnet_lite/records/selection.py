@@ -24,7 +24,7 @@ def pair(
     norm and in batch, as the paper's do (90 % of each model's largest); of several batches the
     largest counts.
     """
-    largest: dict[tuple, Record] = {}
+    largest: dict[tuple[object, str], Record] = {}
     for r in latest(records):
         if r.metric != "throughput" or any(getattr(r, name) != x for name, x in where.items()):
             continue

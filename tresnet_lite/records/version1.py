@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 PARTS = re.compile(r"(?P<case>[^:]+): (?P<part>.+)", re.DOTALL)  # "stages: layer1"
 SEEDS = re.compile(r"(?P<case>.+), seed (?P<seed>[0-9]+)", re.DOTALL)  # "digits, 4 epochs, seed 3"
@@ -20,7 +21,7 @@ COUNTED_CASES = {"memory": "settings", "table4": "ladder"}
 NETWORKS = "networks"  # the case of all other suites with largest batches
 
 
-def upgrade(fields: dict) -> dict:
+def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields of a line of version 1, with those of version 2 split off its case.
 
     Version 1 did not say which process and which run a record comes from, and nothing in it tells

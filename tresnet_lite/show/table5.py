@@ -8,8 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
-from tresnet_lite.findings.tables import PAPER_SIDE, PHASES
+from tresnet_lite.findings.tables import PAPER_SIDE
 from tresnet_lite.paper import paper_table
+from tresnet_lite.records.records import PHASES
 from tresnet_lite.show.plots import BLUE, GREEN, INK, ORANGE, SMALL, VERMILLION, WIDTH, drawing
 from tresnet_lite.show.runs import SPEED
 
