@@ -1,8 +1,8 @@
 """The code optimisations of §2.2: compiling, working in place, averaging; each operation alone, on
 TResNet-M's shapes.
 
-Cases of the records are "operation: place", such as "blur: stage 2"; the place says where in
-TResNet-M, and with that the shape. Their resolution is that of the network's images, not of the
+A record's case is the operation, such as "blur"; its part is the place in TResNet-M, such as
+"stage 2", and with that the shape. The resolution is that of the network's images, not of the
 operation's own input.
 """
 
