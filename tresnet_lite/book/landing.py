@@ -20,9 +20,9 @@ from tresnet_lite.counting.kept import kept_per_image
 from tresnet_lite.findings.sizes import model_sizes
 from tresnet_lite.paper import paper_value
 from tresnet_lite.records import Record, pair
+from tresnet_lite.records.records import PHASES
 from tresnet_lite.show import plots
 
-PHASES = ("inference", "training")
 MODEL, BASE = "tresnet_m", "resnet50"
 SIDE = 224  # pixels: the paper's
 NOTHING = f"not attempted: no records of Table 3's networks at {SIDE} px"
@@ -65,7 +65,7 @@ def speeds(records: Iterable[Record]) -> pd.DataFrame:
     Columns as `plots.ratios` reads them.
     """
     rows, records = [], list(records)
-    for phase in PHASES:
+    for phase in reversed(PHASES):
         ratios = [_ratio(a, b) for a, b in pairs(records, phase)] or [
             ("not measured yet", nan, nan, nan)
         ]
@@ -91,7 +91,7 @@ def landing_figure(records: Iterable[Record]) -> str:
 def landing_numbers(records: Iterable[Record]) -> str:
     """The five numbers, as HTML."""
     records = list(records)
-    speeds_of_phases = (_speed(records, phase) for phase in PHASES)
+    speeds_of_phases = (_speed(records, phase) for phase in reversed(PHASES))
     numbers = [*speeds_of_phases, _kept(), _parameters(), _claims(records)]
     return '<dl class="numbers">\n' + "\n".join(map(_card, numbers)) + "\n</dl>"
 

@@ -91,11 +91,11 @@ def time_records(records: Iterable[Record]) -> dict[tuple[str, str], Record]:
     with torch.device("meta"):
         names = list(stages(create_model(MODEL)))
     runs: dict[tuple, dict[tuple[str, str], Record]] = {}
-    wanted = ("micro", MODEL, "time", SIDE)
+    wanted = ("micro", "stages", MODEL, "time", SIDE)
     for r in records:
-        stage = r.case.rpartition(": ")[2]
-        if (r.suite, r.model, r.metric, r.conditions.resolution) == wanted and stage in names:
-            runs.setdefault((r.provenance.device, r.conditions), {})[r.phase, stage] = r
+        what = (r.suite, r.case, r.model, r.metric, r.conditions.resolution)
+        if what == wanted and r.part in names:
+            runs.setdefault((r.provenance.device, r.conditions), {})[r.phase, r.part] = r
     whole = [run for run in runs.values() if {s for _, s in run} == set(names)]
     return min(whole, key=lambda run: best_first(next(iter(run.values()))), default={})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tresnet_lite.bench.suites import SHOWN
+from tresnet_lite.bench.suites import ONE_PHASE
 from tresnet_lite.claims.verdict import (
     DIFFERS,
     NOT_ATTEMPTED,
@@ -91,7 +91,7 @@ def _runs(records: list[Record], number: int) -> list[tuple[str, pd.DataFrame]]:
 
 
 def _no_runs(number: int) -> Verdict:
-    needs = f"Figure {number}'s networks, {SHOWN[f'figure{number}']}, each at its own size"
+    needs = f"Figure {number}'s networks, {ONE_PHASE[f'figure{number}']}, each at its own size"
     return not_attempted(f"no records; needs {needs}")
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from tresnet_lite.claims.verdict import Verdict, counted, judge, judge_ratio, near, not_attempted
-from tresnet_lite.counting.kept import bytes_per_image, kept_for_backward, kept_per_image
+from tresnet_lite.counting.kept import kept_for_backward, kept_mb, kept_per_image
 from tresnet_lite.counting.networks import build
-from tresnet_lite.experiments.code_optimizations import kept_table
+from tresnet_lite.experiments.in_place import kept_table
 from tresnet_lite.findings.tables import MODELS, PAPER_SIDE
 from tresnet_lite.paper import paper_ratio
 from tresnet_lite.records import Record, latest
@@ -83,11 +83,10 @@ def multi_path_keeps(
 
 @cache
 def _kept_by_table_1(name: str, side: int) -> float:
-    """Bytes that an image more makes a network of Table 1 keep, all in half precision."""
+    """MB that an image more makes a network of Table 1 keep, all in half precision."""
     with torch.device("meta"):
-        network = build(MODELS[name]).bfloat16().train()
-    images = {"device": "meta", "dtype": torch.bfloat16}
-    return sum(bytes_per_image(network, lambda n: torch.empty(n, 3, side, side, **images)).values())
+        network = build(MODELS[name]).bfloat16()
+    return kept_mb(network, (3, side, side))
 
 
 def larger_batch(records: list[Record], *, of: dict, to: dict, at_least: float) -> list[Verdict]:

@@ -149,7 +149,7 @@ def call_speedup(
 def _calls(
     records: list[Record], model: str, than: str, *, suite: str, case: str, phase: str
 ) -> tuple[list[Pairs], list[Verdict]]:
-    """For each device the pairs of times, one for each "case: place", batch and dtype.
+    """For each device the pairs of times, one for each place, batch and dtype.
 
     Channels first, at the paper's size; and the verdict where there are none.
     """
@@ -157,8 +157,8 @@ def _calls(
     times: dict[tuple, dict[str, Record]] = {}
     for r in latest(records):
         c = r.conditions
-        if (r.suite, r.case.partition(":")[0], r.phase, r.metric, c.memory_format) == wanted:
-            way = (r.provenance.device, c.resolution, r.case, c.batch, c.dtype)
+        if (r.suite, r.case, r.phase, r.metric, c.memory_format) == wanted:
+            way = (r.provenance.device, c.resolution, r.part, c.batch, c.dtype)
             times.setdefault(way, {})[r.model] = r
     devices: dict[str, Pairs] = {}
     for (device, side, *_), of_model in times.items():
@@ -174,9 +174,8 @@ def _calls(
 
 def runs_at_any_size(records: list[Record], *, suite: str, case: str, model: str) -> list[Verdict]:
     """Was `model`, made once, run on inputs of several sizes?"""
-    wanted = (suite, case, model)
-    runs = [r for r in latest(records) if (r.suite, r.case.partition(":")[0], r.model) == wanted]
-    sizes = {(r.case, r.conditions.batch) for r in runs}
+    runs = [r for r in latest(records) if (r.suite, r.case, r.model) == (suite, case, model)]
+    sizes = {(r.part, r.conditions.batch) for r in runs}
     if len(sizes) < 2:
         return [not_attempted(f"no records of {model} at two sizes")]
     why = "one function, made once, served all"

@@ -59,16 +59,16 @@ def to_records(
     # the images, how they were brought to size, and whose labels count
     case = f"{images}, {subject.protocol}{', ReaL labels' if real else ''}"
 
-    def record(case: str, metric: str, value: Spread) -> Record:
-        return Record(SUITE, case, name, "inference", metric, value, ran, provenance)
+    def record(metric: str, value: Spread, part: str = "") -> Record:
+        return Record(SUITE, case, name, "inference", metric, value, ran, provenance, part=part)
 
     top1, top5 = map(_spread, scores)
-    records = [record(case, "top1", top1), record(case, "top5", top5)]
+    records = [record("top1", top1), record("top5", top5)]
     speeds = predictions.speeds_of(batch)
     if len(speeds) >= MIN_REPEATS and not real:
         q1, median, q3 = statistics.quantiles(speeds, n=4, method="inclusive")
         spread = Spread(median, q1, q3, len(speeds))
-        records.append(record(f"{case}, with reading", "throughput", spread))
+        records.append(record("throughput", spread, "with reading"))
     return records
 
 

@@ -23,10 +23,9 @@ import pandas as pd
 from tresnet_lite.bench.suites import EFFICIENTNETS, GIB
 from tresnet_lite.paper import NAMES, paper_table
 from tresnet_lite.records import Failure, Record, latest
+from tresnet_lite.records.records import PHASES
 
 BATCH = "largest batch"
-COUNTED = "counted"  # the case of a largest batch that a CPU counted to fit a budget of memory
-PHASES = ("training", "inference")
 PRINTED = {"training": "training_img_s", "inference": "inference_img_s", BATCH: "max_batch"}
 PAPER_SIDE = 224  # pixels; the EfficientNets and Table 5 have their own
 NETWORKS = NAMES | {  # records' → the paper's
@@ -143,7 +142,7 @@ def beside(
     failures: Iterable[Failure] = (),
 ) -> pd.DataFrame:
     """The lines beside the records of a suite's case for each run; the columns are the module's."""
-    records = [r for r in latest(records) if r.suite == suite and r.case in (case, COUNTED)]
+    records = [r for r in latest(records) if (r.suite, r.case) == (suite, case)]
     failures = [f for f in failures if (f.suite, f.case) == (suite, case)]
     rows = []
     for run in _runs(records, lines):
@@ -211,7 +210,7 @@ def _measured(record: Record | None, base: Record | None) -> dict[str, object]:
         return {}
     v = record.value
     numbers = {"measured": v.median, "q1": v.q1, "q3": v.q3, "batch": record.conditions.batch}
-    numbers["source"] = COUNTED if record.case == COUNTED else "measured"
+    numbers["source"] = "counted" if record.counted else "measured"
     if base is not None:
         unit = base.value.median
         numbers |= {"ratio": v.median / unit, "ratio_q1": v.q1 / unit, "ratio_q3": v.q3 / unit}

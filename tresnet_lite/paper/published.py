@@ -13,7 +13,7 @@ FILE = re.compile(
     r"benchmark-(?P<phase>infer|train)-(?P<dtype>amp|amp_bf16|bf16|fp32)-(?P<memory_format>nchw|nhwc)"
     r"-pt(?P<torch>\d+)-(?:cu\d+|cpu)-(?P<device>[a-z0-9_]+?)(?P<compile>-dynamo)?\.csv"
 )
-PHASES = {"infer": "inference", "train": "training"}
+PHASE_NAMES = {"infer": "inference", "train": "training"}
 # as in a record
 DTYPES = {"amp": "float16", "amp_bf16": "bfloat16", "bf16": "pure bfloat16", "fp32": "float32"}
 LAYOUTS = {"nchw": "channels_first", "nhwc": "channels_last"}
@@ -46,7 +46,7 @@ def conditions(source_file: str) -> dict[str, str]:
     return {
         "device": DEVICES[name["device"]],
         "torch": version,
-        "phase": PHASES[name["phase"]],
+        "phase": PHASE_NAMES[name["phase"]],
         "dtype": DTYPES[name["dtype"]],
         "memory_format": LAYOUTS[name["memory_format"]],
         "compile": "compiled" if name["compile"] else "eager",
