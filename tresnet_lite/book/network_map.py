@@ -82,7 +82,7 @@ def parts(records: Iterable[Record]) -> list[Part]:
 def _subjects(part: nn.Module) -> tuple[tuple[str, int], ...]:
     kinds = {type(layer) for layer in part.modules()}
     if SqueezeExcite in kinds:
-        kinds -= {FastGlobalAvgPool2d}  # a step of SE, and told there
+        kinds -= {FastGlobalAvgPool2d}  # a step of SE, whose chapter says so
     return tuple(subject for kind, subject in SUBJECTS.items() if kind in kinds)
 
 

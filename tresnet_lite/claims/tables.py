@@ -78,7 +78,7 @@ def _directions(lines: pd.DataFrame, label: str) -> Verdict:
 def trains_within(
     records: list[Record], *, networks: Sequence[str], gpu: str, gpus: int, hours: float
 ) -> list[Verdict]:
-    """Would 300 epochs of ImageNet take `gpus` such GPUs, at the speed of one each, `hours`?"""
+    """Would `gpus` such GPUs, each at the speed of one, train 300 epochs in less than `hours`?"""
     verdicts = []
     for label, lines in _runs(records, 3, "training"):
         speeds = lines.loc[list(networks), "measured"]

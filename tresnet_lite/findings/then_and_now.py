@@ -8,7 +8,7 @@ from tresnet_lite.findings.curves import heights
 from tresnet_lite.findings.landscape import WAY
 from tresnet_lite.findings.tables import PAPER_SIDE
 
-NETWORKS = {  # column → network, resolution: what the table sets against ResNet50
+RATIO_COLUMNS = {  # column → network, resolution: what the table sets against ResNet50
     "m": ("TResNet-M", PAPER_SIDE),
     "l": ("TResNet-L", PAPER_SIDE),
     "xl": ("TResNet-XL", PAPER_SIDE),
@@ -45,7 +45,7 @@ def _place(way: tuple[dict[str, str], pd.DataFrame]) -> tuple:
 def ratios(points: pd.DataFrame, phase: str) -> pd.DataFrame:
     """Speeds as ratios to ResNet50, a line for each way of running.
 
-    Columns: where, ran, kind, compile and those of `NETWORKS`.
+    Columns: where, ran, kind, compile and those of `RATIO_COLUMNS`.
 
     Args:
         points: as `landscape` gives them.
@@ -53,7 +53,7 @@ def ratios(points: pd.DataFrame, phase: str) -> pd.DataFrame:
     rows = []
     for text, part in _ways(points, phase):
         speeds = part.set_index(["network", "resolution"])["ratio"]
-        numbers = {column: speeds.get(key, float("nan")) for column, key in NETWORKS.items()}
+        numbers = {column: speeds.get(key, float("nan")) for column, key in RATIO_COLUMNS.items()}
         rows.append({**text, "compile": part["compile"].iloc[0], **numbers})
     return pd.DataFrame(rows).dropna(subset="m").reset_index(drop=True)
 
