@@ -134,7 +134,7 @@ def points(
     chosen = [*_networks(profile), *_ladder(profile)]
     chosen += [] if quick else [*_memory(profile), *_axes(profile), *_micro(profile)]
     settled = [_settle(point, profile, quick, memory_budget) for point in chosen]
-    if profile.name == "smoke":
+    if profile.trial:
         small = (
             p.model in SMOKE and p.compile == "eager" or p.measures == "ceilings" for p in settled
         )

@@ -125,7 +125,8 @@ def try_gpu() -> tuple[str, str]:
 
 def conditions(profile: str) -> tuple[str, ...]:
     """What, beside files, a notebook's outputs depend on."""
-    device = try_gpu()[0] if profile == "gpu" and torch.cuda.is_available() else "cpu"
+    on_gpu = PROFILES[profile].device == "cuda" and torch.cuda.is_available()
+    device = try_gpu()[0] if on_gpu else "cpu"
     return (profile, device, torch.__version__, platform.python_version())
 
 

@@ -26,8 +26,6 @@ from tresnet_lite.profiles import Profile
 from tresnet_lite.records import Conditions, Record, Spread, collect
 
 WINDOW = 8  # shifts by 0 to 7 pixels, down and to the right
-SEEDS = {"smoke": 1, "cpu": 2, "gpu": 5}
-WIDTHS = {"smoke": 16, "cpu": 16, "gpu": 64}  # a CPU takes a quarter of TResNet-M's width
 # all shifts that a stride of 2 cannot follow, up to multiples of 2
 PHASES = (
     (0, 1),
@@ -221,12 +219,12 @@ def measure(profile: Profile) -> tuple[dict[str, Tensor], list[Record]]:
 
     Returns scheme → changes (seeds, 8, 8, B), and their records (see `change_records`).
     """
-    size, width = profile.image_size, WIDTHS[profile.name]
+    size, width = profile.image_size, profile.shift_width
     shown = views(photographs(size + WINDOW - 1).to(profile.device), size)
     # what the norms' statistics are taken from
     corners = shown[:: WINDOW - 1, :: WINDOW - 1].flatten(0, 2)
     changes: dict[str, list[Tensor]] = {scheme: [] for scheme in SCHEMES}
-    for seed in range(SEEDS[profile.name]):
+    for seed in range(profile.shift_seeds):
         for scheme, found in changes.items():
             model = random_network(scheme, _last(corners), seed=seed, width=width)
             found.append(feature_changes(model, shown).cpu())
@@ -245,7 +243,7 @@ def change_records(changes: Mapping[str, Tensor], profile: Profile) -> list[Reco
     }
     batch = next(iter(changes.values())).shape[-1]
     ran = Conditions(batch, profile.image_size, memory_format="channels_last")
-    where, case = collect(profile.device), f"random weights, width {WIDTHS[profile.name]}"
+    where, case = collect(profile.device), f"random weights, width {profile.shift_width}"
 
     def record(scheme: str, metric: str, values: Tensor) -> Record:
         spread = Spread(**_quartiles(values.tolist()), repeats=len(values))
