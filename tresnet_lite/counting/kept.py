@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from tresnet_lite import __version__
 from tresnet_lite.counting.shapes import PlainShapes
@@ -173,15 +174,26 @@ def _storage(tensor: Tensor) -> int:
 
 @contextmanager
 def _current_module(model: nn.Module) -> Iterator[Callable[[], tuple[str, str]]]:
-    """Tells (path, class name) of the innermost module whose forward is running."""
+    """Tells (path, class name) of the innermost module whose forward is running.
+
+    The hooks are on all modules at once: one with a hook of its own is called, where training would
+    replace it by an operation that keeps less.
+    """
+    paths = {module: name for name, module in model.named_modules()}
     stack: list[tuple[str, str]] = []
-    handles = []
-    for name, module in model.named_modules():
-        here = (name, type(module).__name__)
-        handles.append(module.register_forward_pre_hook(lambda *_, here=here: stack.append(here)))
-        handles.append(
-            module.register_forward_hook(lambda *_: (stack.pop(), None)[1], always_call=True)
-        )
+
+    def enter(module: nn.Module, _: object) -> None:
+        if module in paths:
+            stack.append((paths[module], type(module).__name__))
+
+    def leave(module: nn.Module, _: object, __: object) -> None:
+        if module in paths:
+            stack.pop()
+
+    handles = [
+        register_module_forward_pre_hook(enter),
+        register_module_forward_hook(leave, always_call=True),
+    ]
     try:
         yield lambda: stack[-1]
     finally:
