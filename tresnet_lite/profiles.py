@@ -20,44 +20,27 @@ class Training:
 
 @dataclass(frozen=True)
 class Profile:
-    """How much to run, and on what: all that depends on the profile is a field of it.
-
-    Attributes:
-        name: "smoke", "cpu" or "gpu".
-        device: what is measured, "cpu" or "cuda".
-        image_size: side of the images in pixels. The paper's is 224; claims are judged at that size
-            alone.
-        batch: images a step.
-        dtype: a half precision means autocast (the paper's "mixed precision").
-        repeats: timed blocks at least, which give median and quartiles.
-        min_block: seconds that one timed block lasts at least.
-        max_seconds: after which a noisy measurement ends all the same, for each function timed.
-        width: channels of the first stage in the variations on TResNet-M that a chapter times; its
-            own are 64. Fewer in a smoke run, since at its size weights alone take most of the time.
-        trial: only shows that everything runs: fewer points, and numbers with a caveat.
-        minutes: of a chapter's campaign; None to measure all.
-        shift_seeds, shift_width: random networks that see shifted images, and their `width`.
-        gates, recipe, ladder, cifar: the small trainings of the chapters on squeeze-and-excitation,
-            on training and on accuracy, the last with CIFAR-10 too, unless that is None.
-    """
+    """How much to run, and on what: all that depends on the profile is a field of it."""
 
     name: str
-    device: str
-    image_size: int
-    batch: int
-    dtype: str
-    repeats: int
-    min_block: float
-    max_seconds: float
+    device: str  # what is measured, "cpu" or "cuda"
+    image_size: int  # side in pixels; the paper's is 224, and claims are judged at that alone
+    batch: int  # images per step
+    dtype: str  # a half precision means autocast (the paper's "mixed precision")
+    repeats: int  # timed blocks at least, which give median and quartiles
+    min_block: float  # seconds that one timed block lasts at least
+    max_seconds: float  # after which a noisy measurement ends all the same, for each function timed
+    # Channels of the first stage, in the variations on TResNet-M that a chapter times; its own are
+    # 64. A smoke run takes fewer, since at its size weights alone take most of the time.
     width: int = 64
-    trial: bool = False
-    minutes: float | None = None
-    shift_seeds: int = 5
-    shift_width: int = 64
-    gates: Training = Training(seeds=5, epochs=6)
-    recipe: Training = Training(seeds=5, epochs=20, minutes=6)
-    ladder: Training = Training(seeds=20, epochs=6)
-    cifar: Training | None = Training(seeds=10, epochs=10)
+    trial: bool = False  # only shows that everything runs: fewer points, and numbers with a caveat
+    minutes: float | None = None  # of a chapter's campaign; None measures all
+    shift_seeds: int = 5  # random networks that see shifted images
+    shift_width: int = 64  # channels of their first stage
+    gates: Training = Training(seeds=5, epochs=6)  # for the chapter on squeeze-and-excitation
+    recipe: Training = Training(seeds=5, epochs=20, minutes=6)  # for the one on training
+    ladder: Training = Training(seeds=20, epochs=6)  # for the one on Table 4's accuracies
+    cifar: Training | None = Training(seeds=10, epochs=10)  # the same on CIFAR-10, or not at all
 
     def __str__(self) -> str:
         images = f"{self.image_size} px, batches of {self.batch}, {self.dtype}"
@@ -125,18 +108,13 @@ def resolve(
         settings["device"] = device
     changes = {key: value for key, value in settings.items() if value is not None}
     profile = replace(PROFILES[name], **changes)
-    if profile.image_size % 32 or profile.image_size < 32:
-        raise ValueError(
-            f"image_size must be a multiple of 32, all strides together, got {profile.image_size}"
-        )
-    if profile.batch < 2:
-        raise ValueError(
-            f"batch must be at least 2, as batch norm needs in training, got {profile.batch}"
-        )
+    size, images = profile.image_size, profile.batch
+    if size % 32 or size < 32:
+        raise ValueError(f"image_size must be a multiple of 32, all strides together, got {size}")
+    if images < 2:
+        raise ValueError(f"batch must be at least 2, as batch norm needs in training, got {images}")
     if torch.device(profile.device).type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            "no CUDA device is visible: use profile 'smoke' or 'cpu', or on Colab a GPU runtime"
-        )
+        raise ValueError("no CUDA device is visible: use profile 'cpu', or a GPU runtime on Colab")
     return profile
 
 
