@@ -21,12 +21,19 @@ from torchvision.transforms.functional import to_tensor
 from tresnet_lite import ablation_ladder
 from tresnet_lite.ablation import RESNET50
 from tresnet_lite.claims.ledger import load_claims
-from tresnet_lite.experiments import ablation, small_images, small_training, studies
+from tresnet_lite.experiments import (
+    ablation,
+    photographs,
+    recipe,
+    small_images,
+    small_training,
+    studies,
+)
 from tresnet_lite.experiments.ablation import LadderStudy
 from tresnet_lite.findings import statistics
 from tresnet_lite.paper import paper_table
 from tresnet_lite.profiles import PROFILES, Training, resolve
-from tresnet_lite.records import Conditions, Record, Spread, append, load
+from tresnet_lite.records import Conditions, Record, Spread, append, load, store
 from tresnet_lite.show import ablation as drawings
 from tresnet_lite.train import Digits
 
@@ -168,6 +175,16 @@ def test_a_network_trained_is_not_trained_again(record_file, tiny, monkeypatch, 
         patch.setattr(small_training, "train", lambda *_, **__: pytest.fail("trained again"))
         assert list(studies.measure([tiny], SMOKE).records) == first
     assert load(record_file) == first
+
+
+def test_committed_networks_are_recognised():
+    """A change to a point's words would train all networks again."""
+    points = set()
+    for profile in PROFILES.values():
+        chapters = [*ablation.studies(profile).values(), recipe.study(profile)]
+        points |= {study.point(variant, seed) for study, variant, seed in studies.tasks(chapters)}
+    records = [r for r in store.committed() if r.suite in ("ablation", "training")]
+    assert len(records) >= 80 and {record.point for record in records} <= points
 
 
 def test_the_same_seed_gives_the_same_accuracy(tiny):
@@ -414,7 +431,7 @@ def test_drawings_tell_their_numbers():
     for row in statistics.levels(run).itertuples():
         assert f"{row.rung} {row.mean:.2f} % over 3" in drawings.networks(run).text
     shown = drawings.examples(
-        small_images.photograph_pieces(), [*small_images.SKIMAGE, *small_images.SKLEARN]
+        small_images.photograph_pieces(), [*photographs.SKIMAGE, *photographs.SKLEARN]
     )
     assert shown.html.count("<image") == 16
 

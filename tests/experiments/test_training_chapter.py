@@ -16,6 +16,7 @@ from tresnet_lite import create_model
 from tresnet_lite.checkout import ROOT
 from tresnet_lite.experiments import recipe as training
 from tresnet_lite.experiments import studies
+from tresnet_lite.experiments.photographs import photograph
 from tresnet_lite.findings import statistics
 from tresnet_lite.profiles import Training, resolve
 from tresnet_lite.records import Failure, Record, load
@@ -74,15 +75,15 @@ def test_the_smoothed_loss_is_least_where_it_is_said(classes):
 
 
 def test_augmented_photographs_differ_as_their_names_say():
-    photograph = training.shipped_photographs()["flower"]
-    shown = training.augmented(photograph, 64)
+    flower = photograph("flower")
+    shown = training.augmented(flower, 64)
     names, images = zip(*shown, strict=True)
     assert names[0] == "as it is" and all(image.shape == (64, 64, 3) for image in images)
     assert len({image.numpy().tobytes() for image in images}) == len(images)
     cut = (images[names.index("Cutout")] != images[0]).any(2)  # (H, W)
     # a quarter of the area, black
     assert cut.sum() == 32 * 32 and not images[names.index("Cutout")][cut].any()
-    again = training.augmented(photograph, 64)
+    again = training.augmented(flower, 64)
     assert all(torch.equal(a, b) for (_, a), (_, b) in zip(shown, again, strict=True))
 
 

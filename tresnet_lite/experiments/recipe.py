@@ -15,7 +15,6 @@ from typing import ClassVar
 import pandas as pd
 import torch
 from PIL import Image
-from sklearn.datasets import load_sample_image
 from torch import Tensor, nn
 from torch.utils.data import Subset
 
@@ -150,11 +149,6 @@ def smoothed(classes: Sequence[int], smoothing: float) -> pd.DataFrame:
         least = -true * math.log(true) - (count - 1) * other * math.log(other)
         rows.append((count, true, other, math.log(true / other), least))
     return pd.DataFrame(rows, columns=["classes", "true", "other", "gap", "least"])
-
-
-def shipped_photographs() -> dict[str, Image.Image]:
-    """Two photographs that come with scikit-learn."""
-    return {name: Image.fromarray(load_sample_image(f"{name}.jpg")) for name in ("china", "flower")}
 
 
 def augmented(

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tresnet_lite.experiments.antialias import LABELS, SCHEMES, network
+from tresnet_lite.experiments.photographs import square
 from tresnet_lite.layers import BlurPool2d
 from tresnet_lite.model import ConvNormAct, TResNet
 from tresnet_lite.profiles import Profile
@@ -55,17 +56,9 @@ def photographs(size: int) -> Tensor:
     An astronaut, a coffee cup, a cat and a rocket from scikit-image, a temple and a flower from
     scikit-learn.
     """
-    from PIL import Image, ImageOps
-    from skimage import data
-    from sklearn.datasets import load_sample_image
-
-    shipped = [make() for make in (data.astronaut, data.coffee, data.chelsea, data.rocket)]
-    shipped += [load_sample_image(f"{name}.jpg") for name in ("china", "flower")]
-    squares = [
-        ImageOps.fit(Image.fromarray(pixels), (size, size), Image.Resampling.BICUBIC)
-        for pixels in shipped
-    ]
-    return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).float() / 255
+    names = ("astronaut", "coffee", "chelsea", "rocket", "china", "flower")
+    squares = np.stack([np.asarray(square(name, size)) for name in names])
+    return torch.from_numpy(squares).permute(0, 3, 1, 2).float() / 255
 
 
 def fourier_shift(x: Tensor, shift: tuple[float, float]) -> Tensor:

@@ -12,48 +12,20 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image, ImageOps
-from skimage import data
-from sklearn.datasets import load_sample_image
 from torch import Tensor
 
+from tresnet_lite.experiments.photographs import SKIMAGE, SKLEARN, square
 from tresnet_lite.train.data import load_data
 from tresnet_lite.train.digits import SIDE, Digits, digits
 
 SQUARE = 256  # side that a photograph is brought to before it is cut up
 PIECES = 96  # to train on, from each photograph
 
-# Name → function of skimage.data; these photographs lie in the package itself, the others it would
-# have to fetch.
-SKIMAGE = {
-    "astronaut": "astronaut",
-    "brick": "brick",
-    "camera": "camera",
-    "chelsea": "chelsea",
-    "coffee": "coffee",
-    "coins": "coins",
-    "grass": "grass",
-    "gravel": "gravel",
-    "moon": "moon",
-    "retina": "retina",
-    "deep field": "hubble_deep_field",
-    "rocket": "rocket",
-    "text": "text",
-    "tissue": "immunohistochemistry",
-}
-SKLEARN = ("china", "flower")
-
 
 def photographs() -> dict[str, Tensor]:
     """Sixteen grey photographs (SQUARE, SQUARE) in [0, 1]: the largest central squares, resized."""
-    pictures = {name: getattr(data, function)() for name, function in SKIMAGE.items()}
-    pictures |= {name: load_sample_image(f"{name}.jpg") for name in SKLEARN}
-    squares = {}
-    for name, pixels in pictures.items():
-        grey = Image.fromarray(pixels).convert("L")
-        square = ImageOps.fit(grey, (SQUARE, SQUARE), Image.Resampling.BICUBIC)
-        squares[name] = torch.from_numpy(np.array(square)).float() / 255
-    return squares
+    squares = {name: np.array(square(name, SQUARE, "L")) for name in (*SKIMAGE, *SKLEARN)}
+    return {name: torch.from_numpy(pixels).float() / 255 for name, pixels in squares.items()}
 
 
 def photograph_pieces(device: str | torch.device = "cpu") -> Digits:

@@ -64,8 +64,8 @@ def train(
     """Train in place, in an order drawn from the seed, and return the network in evaluation mode.
 
     Args:
-        images: how many to train on; None for all. Those that an epoch's last batch would lack the
-            others for are left out of the epoch.
+        images: how many to train on; None for all. An epoch leaves out those that do not fill its
+            last batch.
         lr: the learning rate's peak.
     """
     count = len(data.labels[:images])

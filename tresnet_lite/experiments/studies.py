@@ -128,7 +128,11 @@ def measure(
         records = [line for line in read(out) if isinstance(line, Record)]
         known = {record.point for record in records if record.provenance.device == device}
         networks = tasks(studies)
-        missing = [task for task in networks if task[0].point(*task[1:]) not in known]
+        missing = [
+            (study, variant, seed)
+            for study, variant, seed in networks
+            if study.point(variant, seed) not in known
+        ]
         before = len(networks) - len(missing)
         print(f"{len(networks)} networks, {before} of them trained before", flush=True)
         end = time.monotonic() + 60 * (math.inf if minutes is None else minutes)
@@ -145,9 +149,7 @@ def measure(
 def outcomes(
     networks: Sequence[Task], device: str, workers: int, end: float
 ) -> Iterator[Record | Failure]:
-    """Each network's outcome, as soon as it is there; none is begun after `end`, and none that was
-    begun is lost.
-    """
+    """Outcomes as they come; no training begins after `end`, and none that has begun is lost."""
     begun = takewhile(lambda _: time.monotonic() < end, networks)
     if workers == 1:
         yield from (study.outcome(variant, seed, device) for study, variant, seed in begun)
@@ -166,8 +168,8 @@ def outcomes(
 
 
 def _workers(profile: Profile) -> int:
-    """Processes that train: one for each thread that PyTorch would use on a CPU, else one."""
-    if profile.trial or profile.device != "cpu":  # a trial takes seconds
+    """Processes that train: on a CPU one for each thread that PyTorch would use, at most 8."""
+    if profile.trial or profile.device != "cpu":  # a trial is over in seconds
         return 1
     return min(torch.get_num_threads(), 8)
 
