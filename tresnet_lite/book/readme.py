@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from tresnet_lite.claims.verdict import COUNTED
+from tresnet_lite.experiments.stems import IN_RESNET50
 from tresnet_lite.findings.sizes import model_sizes
-from tresnet_lite.findings.speeds import stem_table
 from tresnet_lite.records import store
 from tresnet_lite.show.html import markdown
 
@@ -27,7 +27,7 @@ def readme() -> str:
         ),
         f"Ours: {COUNTED}. Paper: quoted (Tables 1 and 2).",
     ]
-    stems = stem_table(store.committed()).dropna(subset="measured")
+    stems = IN_RESNET50.every_run(store.committed()).dropna(subset="measured")
     if len(stems):
         parts += [_stem_markdown(stems), "Paper: quoted (Tables 1 and 4; V100, mixed precision)."]
     return "\n\n".join(parts)
@@ -35,7 +35,7 @@ def readme() -> str:
 
 def _stem_markdown(stems: pd.DataFrame) -> str:
     formats = {
-        "Stem of ResNet50|stem": "",
+        "Stem of ResNet50|model": "",
         "Phase|phase": "",
         "paper, img/s|paper": ".0f",
         "to 7×7|paper_ratio": ".3f",
