@@ -25,7 +25,7 @@ from tresnet_lite.bench.campaign import read
 from tresnet_lite.experiments.small_training import one_thread
 from tresnet_lite.profiles import Profile, Training
 from tresnet_lite.records import Conditions, Failure, Record, Spread, append, collect, store
-from tresnet_lite.records.provenance import device_name
+from tresnet_lite.records.provenance import device_name, run_id
 from tresnet_lite.records.store import Measured
 from tresnet_lite.train.engine import NonFiniteLoss
 
@@ -80,7 +80,8 @@ class Study(ABC):
         """Train one network and put its accuracy, or that it diverged, on record."""
         about = {
             "suite": self.suite,
-            "case": f"{self.case}, seed {seed}",
+            "case": self.case,
+            "seed": seed,
             "model": variant,
             "phase": "training",
             "point": self.point(variant, seed),
@@ -154,6 +155,7 @@ def outcomes(
     if workers == 1:
         yield from (study.outcome(variant, seed, device) for study, variant, seed in begun)
         return
+    run_id()  # which the other processes inherit
     running = set()
     options = {"initializer": torch.set_num_threads, "initargs": (1,)}
     with ProcessPoolExecutor(workers, get_context("spawn"), **options) as pool:
