@@ -280,10 +280,10 @@ def affordable(seconds: float, seeds: int, steps: int, device: str = "cpu") -> t
 
 
 def track(runs: pd.DataFrame, last: int = 10) -> tuple[float, float]:
-    """How far the norms' mean losses over the last steps lie apart, and one run's spread over seeds
-    (its std).
+    """How far the norms' losses at the end lie apart, and one run's spread over seeds (its std).
 
-    Two norms that train alike differ by less than the spread of single runs.
+    The end is the mean over the `last` steps. Two norms that train alike differ by less than the
+    spread of single runs.
     """
     tail = runs[runs["step"] > runs["step"].max() - last].groupby(["norm", "seed"])["loss"].mean()
     ends = tail.unstack("seed")  # (norm, seed)

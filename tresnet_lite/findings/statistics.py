@@ -46,19 +46,16 @@ def results(records: Sequence[Record]) -> pd.DataFrame:
     A run is what shares settings and device; of a training that was recorded twice the later record
     counts.
     """
-
-    chosen = sorted((r for r in records if r.metric == "top1"), key=lambda r: r.provenance.date)
+    dated = sorted((r for r in records if r.metric == "top1"), key=lambda r: r.provenance.date)
     rows, sources = [], {}
-    for r in chosen:
-        key = (r.case, r.provenance.device)
-        sources[key] = f"{r.case}; {r.label}"  # the last one's
-        rows.append({"key": key, "data": r.case.split(",")[0], "rung": r.model, "seed": r.seed})
-        rows[-1]["top1"] = r.value.median
-    columns = ["run", "data", "rung", "seed", "top1"]
-    if not rows:
-        return pd.DataFrame(columns=columns)
-    frame = pd.DataFrame(rows).drop_duplicates(["key", "rung", "seed"], keep="last")
-    return frame.assign(run=frame["key"].map(sources))[columns].reset_index(drop=True)
+    for record in dated:
+        run = (record.case, record.provenance.device)
+        sources[run] = f"{record.case}; {record.label}"  # the last one's
+        data = record.case.split(",")[0]
+        rows.append((run, data, record.model, record.seed, record.value.median))
+    frame = pd.DataFrame(rows, columns=["run", "data", "rung", "seed", "top1"])
+    frame = frame.drop_duplicates(["run", "rung", "seed"], keep="last")
+    return frame.assign(run=frame["run"].map(sources)).reset_index(drop=True)
 
 
 def means(run: pd.DataFrame, rungs: Sequence[str]) -> pd.DataFrame:
