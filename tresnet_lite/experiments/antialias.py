@@ -44,37 +44,6 @@ FILTERS = {  # scheme → what comes before pixels are dropped, at each kind of 
 RUNGS = {"strided": "+ Optimizer SE layers", "economic": "+ AA"}  # scheme → its row of table 4
 MIB = 2**20
 
-# Columns for `notebook.table`.
-SCHEME_COLUMNS = {
-    "scheme|name": "",
-    "stem|stem": "",
-    "convolutions|convolutions": "",
-    "shortcuts|shortcuts": "",
-}
-COSTS = {
-    "scheme|name": "",
-    "MACs, G|macs": ".3f",
-    "kept as published, MiB|paper": ".1f",
-    "kept by this package, MiB|lean": ".1f",
-}
-PLACES = {
-    "where|place": "",
-    "output|output": "",
-    "stride 2, M MACs|strided": ".1f",
-    "stride 1, M MACs|blurred": ".1f",
-    "its blur, M products|blur": ".2f",
-}
-SPEEDS = {
-    "scheme|name": "",
-    "phase|phase": "",
-    "paper, img/s|paper": ",.0f",
-    "measured, img/s|measured": ",.1f",
-    "quartiles|quartiles": "",
-    "paper, ratio|paper_ratio": ".2f",
-    "measured, ratio|ratio": ".2f",
-}
-PEAKS = {"scheme|name": "", "peak, MiB an image|peak": ".1f", "ratio|ratio": ".2f"}
-
 
 def network(scheme: str, num_classes: int = 1000, **overrides: object) -> TResNet:
     """TResNet-M that downsamples by one of `SCHEMES`; `overrides` are fields of its

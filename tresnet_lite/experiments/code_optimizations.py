@@ -50,36 +50,6 @@ COMPILERS = {
 }
 OUT, IN, ONE = "out of place", "in place", "one operation"
 
-# Columns for `notebook.table`.
-PLACES = {
-    "operation|operation": "",
-    "part|part": "",
-    "input, C×H×W|input": "",
-    "places|places": "d",
-}
-TRAFFIC = {
-    "operation|operation": "",
-    "what runs|runs": "",
-    "moved|moved": ".2f",
-    "least|least": ".2f",
-    "moved ÷ least|gain": ".2f",
-}
-KEPT = {
-    "operation|operation": "",
-    "moved, out of place|moved out": ".0f",
-    "moved, in place|moved in": ".0f",
-    "kept, out of place|kept out": ".0f",
-    "kept, in place|kept in": ".0f",
-}
-IN_PLACE = {
-    "operation|operation": "",
-    "out of place, µs|out": ",.1f",
-    "in place, µs|in": ",.1f",
-    "in place, speed|ratio": ".2f",
-    "quartiles|spread": "",
-    "peak out of place, MB an image|peak out": ".2f",
-    "peak in place|peak in": ".2f",
-}
 
 T = TypeVar("T")
 Call = Callable[[Tensor], Tensor]

@@ -59,57 +59,6 @@ GROUPS = {  # what keeps a map → the kinds of modules
     "SE, blur, convolution, pool": ("SqueezeExcite", "BlurPool2d", "Conv2d", "MaxPool2d", "Linear"),
 }
 
-# Columns for `notebook.table`.
-TAILS = {
-    "γ|gamma": "g",
-    "reading back|plain": ".3%",
-    "InPlaceABN|layer": ".3%",
-    "fused block's end|tail": ".3%",
-}
-STAGES = {
-    "part|stage": "",
-    "ResNet50|resnet50": ".1f",
-    "TResNet-M, BatchNorm|batchnorm": ".1f",
-    "Inplace-ABN|paper": ".1f",
-}
-FACTORS = {
-    "factor|factor": "",
-    "float32|float32": ".2f",
-    "bfloat16|bfloat16": ".2f",
-    "paper|paper": ".2f",
-}
-KEPT = {
-    "network|name": "",
-    "float32|float32": ".1f",
-    "bfloat16|bfloat16": ".1f",
-    "ResNet50 ÷ it|ratio": ".2f",
-    "target|target": ".2f",
-}
-FRONTIER = {
-    "TResNet-M|name": "",
-    "kept, MB an image|kept": ".1f",
-    "peak, MB|peak": ",.0f",
-    "img/s|measured": ",.2f",
-    "quartiles|quartiles": "",
-    "speed|ratio": ".2f",
-}
-INFERENCE = {
-    "network|name": "",
-    "paper, img/s|paper": ",.0f",
-    "measured, img/s|measured": ",.2f",
-    "quartiles|quartiles": "",
-    "paper, ratio|paper_ratio": ".3f",
-    "measured, ratio|ratio": ".3f",
-}
-ALONE = {
-    "layer|layer": "",
-    "maps kept|maps": ".0f",
-    "largest error|error": ".0e",
-    "ms|time": ".2f",
-    "quartiles|quartiles": "",
-    "time|ratio": ".2f",
-}
-
 
 # --- reading back
 

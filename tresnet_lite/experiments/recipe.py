@@ -53,38 +53,6 @@ STATED = {
     "amp": "mixed precision",
 }
 
-# Columns for `notebook.table`.
-FIELDS = {"field|field": "", "here|value": "", "the paper|stated": ""}
-DECAYS = {
-    "steps|steps": ",.0f",
-    "decoupled|decoupled": ".4f",
-    "L2, no momentum|plain": ".4f",
-    "L2, momentum 0.9|l2": ".4f",
-}
-GROUPS = {
-    "parameters|what": "",
-    "tensors|tensors": ",d",
-    "numbers|numbers": ",d",
-    "weight decay|decay": "g",
-}
-TARGETS = {
-    "classes|classes": ",.0f",
-    "target of the true class|true": ".4f",
-    "of each other|other": ".2g",
-    "logits apart|gap": ".2f",
-    "least loss|least": ".3f",
-}
-LOSSES = {
-    "recipe|name": "",
-    "top-1, %|mean": ".2f",
-    "95 % interval|interval": "",
-    "change, points|change": "+.2f",
-    "its 95 % interval|changes": "",
-    "p, corrected|corrected": ".3f",
-    "accuracy is|word": "",
-    "seeds|seeds": "d",
-}
-
 
 @dataclass(frozen=True)
 class Plan:

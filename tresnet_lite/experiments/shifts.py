@@ -35,21 +35,6 @@ PHASES = (
     (1, 1),
 )
 
-# Columns for `notebook.table`.
-ERRORS = {
-    "layer|layer": "",
-    "error|median": ".0%",
-    "lower quartile|q1": ".0%",
-    "upper quartile|q3": ".0%",
-}
-CHANGES = {
-    "scheme|name": "",
-    "change|median": ".3f",
-    "quartiles|spread": "",
-    "to averages|ratio": ".2f",
-    "quartiles|ratio_spread": "",
-}
-
 
 def photographs(size: int) -> Tensor:
     """Six photographs, (6, 3, size, size) in [0, 1]: the largest central squares, made smaller.

@@ -37,55 +37,6 @@ READINGS = {
 }
 MB = 1e6
 
-# Columns for `notebook.table`.
-REDUCTIONS = {
-    "stage|stage": "d",
-    "block|block": "",
-    "C|channels": "d",
-    "r printed|printed": "g",
-    "C/r|printed_channels": "d",
-    "r coded|coded": "g",
-    "C/r |coded_channels": "d",
-}
-PER_STAGE = {
-    "stage|stage": "d",
-    "SE layers|layers": "d",
-    "map|map": "",
-    "values, M|values": ".2f",
-    "parameters|parameters": ",d",
-}
-KEPT = {
-    "SE in|name": "",
-    "parameters, M|parameters": ".3f",
-    "plain, MB|plain": ".2f",
-    "published, MB|published": ".2f",
-    "lean, MB|lean": ".2f",
-}
-PLACES = {
-    "SE|name": "",
-    "channels|channels": ".0f",
-    "parameters|parameters": ",d",
-    "plain, MB|plain": ".2f",
-    "lean, MB|lean": ".2f",
-}
-SPEEDS = {
-    "SE|name": "",
-    "phase|phase": "",
-    "measured, img/s|measured": ",.1f",
-    "lower quartile|q1": ",.1f",
-    "upper quartile|q3": ",.1f",
-    "ratio|ratio": ".2f",
-}
-BESIDE_THE_PAPER = {
-    "SE in|name": "",
-    "phase|phase": "",
-    "paper, img/s|paper": ",.0f",
-    "measured, img/s|measured": ",.1f",
-    "paper, ratio|paper_ratio": ".2f",
-    "measured, ratio|ratio": ".2f",
-}
-PEAKS = {"SE in|name": "", "peak, MB|peak": ",.1f", "ratio|ratio": ".3f"}
-
 
 def networks(width: int = 64) -> dict[str, TResNet]:
     """The network of table 4's last rung but one, with SE in no stage, in the first three, and in

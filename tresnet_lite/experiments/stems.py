@@ -29,31 +29,6 @@ LABELS = {
     "space_to_depth_1x1": "TResNet, 1×1",
 }
 
-# Columns for `notebook.table`.
-SIZES = {
-    "stem|stem": "",
-    "parameters|parameters": ",d",
-    "MACs, M|macs": ".1f",
-    "window, px|window": "d",
-    "stride, px|stride": "d",
-}
-SPEEDS = {
-    "stem|name": "",
-    "phase|phase": "",
-    "measured, img/s|measured": ",.1f",
-    "lower quartile|q1": ",.1f",
-    "upper quartile|q3": ",.1f",
-    "ratio|ratio": ".2f",
-}
-BESIDE_THE_PAPER = {
-    "stem|name": "",
-    "phase|phase": "",
-    "paper, img/s|paper": ",.0f",
-    "measured, img/s|measured": ",.1f",
-    "paper, ratio|paper_ratio": ".2f",
-    "measured, ratio|ratio": ".2f",
-}
-
 
 def stems() -> dict[str, nn.Sequential]:
     """The stems alone: (B, 3, H, W) → (B, 64, H/4, W/4). The last is SpaceToDepth with the paper's

@@ -25,19 +25,6 @@ from tresnet_lite.records import Record, latest
 
 COMMAND = "python -m tresnet_lite.evaluate --table {table} --data IMAGENET"
 
-# Columns for `notebook.table`.
-COLUMNS = {
-    "network|network": "",
-    "pixels|resolution": "d",
-    "brought to size by|protocol": "",
-    "paper, top-1 %|paper": ".1f",
-    "measured, top-1 %|top1": ".2f",
-    "from|low": ".2f",
-    "to|high": ".2f",
-    "top-5 %|top5": ".2f",
-    "where|source": "",
-}
-
 
 def beside_paper(records: Iterable[Record], table: int) -> pd.DataFrame:
     """The accuracies that Table 3 or 5 prints, beside measured ones; for Table 5 also the crop at

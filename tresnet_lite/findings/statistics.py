@@ -20,25 +20,6 @@ from tresnet_lite.records import Record
 ALPHA = 0.05  # a difference counts where its corrected p is below; the intervals are of 1 - ALPHA
 HIGHER, LOWER, NOT_TOLD_APART, UNTESTED = "higher", "lower", "not told apart", "cannot be tested"
 
-# Columns for `notebook.table`.
-LEVELS = {
-    "rung|rung": "",
-    "paper, ImageNet, %|paper": ".1f",
-    "measured, %|mean": ".2f",
-    "95 % interval|interval": "",
-    "networks|networks": "d",
-}
-GAINS = {
-    "rung|rung": "",
-    "compared with|base": "",
-    "paper, points|paper": "+.1f",
-    "measured, points|gain": "+.2f",
-    "95 % interval|interval": "",
-    "p|p": ".2g",
-    "p, corrected|corrected": ".2g",
-    "accuracy is|word": "",
-}
-
 
 def results(records: Sequence[Record]) -> pd.DataFrame:
     """A line for each network. Columns: run (settings and source), data, rung, seed, top1 (%).

@@ -16,30 +16,6 @@ from tresnet_lite.show.plots import BLUE, GREEN, INK, ORANGE, SKY, SMALL, VERMIL
 
 STEPS = {"architecture": ORANGE, "Inplace-ABN": GREEN, "lean": SKY}
 
-# Columns for `notebook.table`.
-IMPLIED = {
-    "network|network": "",
-    "paper's batch|batch": "d",
-    "kept an image, MB|kept": ".1f",
-    "together, GB|together": ".2f",
-}
-FACTORS = {
-    "network|network": "",
-    "paper's batch, ratio|paper": ".3f",
-    "architecture|architecture": ".3f",
-    "× Inplace-ABN|inplace": ".3f",
-    "= counted|counted": ".3f",
-    "lean|lean": ".3f",
-}
-BY_SETTING = {
-    "TResNet-M with|setting": "",
-    "largest batch|batch": ",.0f",
-    "ratio to ResNet50|ratio": ".3f",
-    "ratio counted|counted": ".3f",
-    "training, img/s|speed": ",.2f",
-    "ratio to ResNet50 |speed_ratio": ".3f",
-}
-
 
 @drawing
 def batches(counted: pd.DataFrame, measured: pd.DataFrame) -> tuple[Figure, str]:

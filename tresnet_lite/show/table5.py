@@ -11,34 +11,7 @@ from matplotlib.ticker import NullLocator, StrMethodFormatter
 from tresnet_lite.findings.tables import PAPER_SIDE, PHASES
 from tresnet_lite.paper import paper_table
 from tresnet_lite.show.plots import BLUE, GREEN, INK, ORANGE, SMALL, VERMILLION, WIDTH, drawing
-from tresnet_lite.show.runs import SPEED
 
-SIZES = {
-    "network|network": "",
-    "pixels|resolution": "d",
-    "top-1, % (paper)|top1": ".1f",
-    "MACs, G|macs": ".2f",
-    "kept, MB|kept": ".1f",
-    "MACs, ratio|macs_ratio": ".3f",
-    "kept, ratio|kept_ratio": ".3f",
-}
-BATCHES = {
-    "network|network": "",
-    "pixels|resolution": "d",
-    "paper|paper": ",.0f",
-    "ours|measured": ",.0f",
-    "to 224 px|ratio": ".3f",
-}
-SPEEDS = {
-    "network|network": "",
-    "pixels|resolution": "d",
-    "phase|phase": "",
-    "paper, img/s|paper": ",.0f",
-    "measured, img/s|measured": SPEED,
-    "quartiles|quartiles": "",
-    "to 224 px|ratio": ".3f",
-    "batch|batch": ",.0f",
-}
 COLOURS = {"TResNet-M": BLUE, "TResNet-L": GREEN, "TResNet-XL": ORANGE}
 
 

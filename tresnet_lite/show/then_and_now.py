@@ -10,25 +10,6 @@ from matplotlib.figure import Figure
 from tresnet_lite.findings.then_and_now import USUAL
 from tresnet_lite.show.plots import BLUE, INK, ORANGE, SMALL, VERMILLION, WIDTH, drawing
 
-RATIOS = {
-    "where|where": "",
-    "ran|ran": "",
-    "TResNet-M|m": ".2f",
-    "TResNet-L|l": ".2f",
-    "TResNet-XL|xl": ".2f",
-    "EfficientNet-B1|b1": ".2f",
-    "kind|kind": "",
-}
-CURVE = {
-    "where|where": "",
-    "ran|ran": "",
-    "above the curve|told": "",
-    "lowest, points|lowest": "+.2f",
-    "which|which": "",
-    "XL at 448 px to B5|b5": ".2f",
-    "kind|kind": "",
-}
-
 
 @drawing
 def since(
