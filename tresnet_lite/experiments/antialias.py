@@ -123,7 +123,7 @@ def costs(image_size: int = 224) -> pd.DataFrame:
     """MACs (thousand millions) and MiB kept for backward in float32, an image, of each scheme; all
     by counting.
 
-    Columns: name, macs, paper (what the published code keeps) and lean (what this package keeps).
+    Columns: name, macs, published (kept by the published code) and lean (by this package).
     """
 
     def images(batch: int) -> torch.Tensor:
@@ -138,7 +138,8 @@ def costs(image_size: int = 224) -> pd.DataFrame:
                 for m in ("paper", "lean")
             }
             mib = {memory: sum(parts.values()) / MIB for memory, parts in kept.items()}
-            rows.append({"name": LABELS[scheme], "macs": macs} | mib)
+            row = {"name": LABELS[scheme], "macs": macs}
+            rows.append(row | {"published": mib["paper"], "lean": mib["lean"]})
     return pd.DataFrame(rows)
 
 
@@ -164,12 +165,13 @@ def _paper_speed(scheme: str, phase: str) -> float:
 
 def peak_table(records: Sequence[Record]) -> pd.DataFrame:
     """Peaks of `training_peaks`, in MiB an image, and their ratio to the first. Columns: name,
-    peak, ratio.
+    peak_per_image, ratio.
     """
 
     chosen = [r for r in records if (r.suite, r.metric) == ("antialias", "peak_memory")]
     rows = [
-        {"name": LABELS[r.model], "peak": r.value.median / r.conditions.batch / MIB} for r in chosen
+        {"name": LABELS[r.model], "peak_per_image": r.value.median / r.conditions.batch / MIB}
+        for r in chosen
     ]
     table = pd.DataFrame(rows)
-    return table.assign(ratio=table["peak"] / table["peak"].iloc[0])
+    return table.assign(ratio=table["peak_per_image"] / table["peak_per_image"].iloc[0])

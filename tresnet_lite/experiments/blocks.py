@@ -116,10 +116,10 @@ def block_input(kind: str, stage: int, image_size: int, batch: int) -> torch.Ten
 def sizes(image_size: int = 224, batch: int = 32) -> pd.DataFrame:
     """What one block asks for, by stage and type, in float32.
 
-    Columns: stage, block, name, shape, parameters, macs (millions), moved (MB an image that the
-    operators of an evaluation read and write), intensity (FLOP for each of these bytes), kept (MB
-    an image for backward), window (pixels of the image by which the block widens what an output
-    sees). The batch matters to moved and intensity: weights are read once for all of it.
+    Columns: stage, block, name, shape, parameters, macs_m (millions), moved_mb (MB an image that
+    the operators of an evaluation read and write), intensity (FLOP for each of these bytes), kept
+    (MB an image for backward), window (pixels of the image by which the block widens what an output
+    sees). The batch matters to moved_mb and intensity: weights are read once for all of it.
     """
 
     rows = []
@@ -134,9 +134,9 @@ def sizes(image_size: int = 224, batch: int = 32) -> pd.DataFrame:
         }
         row |= {
             "parameters": count_parameters(one),
-            "macs": count_macs(one, tuple(x.shape[1:])) / 1e6,
+            "macs_m": count_macs(one, tuple(x.shape[1:])) / 1e6,
         }
-        row |= {"moved": bytes_moved(one, x) / batch / 1e6, "intensity": intensity(one, x)}
+        row |= {"moved_mb": bytes_moved(one, x) / batch / 1e6, "intensity": intensity(one, x)}
         row |= {"kept": kept(one, x) / batch / 1e6, "window": window_growth(one) * 2 ** (stage + 1)}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -178,15 +178,15 @@ def mix_sizes(names: Iterable[str] = MIXES) -> pd.DataFrame:
     """Mixes at 224 px, all sixteen by default: what they have, compute and keep, and how far the
     last output sees.
 
-    Columns: name, mix (four squares), parameters (M), macs (G), kept (MB an image, float32), window
-    (px).
+    Columns: name, mix (four squares), parameters_m (M), macs (G), kept (MB an image, float32),
+    window (px).
     """
 
     rows = []
     for name in names:
         with torch.device("meta"):
             net, image = network(name), torch.zeros(1, 3, 224, 224)
-        row = {"name": name, "mix": symbols(name), "parameters": count_parameters(net) / 1e6}
+        row = {"name": name, "mix": symbols(name), "parameters_m": count_parameters(net) / 1e6}
         row |= {
             "macs": count_macs(net) / 1e9,
             "kept": kept(net, image) / 1e6,
@@ -297,7 +297,7 @@ def mix_speeds(records: Sequence[Record]) -> pd.DataFrame:
     four stages.
 
     Columns: name, mix, and for each phase its name (img/s), …_ratio, …_q1, …_q3 (of the ratio) and
-    …_quartiles (text); a mix that was not timed in a phase has NaN there.
+    …_quartiles (of the speed); a mix that was not timed in a phase has NaN there.
     """
 
     measured = model_speeds(records, suite=SUITE, case="mixes", base=ALL_BOTTLENECK).set_index(
@@ -317,8 +317,8 @@ def mix_speeds(records: Sequence[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _quartiles(speed: pd.Series) -> str:
-    return f"{speed['q1']:,.1f} – {speed['q3']:,.1f}"
+def _quartiles(speed: pd.Series) -> tuple[float, float]:
+    return speed["q1"], speed["q3"]
 
 
 def beside_the_paper(records: Sequence[Record]) -> pd.DataFrame:
@@ -375,8 +375,8 @@ def parameter_readings() -> pd.DataFrame:
     """Parameters (millions) of the three models, read and counted in four ways, and how far each is
     from Table 2.
 
-    Columns: reading, then for each of M, L and XL its parameters ("m", …) and relative distance
-    ("m_off", …).
+    Columns: reading, then for each of M, L and XL its parameters ("m_parameters", …) and
+    relative distance ("m_off", …).
     """
 
     builders = {
@@ -392,13 +392,16 @@ def parameter_readings() -> pd.DataFrame:
             with torch.device("meta"):
                 counted = count_parameters(build(name, num_classes=classes)) / 1e6
             short = name.removeprefix("tresnet_")
-            row |= {short: counted, f"{short}_off": counted / printed_parameters(name) - 1}
+            row |= {
+                f"{short}_parameters": counted,
+                f"{short}_off": counted / printed_parameters(name) - 1,
+            }
         rows.append(row)
     return pd.DataFrame(
         [
             *rows,
             {"reading": "Table 2"}
-            | {n.removeprefix("tresnet_"): printed_parameters(n) for n in VARIANTS},
+            | {f"{n.removeprefix('tresnet_')}_parameters": printed_parameters(n) for n in VARIANTS},
         ]
     )
 

@@ -119,8 +119,8 @@ def traffic_table(calls: Mapping[str, Call], inputs: Mapping[str, Tensor]) -> pd
     """What each call moves, in sizes of its input, against the least: input read once, output
     written once.
 
-    Columns: operation, runs, moved, least, gain (moved ÷ least), parts (bytes by operation, in
-    sizes of the input).
+    Columns: operation, runs, moved, least, over_least (moved ÷ least), parts (bytes by operation,
+    in sizes of the input).
     """
 
     rows = []
@@ -135,7 +135,11 @@ def traffic_table(calls: Mapping[str, Call], inputs: Mapping[str, Tensor]) -> pd
             "least": least,
         }
         rows.append(
-            row | {"gain": moved / least, "parts": [(run, size / x.nbytes) for run, size in found]}
+            row
+            | {
+                "over_least": moved / least,
+                "parts": [(run, size / x.nbytes) for run, size in found],
+            }
         )
     return pd.DataFrame(rows)
 
@@ -384,7 +388,7 @@ def _training_step(model: nn.Module, x: Tensor) -> Callable[[], None]:
 
 
 def in_place_table(records: Iterable[Record]) -> pd.DataFrame:
-    """Columns: operation, out and in (µs), ratio and its spread (speed in place ÷ out), peak out,
+    """Columns: operation, out and in (µs), speedup and its spread (speed in place ÷ out), peak out,
     peak in (MB).
     """
 
@@ -394,8 +398,8 @@ def in_place_table(records: Iterable[Record]) -> pd.DataFrame:
         out, into = (found[name, "time", way].value for way in (OUT, IN))
         row = {"operation": name, "out": out.median * 1e6, "in": into.median * 1e6}
         row |= {
-            "ratio": out.median / into.median,
-            "spread": ratio_spread(out.q1 / into.q3, out.q3 / into.q1),
+            "speedup": out.median / into.median,
+            "spread": (out.q1 / into.q3, out.q3 / into.q1),
         }
         for way, short in ((OUT, "out"), (IN, "in")):
             peak = found[name, "peak_memory", way]
@@ -443,10 +447,6 @@ def _where(record: Record) -> tuple[str, str]:
 
 def _last(record: Record) -> bool:
     return record.conditions.memory_format == "channels_last"
-
-
-def ratio_spread(low: float, high: float) -> str:
-    return f"{low:.2f}–\N{WORD JOINER}{high:.2f}"  # one word, for a table's cell
 
 
 def torchscript_uses(folder: Path | None = None) -> tuple[int, list[str]]:

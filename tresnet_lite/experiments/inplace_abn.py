@@ -139,10 +139,10 @@ def precision(
 
 
 def tails(plain: Layer, gammas: Sequence[float] = (1.0, 0.1, 0.01, 0.001, 0.0)) -> pd.DataFrame:
-    """Errors of dγ in bfloat16 by three ways. Columns: gamma, plain, layer, tail; NaN where no
-    number came out.
+    """Errors of dγ in bfloat16 by three ways. Columns: gamma, plain_error, layer_error,
+    tail_error; NaN where no number came out.
     """
-    ways = {"plain": plain, "layer": inplace_abn, "tail": fused_tail}
+    ways = {"plain_error": plain, "layer_error": inplace_abn, "tail_error": fused_tail}
     found = precision(ways, ["bfloat16"], gammas)
     return (
         found.pivot(index="gamma", columns="layer", values="dgamma")
@@ -173,7 +173,7 @@ def kept(network: str, dtype: str = "float32") -> Mapping[tuple[str, str], float
 
 def by_stage() -> pd.DataFrame:
     """MB an image (224 px, float32) that each part keeps. Columns: stage, resnet50, batchnorm,
-    paper.
+    published.
     """
 
     columns = {}
@@ -183,7 +183,12 @@ def by_stage() -> pd.DataFrame:
             name = stage.replace("layer", "stage ")
             total[name] = total.get(name, 0.0) + size / 1e6
         columns[network] = total | {"all": sum(total.values())}
-    return pd.DataFrame(columns).rename_axis("stage").reset_index()
+    return (
+        pd.DataFrame(columns)
+        .rename(columns={"paper": "published"})
+        .rename_axis("stage")
+        .reset_index()
+    )
 
 
 def by_group(network: str, dtype: str = "float32") -> dict[str, float]:
@@ -196,8 +201,8 @@ def by_group(network: str, dtype: str = "float32") -> dict[str, float]:
 
 
 def factors() -> pd.DataFrame:
-    """What makes ResNet50 keep more than TResNet-M. Columns: factor, float32, bfloat16, paper (of
-    largest batches).
+    """What makes ResNet50 keep more than TResNet-M. Columns: factor, float32_ratio,
+    bfloat16_ratio, paper_ratio (of largest batches).
     """
 
     batch = {
@@ -209,10 +214,11 @@ def factors() -> pd.DataFrame:
         "both: ResNet50 ÷ TResNet-M": ("resnet50", "paper"),
     }
     rows = [
-        {"factor": name} | {d: _total(of, d) / _total(to, d) for d in ("float32", "bfloat16")}
+        {"factor": name}
+        | {f"{d}_ratio": _total(of, d) / _total(to, d) for d in ("float32", "bfloat16")}
         for name, (of, to) in steps.items()
     ]
-    rows[-1]["paper"] = batch["tresnet_m"] / batch["resnet50"]
+    rows[-1]["paper_ratio"] = batch["tresnet_m"] / batch["resnet50"]
     return pd.DataFrame(rows)
 
 
@@ -362,7 +368,7 @@ def layer_table(found: Mapping[str, nn.Module], records: Sequence[Record]) -> pd
     """Maps kept, error against float64, and time (ms; ratio to PyTorch's BatchNorm) of each layer
     in float32.
 
-    Columns: layer, maps, error (the largest of `layer_errors`), time, quartiles, ratio.
+    Columns: layer, maps, largest_error (of `layer_errors`), milliseconds, quartiles, time_ratio.
     """
 
     timed = {r.model: r.value for r in records if (r.suite, r.case) == (SUITE, "layer")}
@@ -373,12 +379,10 @@ def layer_table(found: Mapping[str, nn.Module], records: Sequence[Record]) -> pd
         row = {
             "layer": name,
             "maps": maps_kept(layer.cpu()),
-            "error": max(layer_errors(layer).values()),
+            "largest_error": max(layer_errors(layer).values()),
         }
-        quartiles = f"{1e3 * t.q1:.2f}–{1e3 * t.q3:.2f}"
-        rows.append(
-            row | {"time": 1e3 * t.median, "quartiles": quartiles, "ratio": t.median / base}
-        )
+        row |= {"milliseconds": 1e3 * t.median, "quartiles": (1e3 * t.q1, 1e3 * t.q3)}
+        rows.append(row | {"time_ratio": t.median / base})
     return pd.DataFrame(rows)
 
 

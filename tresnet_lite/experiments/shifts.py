@@ -133,7 +133,7 @@ def layer_errors(images: Tensor, seeds: int = 5) -> pd.DataFrame:
     """`equivariance_error` of each downsampling layer: quartiles over images, odd shifts and the
     convolutions' seeds.
 
-    Columns: layer, median, q1, q3.
+    Columns: layer, shift_error (the median), q1, q3.
     """
 
     layers = {name: [layer] for name, layer in FIXED.items()}
@@ -146,7 +146,7 @@ def layer_errors(images: Tensor, seeds: int = 5) -> pd.DataFrame:
             [equivariance_error(layer, images, shift) for layer in same for shift in PHASES]
         )
         rows.append({"layer": name} | _quartiles(errors.tolist()))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).rename(columns={"median": "shift_error"})
 
 
 def _quartiles(values: Sequence[float]) -> dict[str, float]:
@@ -242,8 +242,8 @@ def change_records(changes: Mapping[str, Tensor], profile: Profile) -> list[Reco
 
 
 def change_table(records: Sequence[Record]) -> pd.DataFrame:
-    """The records of `measure`, a row a scheme. Columns: name, median, ratio, and as text spread,
-    ratio_spread.
+    """The records of `measure`, a row a scheme. Columns: name, shift_change, shift_ratio, and their
+    quartiles spread, ratio_spread.
     """
 
     values = {
@@ -254,10 +254,10 @@ def change_table(records: Sequence[Record]) -> pd.DataFrame:
         change, ratio = values[scheme, "shift_change"], values[scheme, "shift_ratio"]
         row = {
             "name": LABELS[scheme],
-            "median": change.median,
-            "spread": f"{change.q1:.3f}–{change.q3:.3f}",
+            "shift_change": change.median,
+            "spread": (change.q1, change.q3),
         }
-        rows.append(row | {"ratio": ratio.median, "ratio_spread": f"{ratio.q1:.2f}–{ratio.q3:.2f}"})
+        rows.append(row | {"shift_ratio": ratio.median, "ratio_spread": (ratio.q1, ratio.q3)})
     return pd.DataFrame(rows)
 
 

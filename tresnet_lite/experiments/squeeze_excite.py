@@ -125,8 +125,8 @@ def kept(image_size: int = 224) -> pd.DataFrame:
     """What SE adds to a network: parameters (millions), and MB an image that training keeps for
     backward, float32.
 
-    Columns: name, parameters, plain (BatchNorm and autograd), published (Inplace-ABN as published),
-    lean (ours).
+    Columns: name, parameters_m, plain (BatchNorm and autograd), published (Inplace-ABN as
+    published), lean (ours).
     """
 
     rung, rows = ablation_ladder()[WITH], []
@@ -136,7 +136,7 @@ def kept(image_size: int = 224) -> pd.DataFrame:
             with torch.device("meta"):
                 network = TResNet(replace(rung, se=stages, **options))
             row |= {
-                "parameters": count_parameters(network) / 1e6,
+                "parameters_m": count_parameters(network) / 1e6,
                 way: _kept_mb(network, 3, image_size),
             }
         rows.append(row)

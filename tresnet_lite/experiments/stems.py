@@ -77,7 +77,7 @@ def sizes(image_size: int = 224) -> pd.DataFrame:
     """Parameters, multiply-accumulates (millions), receptive field and stride (pixels) of each
     stem.
 
-    Columns: stem, parameters, macs, window, stride.
+    Columns: stem, parameters, macs_m, window, stride.
     """
 
     rows = []
@@ -85,7 +85,7 @@ def sizes(image_size: int = 224) -> pd.DataFrame:
         all_stems = stems()
     for name, stem in all_stems.items():
         field, macs = receptive_field(stem), count_macs(stem, (3, image_size, image_size)) / 1e6
-        row = {"stem": LABELS[name], "parameters": count_parameters(stem), "macs": macs}
+        row = {"stem": LABELS[name], "parameters": count_parameters(stem), "macs_m": macs}
         rows.append(row | {"window": field.size, "stride": field.stride})
     return pd.DataFrame(rows)
 

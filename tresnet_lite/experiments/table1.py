@@ -19,7 +19,7 @@ def sizes() -> pd.DataFrame:
     """Counted for each network at its own resolution: parameters (millions), MACs (thousand
     millions); and quoted.
 
-    Columns: network, model, resolution, parameters, macs, paper_macs, top1.
+    Columns: network, model, resolution, parameters_m, macs, paper_macs, top1.
     """
 
     rows = []
@@ -30,7 +30,7 @@ def sizes() -> pd.DataFrame:
             network = build(model)
         row = {"network": printed["model"], "model": model, "resolution": side}
         row |= {
-            "parameters": count_parameters(network) / 1e6,
+            "parameters_m": count_parameters(network) / 1e6,
             "macs": count_macs(network, (3, side, side)) / 1e9,
         }
         rows.append(row | {"paper_macs": printed["flops_g"], "top1": printed["top1"]})

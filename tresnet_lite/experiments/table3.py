@@ -35,10 +35,10 @@ def factors() -> pd.DataFrame:
     """What training keeps an image at 224 px in half precision, ResNet50's over each network's, and
     its two factors.
 
-    Columns: network; batch (the paper's); kept (MB, Inplace-ABN as published); together (their
-    product, GB); then ratios to ResNet50: paper (of the batches), architecture (on BatchNorm),
-    inplace (what Inplace-ABN adds), counted (architecture × inplace), lean (counted with our
-    default).
+    Columns: network; max_batch (the paper's); kept (MB, Inplace-ABN as published); together (their
+    product, GB); then ratios to ResNet50: paper_ratio (of the batches), architecture (on
+    BatchNorm), inplace (what Inplace-ABN adds), counted (architecture × inplace), lean_ratio
+    (counted with our default).
     """
 
     printed = paper_table(3).set_index("model")["max_batch"]
@@ -54,16 +54,16 @@ def factors() -> pd.DataFrame:
         lean = _bytes(model, **(ours and {"norm": "iabn", "memory": "lean"}))
         row = {
             "network": network,
-            "batch": batch,
+            "max_batch": batch,
             "kept": published / MB,
             "together": batch * published / GB,
         }
         row |= {
-            "paper": batch / printed["ResNet50"],
+            "paper_ratio": batch / printed["ResNet50"],
             "architecture": base / plain,
             "inplace": plain / published,
         }
-        rows.append(row | {"counted": base / published, "lean": base / lean})
+        rows.append(row | {"counted": base / published, "lean_ratio": base / lean})
     return pd.DataFrame(rows)
 
 
@@ -75,7 +75,7 @@ def by_setting(records: Iterable[Record]) -> pd.DataFrame:
     """TResNet-M's largest batch and training speed under each norm and memory setting, beside what
     counting expects.
 
-    Columns: run, setting, batch, ratio (to ResNet50's largest batch of the same run), counted,
+    Columns: run, setting, largest_batch, batch_ratio (to ResNet50's of the same run), counted,
     speed, speed_ratio.
     """
 
@@ -99,7 +99,7 @@ def by_setting(records: Iterable[Record]) -> pd.DataFrame:
         run = replace(Run.of(r), memory_budget=None)
         found.setdefault(run, {}).setdefault(network, {})[r.metric] = r
     rows = [row for run, networks in found.items() for row in _settings_of(run, networks)]
-    columns = ["run", "setting", "batch", "ratio", "counted", "speed", "speed_ratio"]
+    columns = ["run", "setting", "largest_batch", "batch_ratio", "counted", "speed", "speed_ratio"]
     return pd.DataFrame(rows).reindex(columns=columns)
 
 
@@ -118,7 +118,7 @@ def _settings_of(
     for key, name in SETTINGS.items():
         row = {"run": source, "setting": name, "counted": counted[key]}
         for metric, column, ratio in (
-            ("largest_batch", "batch", "ratio"),
+            ("largest_batch", "largest_batch", "batch_ratio"),
             ("throughput", "speed", "speed_ratio"),
         ):
             record = networks.get(key, {}).get(metric)

@@ -16,14 +16,14 @@ def sizes() -> pd.DataFrame:
     """Counted for each rung: parameters (millions), MACs (thousand millions), and what training
     keeps an image.
 
-    Columns: refinement, parameters, macs, kept (MB at 224 px in half precision).
+    Columns: refinement, parameters_m, macs, kept (MB at 224 px in half precision).
     """
 
     rows = []
     for refinement, config in ablation_ladder().items():
         with torch.device("meta"):
             network = TResNet(config)
-        row = {"refinement": refinement, "parameters": count_parameters(network) / 1e6}
+        row = {"refinement": refinement, "parameters_m": count_parameters(network) / 1e6}
         row["macs"] = count_macs(network) / 1e9
         images = {"device": "meta", "dtype": torch.bfloat16}
         kept = bytes_per_image(

@@ -30,8 +30,8 @@ def beside_paper(records: Iterable[Record], table: int) -> pd.DataFrame:
     """The accuracies that Table 3 or 5 prints, beside measured ones; for Table 5 also the crop at
     448.
 
-    Columns: network, resolution, protocol, paper (NaN for the crop at 448), top1, low and high (95
-    %), top5, source.
+    Columns: network, resolution, protocol, paper_top1 (NaN for the crop at 448), measured_top1, low
+    and high (95 %), top5, source.
     """
 
     records = latest(records)
@@ -44,7 +44,7 @@ def beside_paper(records: Iterable[Record], table: int) -> pd.DataFrame:
                 "network": printed["model"],
                 "resolution": size,
                 "protocol": protocol,
-                "paper": paper,
+                "paper_top1": paper,
             }
             found = accuracy_records(records, our_name(printed["model"]), size, protocol)
             missing = {"source": "not attempted: " + why_not(our_name(printed["model"]))}
@@ -53,8 +53,8 @@ def beside_paper(records: Iterable[Record], table: int) -> pd.DataFrame:
         "network",
         "resolution",
         "protocol",
-        "paper",
-        "top1",
+        "paper_top1",
+        "measured_top1",
         "low",
         "high",
         "top5",
@@ -84,7 +84,7 @@ def accuracy_records(
 def _numbers(found: dict[str, Record]) -> dict[str, object]:
     top1 = found["top1"]
     low, high = of_record(top1).interval()
-    numbers = {"top1": top1.value.median, "low": low, "high": high, "source": top1.label}
+    numbers = {"measured_top1": top1.value.median, "low": low, "high": high, "source": top1.label}
     return numbers | ({"top5": found["top5"].value.median} if "top5" in found else {})
 
 

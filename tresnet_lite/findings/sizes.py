@@ -22,7 +22,7 @@ def model_sizes() -> pd.DataFrame:
         rows.append(
             {
                 "model": printed,
-                "parameters": count_parameters(full) / 1e6,
+                "parameters_m": count_parameters(full) / 1e6,
                 "without_classifier": count_parameters(headless) / 1e6,
                 "paper_parameters": _printed(2, "params_m", printed, layer="#Params."),
                 "macs": count_macs(full) / 1e9,

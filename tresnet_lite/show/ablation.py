@@ -82,7 +82,7 @@ def gains(table: pd.DataFrame) -> tuple[Figure, str]:
         axes.plot(lines["gain"], above, "o", color=BLUE, label="measured, 95 %")
         hollow = {"color": VERMILLION, "fillstyle": "none", "markeredgewidth": 2, "markersize": 6}
         axes.plot(
-            lines["paper"],
+            lines["paper_gain"],
             [place + 0.18 for place in places],
             "D",
             label="paper, ImageNet",
@@ -91,7 +91,7 @@ def gains(table: pd.DataFrame) -> tuple[Figure, str]:
         _rows(axes, lines["rung"])
         axes.set_title(title)
         told += [
-            f"{r.rung} {title}: {r.gain:+.2f} ({r.interval}), paper {r.paper:+.1f}"
+            f"{r.rung} {title}: {r.gain:+.2f} ({r.interval}), paper {r.paper_gain:+.1f}"
             for r in lines.itertuples()
         ]
     axes.set_xlabel("points of top-1 accuracy")

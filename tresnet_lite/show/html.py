@@ -46,8 +46,8 @@ def table(
         ValueError: a name that is not in `COLUMNS`, or not in the frame.
     """
     columns = _columns(frame, names, headings or {})
-    head = "".join(_cell("th", column.title, column.side) for column in columns)
-    cells = [[_cell("td", text, column.side) for text in column.texts] for column in columns]
+    head = "".join(_cell("th", column.title, column.style) for column in columns)
+    cells = [[_cell("td", text, column.style) for text in column.texts] for column in columns]
     rows = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*cells, strict=True))
     shown = f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
     small = f'<p style="text-align:center"><small>{html.escape(note)}</small></p>' if note else ""
@@ -61,7 +61,7 @@ def markdown(frame: pd.DataFrame, *names: str, headings: Mapping[str, str] | Non
 
 class _Column(NamedTuple):
     title: str
-    side: str
+    style: str
     texts: list[str]
 
 
@@ -81,8 +81,8 @@ def _columns(
         elif format_ != AS_BEFORE:
             number_format = format_
         title = ", ".join(filter(None, (headings.get(name, heading), unit)))
-        side = "right" if pd.api.types.is_numeric_dtype(frame[name]) else "left"
-        columns.append(_Column(title, side, [_text(value, number_format) for value in frame[name]]))
+        texts = [_text(value, number_format) for value in frame[name]]
+        columns.append(_Column(title, _style(frame[name], format_), texts))
     return columns
 
 
@@ -108,8 +108,14 @@ def _text(value: object, number_format: str) -> str:
     return MISSING if pd.isna(value) else format(value, number_format)
 
 
-def _cell(tag: str, text: str, side: str) -> str:
-    return f'<{tag} style="text-align:{side};padding:0.2em 0.6em">{html.escape(text)}</{tag}>'
+def _style(values: pd.Series, number_format: str) -> str:
+    if number_format == AS_BEFORE:
+        return "text-align:left;white-space:nowrap"
+    return f"text-align:{'right' if pd.api.types.is_numeric_dtype(values) else 'left'}"
+
+
+def _cell(tag: str, text: str, style: str) -> str:
+    return f'<{tag} style="{style};padding:0.2em 0.6em">{html.escape(text)}</{tag}>'
 
 
 def _markdown(columns: list[_Column]) -> str:

@@ -34,21 +34,20 @@ def source(records: Sequence[Record], profile: Profile) -> str:
 def claims(*prefixes: str) -> Html:
     """What the paper claims: the claims whose ids begin with one of `prefixes`."""
 
-    columns = {"claim|id": "", "paper|section": "", "it says|sentence": ""}
-    return table(pd.DataFrame(map(asdict, _claims(prefixes))), columns)
+    return table(pd.DataFrame(map(asdict, _claims(prefixes))), "id", "section", "sentence")
 
 
 def verdicts(records: Sequence[Record], *prefixes: str) -> Html:
     """What the records say to the same claims: a row for each claim and device."""
 
-    found = [
-        {"id": claim.id} | asdict(v)
+    rows = [
+        {"id": claim.id} | asdict(verdict)
         for claim in _claims(prefixes)
-        for v in claim.verdicts(list(records))
+        for verdict in claim.verdicts(list(records))
     ]
-    columns = ("claim|id", "verdict|word", "paper|paper", "ours|ours", "why|why")
-    labels = dict.fromkeys(row["label"] for row in found if row["label"])
-    return table(pd.DataFrame(found), dict.fromkeys(columns, ""), note="; ".join(labels))
+    frame = pd.DataFrame(rows).rename(columns={"word": "verdict", "paper": "asserted"})
+    sources = "; ".join(dict.fromkeys(filter(None, frame["label"])))
+    return table(frame, "id", "verdict", "asserted", "ours", "why", note=sources)
 
 
 def _claims(prefixes: tuple[str, ...]) -> list[Claim]:

@@ -39,14 +39,14 @@ def batches(counted: pd.DataFrame, measured: pd.DataFrame) -> tuple[Figure, str]
         "linestyle": "none",
     }
     for row in rows.itertuples():
-        ends = (1.0, row.architecture, row.counted, row.lean)
+        ends = (1.0, row.architecture, row.counted, row.lean_ratio)
         for place, (start, end), colour in zip(
             (-0.25, 0, 0.25), pairwise(ends), STEPS.values(), strict=True
         ):
             axes.barh(
                 row.Index + place, end - start, left=start, height=0.22, color=colour, alpha=0.6
             )
-        axes.plot(row.paper, row.Index, "D", **hollow)
+        axes.plot(row.paper_ratio, row.Index, "D", **hollow)
         if ours.get(row.network, 0) > 0:
             axes.plot(ours[row.network], row.Index + 0.25, "o", color=BLUE, markersize=7)
     names = list(rows["network"])
@@ -63,8 +63,8 @@ def batches(counted: pd.DataFrame, measured: pd.DataFrame) -> tuple[Figure, str]
         handles=handles, loc="outside upper left", ncols=2, handletextpad=0.4, columnspacing=1.2
     )
     told = [
-        f"{r.network}: paper {r.paper:.2f}, architecture {r.architecture:.2f}, with Inplace-ABN"
-        f" {r.counted:.2f}, lean {r.lean:.2f}"
+        f"{r.network}: paper {r.paper_ratio:.2f}, architecture {r.architecture:.2f},"
+        f" with Inplace-ABN {r.counted:.2f}, lean {r.lean_ratio:.2f}"
         + (f"; this run {ours[r.network]:.2f}" if ours.get(r.network, 0) > 0 else "")
         for r in rows.itertuples()
     ]
