@@ -64,8 +64,11 @@ book: $(READY) ## build the book from what has been executed, executing nothing
 serve: $(READY) ## show the book on http://localhost:8000 (PORT=…), and build it again when a source changes
 	@$(RUN) -m tresnet_lite.book.serve --port $(PORT) $(if $(PROFILE),--profile $(PROFILE))
 
-lint: $(READY) ## check the style of the code
+lint: $(READY) ## check style, formatting, layers and types of the code
 	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check --quiet . || { echo "not formatted: run .venv/bin/ruff format ." >&2; exit 1; }
+	@$(VENV)/bin/lint-imports --no-cache
+	@$(RUN) -m mypy
 
 constraints: $(READY) ## pin the newest versions that fit, for every supported Python
 	@$(RUN) -m pip install --quiet uv

@@ -57,7 +57,8 @@ def renew(path: Path) -> None:
                 "language": "python",
                 "name": "python3",
             },
-            "language_info": {"name": "python"},
+            # IPython's, as the set-up cell has a line for the shell
+            "language_info": {"name": "python", "pygments_lexer": "ipython3"},
         }
     )
     nbformat.validate(notebook)
