@@ -133,14 +133,9 @@ def traffic_table(calls: Mapping[str, Call], inputs: Mapping[str, Tensor]) -> pd
             "runs": ", ".join(run for run, _ in found),
             "moved": moved,
             "least": least,
+            "over_least": moved / least,
         }
-        rows.append(
-            row
-            | {
-                "over_least": moved / least,
-                "parts": [(run, size / x.nbytes) for run, size in found],
-            }
-        )
+        rows.append(row | {"parts": [(run, size / x.nbytes) for run, size in found]})
     return pd.DataFrame(rows)
 
 

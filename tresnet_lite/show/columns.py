@@ -33,8 +33,8 @@ RATIO = Quantity("", ".3f")  # of whole networks or blocks; to what, the text sa
 FACTOR = Quantity("", ".2f")  # the same of single operations
 CHANGE = Quantity("", "+.1%")
 COUNT = Quantity("", ",.0f")
-MILLIONS, PRINTED_MILLIONS = Quantity("M", ".2f"), Quantity("M", ".1f")
-MACS, PRINTED_MACS, BLOCK_MACS = Quantity("G", ".2f"), Quantity("G", ".1f"), Quantity("M", ".1f")
+MILLIONS, PRINTED_MILLIONS = Quantity("M", ".3f"), Quantity("M", ".1f")
+MACS, PRINTED_MACS, BLOCK_MACS = Quantity("G", ".3f"), Quantity("G", ".1f"), Quantity("M", ".1f")
 WINDOW, INTENSITY = Quantity("px", ".0f"), Quantity("FLOP/byte", ".0f")
 MEMORY, PEAK, BATCH = Quantity("MB per image", ".2f"), Quantity("MB", ",.1f"), Quantity("GB", ".2f")
 MAPS, TRAFFIC = Quantity("maps", ".0f"), Quantity("× input", ".2f")
@@ -166,7 +166,7 @@ COLUMNS = {
     "peak in": Column("peak in place", MEMORY),
     "batch": Column("batch", COUNT),
     "max_batch": Column("paper, largest batch", COUNT),
-    "largest_batch": Column("measured, largest batch", COUNT),
+    "largest_batch": Column("largest batch", COUNT),
     "together": Column("together", BATCH),
     "batch_ratio": Column("batch, ratio", RATIO),
     "float32_ratio": Column("float32", RATIO),

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
+from tresnet_lite.findings.tables import BATCH
 from tresnet_lite.show.html import Html, table
 
+# Columns of `runs_table`: of speeds, and of `batch_lines`.
 SPEEDS = ("network", "phase", "paper", "measured", "quartiles", "paper_ratio", "ratio")
+BATCHES = ("network", "max_batch", "largest_batch", "paper_ratio", "batch_ratio")
 
 
-def runs_table(frame: pd.DataFrame, *names: str) -> Html:
-    """A table of the named columns for each run, below each other, each with where it comes from.
+def runs_table(frame: pd.DataFrame, *names: str, headings: Mapping[str, str] | None = None) -> Html:
+    """A `table` of each run's lines, below each other, each with where it comes from.
 
     Where not all of a run was measured, a last column says what was, and why the rest was not.
     """
 
     def of_run(lines: pd.DataFrame) -> Html:
         mixed = (lines["source"] != "measured").any()
-        return table(lines, *names, *(["source"] if mixed else []))
+        return table(lines, *names, *(["source"] if mixed else []), headings=headings)
 
     return each_run(frame, of_run)
+
+
+def batch_lines(frame: pd.DataFrame) -> pd.DataFrame:
+    """The lines about the largest batch, with names of their own for the numbers."""
+    names = {"paper": "max_batch", "measured": "largest_batch", "ratio": "batch_ratio"}
+    return frame[frame["phase"] == BATCH].rename(columns=names)
 
 
 def each_run(frame: pd.DataFrame, show: Callable[[pd.DataFrame], Html]) -> Html:
