@@ -242,11 +242,11 @@ def mixes(table: pd.DataFrame, phase: str = "inference") -> tuple[Figure, str]:
     figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     axes = figure.subplots()
     ratio, q1, q3 = (table[f"{phase}_{what}"] for what in ("ratio", "q1", "q3"))
-    axes.vlines(table["parameters"], q1, q3, color=INK, linewidth=1, alpha=0.5)
-    for name, x, y in zip(table["name"], table["parameters"], ratio, strict=True):
+    axes.vlines(table["parameters_m"], q1, q3, color=INK, linewidth=1, alpha=0.5)
+    for name, x, y in zip(table["name"], table["parameters_m"], ratio, strict=True):
         axes.add_artist(AnnotationBbox(_squares(name), (x, y), frameon=False, pad=0))
-    margin = 0.12 * (table["parameters"].max() - table["parameters"].min())
-    axes.set(xlim=(table["parameters"].min() - margin, table["parameters"].max() + margin))
+    margin = 0.12 * (table["parameters_m"].max() - table["parameters_m"].min())
+    axes.set(xlim=(table["parameters_m"].min() - margin, table["parameters_m"].max() + margin))
     spread = max(q3.max() - q1.min(), 0.02)
     axes.set(ylim=(q1.min() - 0.06 * spread, q3.max() + 0.06 * spread))
     axes.set(xlabel="parameters, M", ylabel=f"{phase} speed, Bottlenecks alone = 1")
@@ -264,7 +264,7 @@ def mixes(table: pd.DataFrame, phase: str = "inference") -> tuple[Figure, str]:
     )
     told = [
         f"{n}: {p:.1f} M, {r:.2f}"
-        for n, p, r in zip(table["name"], table["parameters"], ratio, strict=True)
+        for n, p, r in zip(table["name"], table["parameters_m"], ratio, strict=True)
     ]
     return figure, f"Parameters and {phase} speed relative to Bottlenecks alone. {'; '.join(told)}."
 
