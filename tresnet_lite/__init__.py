@@ -1,6 +1,4 @@
-"""TResNet in small: the paper's networks, its measurements and its claims as code that reads like
-the paper.
-"""
+"""TResNet in small: the paper's networks, measurements and claims, as code that reads like it."""
 
 from tresnet_lite import layers
 from tresnet_lite.ablation import ablation_ladder

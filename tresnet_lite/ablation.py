@@ -14,6 +14,7 @@ What the paper leaves open, and what we decided:
 """
 
 from dataclasses import replace
+from typing import Any
 
 from tresnet_lite.model import TResNetConfig, variant
 
@@ -21,12 +22,10 @@ RESNET50 = "Original ResNet50"
 
 
 def ablation_ladder() -> dict[str, TResNetConfig]:
-    """Table 4's rows in their order: label as printed, "Optimizer" included → configuration;
-    TResNet-M's is last.
-    """
+    """Table 4's rows in order, TResNet-M last: printed label, "Optimizer" too → configuration."""
     rung = variant("resnet50")
     ladder = {RESNET50: rung}
-    refinements = {
+    refinements: dict[str, dict[str, Any]] = {
         "+ Stem → SpaceToDepth": {"stem": "space_to_depth"},
         "+ Block-type selection": {
             "blocks": ("basic", "basic", "bottleneck", "bottleneck"),

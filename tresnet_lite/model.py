@@ -1,5 +1,4 @@
-"""TResNet from its parts up: convolution unit, two residual blocks, the network, its named variants
-(paper §2).
+"""TResNet from its parts up: convolution unit, residual blocks, network, named variants (paper §2).
 
 Paper: TResNet: High Performance GPU-Dedicated Architecture, Ridnik et al., 2020,
 https://arxiv.org/abs/2003.13630
@@ -9,7 +8,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
 from torch import nn
@@ -22,19 +22,19 @@ from tresnet_lite.layers import (
     SqueezeExcite,
 )
 from tresnet_lite.layers.checkpointed import CheckpointedStage
-from tresnet_lite.layers.residual_tail import POINTWISE_TAILS, residual_tail
+from tresnet_lite.layers.plain import is_plain
+from tresnet_lite.layers.residual_tail import pointwise_tail, residual_tail
 
 STAGES = (1, 2, 3, 4)
 
 
 @dataclass(frozen=True)
 class TResNetConfig:
-    """Everything that tells one network of the family from another; the defaults are TResNet-M as
-    published.
+    """Everything that tells one network of the family from another.
 
-    Where the paper's text and the published code disagree, the default follows the code (the
-    published weights need it) and the option named "paper" follows the text; :func:`paper_reading`
-    sets them all.
+    The defaults are TResNet-M as published. Where the paper's text and the published code disagree,
+    the default follows the code (the published weights need it) and the option named "paper"
+    follows the text; :func:`paper_reading` sets them all.
 
     Attributes:
         depths: residual blocks in each of the four stages (table 2, "Repeats").
@@ -59,7 +59,7 @@ class TResNetConfig:
             gives back or nothing needs (SE products, padded blur inputs); "recompute" repeats each
             bottleneck's last convolution in backward; "min" keeps the blocks' inputs alone and
             repeats their forward. All of it needs norm "iabn"; with "bn" the norms and sums keep
-            their inputs.
+            their inputs, and so does a block's end where a module has a hook or was replaced.
     """
 
     depths: tuple[int, ...] = (3, 4, 11, 3)
@@ -79,18 +79,10 @@ class TResNetConfig:
     memory: Literal["paper", "lean", "recompute", "min"] = "lean"
 
     def __post_init__(self) -> None:
-        allowed = {
-            "stem": ("space_to_depth", "conv7x7"),
-            "se_reduction": ("code", "paper"),
-            "shortcut": ("avgpool", "strided"),
-            "norm": ("iabn", "bn"),
-            "activation": ("leaky_relu", "relu"),
-            "block_activation": ("relu", "leaky_relu"),
-            "memory": ("paper", "lean", "recompute", "min"),
-        }
-        for name, choices in allowed.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {choices}, got {getattr(self, name)!r}")
+        for name, hint in get_type_hints(TResNetConfig).items():
+            choices, value = get_args(hint), getattr(self, name)
+            if get_origin(hint) is Literal and value not in choices:
+                raise ValueError(f"{name} must be one of {choices}, got {value!r}")
         for name in ("depths", "blocks", "se"):
             if len(getattr(self, name)) != len(STAGES):
                 raise ValueError(
@@ -116,9 +108,7 @@ class TResNetConfig:
 
     @property
     def min_size(self) -> int:
-        """The smallest image side: with blurs, stage 3 must still leave two pixels for the
-        reflection.
-        """
+        """The smallest image side: stage 3 must leave two pixels for the blurs' reflection."""
         smallest = 17 if self.antialias else 1
         return -(-smallest // self.size_step) * self.size_step
 
@@ -135,8 +125,9 @@ def make_activation(name: str, slope: float) -> nn.Module:
 
 
 class ConvNormAct(nn.Module):
-    """Convolution → norm → activation → blur if anti-aliased: (B, C_in, H, W) → (B, C_out,
-    ⌈H/stride⌉, ⌈W/stride⌉).
+    """Convolution → norm → activation → blur if anti-aliased.
+
+    Shapes: (B, C_in, H, W) → (B, C_out, ⌈H/stride⌉, ⌈W/stride⌉).
 
     Args:
         activation: "leaky_relu", "relu" or "identity".
@@ -160,13 +151,9 @@ class ConvNormAct(nn.Module):
     ) -> None:
         super().__init__()
         blur = antialias and stride > 1
+        step, padding = 1 if blur else stride, kernel_size // 2
         self.conv = nn.Conv2d(
-            in_channels,
-            out_channels,
-            kernel_size,
-            1 if blur else stride,
-            padding=kernel_size // 2,
-            bias=False,
+            in_channels, out_channels, kernel_size, step, padding=padding, bias=False
         )
         self.bn: nn.Module
         self.act: nn.Module = nn.Identity()
@@ -181,35 +168,45 @@ class ConvNormAct(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.aa(self.act(self.bn(self.conv(x))))
 
+    def may_open(self) -> bool:
+        """Whether training may run convolution and norm one by one, instead of calling the unit.
+
+        The unit must be plain (see :mod:`tresnet_lite.layers.plain`), and its norm its end.
+        """
+        return (
+            self.training
+            and torch.is_grad_enabled()
+            and is_plain(self, ConvNormAct)
+            and is_plain(self.act, nn.Identity)
+            and is_plain(self.aa, nn.Identity)
+        )
+
+
+def conv_unit(config: TResNetConfig, slope: float) -> "partial[ConvNormAct]":
+    """What builds a network's convolution units: its norm, its activation, its ``memory``."""
+    norm, activation, memory = config.norm, config.activation, config.memory
+    return partial(ConvNormAct, norm=norm, activation=activation, slope=slope, memory=memory)
+
 
 def make_shortcut(
     in_channels: int, out_channels: int, stride: int, config: TResNetConfig
 ) -> nn.Module:
-    """What brings a block's input to the shape of its output; the identity where it has that shape
-    already.
-    """
+    """What brings a block's input to its output's shape; the identity where it has that shape."""
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
-    pool = stride > 1 and config.shortcut == "avgpool"
-    project = ConvNormAct(
-        in_channels,
-        out_channels,
-        1,
-        stride=1 if pool else stride,
-        norm=config.norm,
-        activation="identity",
-        slope=0.0,
+    unit = partial(
+        conv_unit(config, slope=0.0), in_channels, out_channels, 1, activation="identity"
     )
-    if pool:
-        return nn.Sequential(
-            nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False), project
-        )
-    return nn.Sequential(project)
+    if stride == 1 or config.shortcut == "strided":
+        return nn.Sequential(unit(stride=stride))
+    pool = nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False)
+    return nn.Sequential(pool, unit())
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions, SE before the residual sum (§2.1, figure 3): (B, C_in, H, W) → (B,
-    planes, H/s, W/s).
+    """Two 3×3 convolutions, SE before the residual sum (§2.1, figure 3).
+
+    Shapes: (B, C_in, H, W) → (B, planes, ⌈H/stride⌉, ⌈W/stride⌉).
     """
 
     expansion = 1
@@ -219,17 +216,9 @@ class BasicBlock(nn.Module):
     ) -> None:
         super().__init__()
         reduced = planes // 4 if config.se_reduction == "paper" else max(planes // 4, 64)
-        unit = {"norm": config.norm, "slope": config.block_slope, "memory": config.memory}
-        self.conv1 = ConvNormAct(
-            in_channels,
-            planes,
-            3,
-            stride=stride,
-            antialias=config.antialias,
-            activation=config.activation,
-            **unit,
-        )
-        self.conv2 = ConvNormAct(planes, planes, 3, activation="identity", **unit)
+        unit = conv_unit(config, config.block_slope)
+        self.conv1 = unit(in_channels, planes, 3, stride=stride, antialias=config.antialias)
+        self.conv2 = unit(planes, planes, 3, activation="identity")
         self.se = SqueezeExcite(planes, reduced) if use_se else nn.Identity()
         self.downsample = make_shortcut(in_channels, planes, stride, config)
         self.act = make_activation(config.block_activation, config.block_slope)
@@ -242,13 +231,18 @@ class BasicBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shortcut = self.downsample(x)
         x = self.conv1(x)  # 3×3, all of the stride
-        x = self.conv2.conv(x)  # 3×3
-        # norm, SE, sum, activation
-        return residual_tail(x, shortcut, self.conv2.bn, self.se, self.act)
+        if self.conv2.may_open():  # training: what the lines below compute, keeping less of it
+            x = self.conv2.conv(x)
+            return residual_tail(x, shortcut, self.conv2.bn, self.se, self.act)
+        x = self.conv2(x)  # 3×3, norm
+        return self.act(self.se(x) + shortcut)
 
 
 class Bottleneck(nn.Module):
-    """1×1 down, 3×3, SE, 1×1 up (§2.1, figure 3): (B, C_in, H, W) → (B, 4·planes, H/s, W/s)."""
+    """1×1 down, 3×3, SE, 1×1 up (§2.1, figure 3).
+
+    Shapes: (B, C_in, H, W) → (B, 4·planes, ⌈H/stride⌉, ⌈W/stride⌉).
+    """
 
     expansion = 4
 
@@ -256,23 +250,13 @@ class Bottleneck(nn.Module):
         self, in_channels: int, planes: int, stride: int, use_se: bool, config: TResNetConfig
     ) -> None:
         super().__init__()
-        reduced = (
-            planes // 8 if config.se_reduction == "paper" else max(planes * self.expansion // 8, 64)
-        )
-        unit = {"norm": config.norm, "slope": config.block_slope, "memory": config.memory}
-        self.conv1 = ConvNormAct(in_channels, planes, 1, activation=config.activation, **unit)
-        self.conv2 = ConvNormAct(
-            planes,
-            planes,
-            3,
-            stride=stride,
-            antialias=config.antialias,
-            activation=config.activation,
-            **unit,
-        )
+        reduced = planes // 8 if config.se_reduction == "paper" else max(planes // 2, 64)
+        unit = conv_unit(config, config.block_slope)
+        self.conv1 = unit(in_channels, planes, 1)
+        self.conv2 = unit(planes, planes, 3, stride=stride, antialias=config.antialias)
         self.se = SqueezeExcite(planes, reduced) if use_se else nn.Identity()
-        self.conv3 = ConvNormAct(planes, planes * self.expansion, 1, activation="identity", **unit)
-        self.tail = POINTWISE_TAILS[config.memory]
+        self.conv3 = unit(planes, planes * self.expansion, 1, activation="identity")
+        self.memory = config.memory
         self.downsample = make_shortcut(in_channels, planes * self.expansion, stride, config)
         self.act = make_activation(config.block_activation, config.block_slope)
 
@@ -285,19 +269,20 @@ class Bottleneck(nn.Module):
         shortcut = self.downsample(x)
         x = self.conv1(x)  # 1×1, down to planes
         x = self.conv2(x)  # 3×3, all of the stride
-        # SE, 1×1 up to 4·planes, norm, sum, activation
-        return self.tail(x, shortcut, self.se, self.conv3.conv, self.conv3.bn, self.act)
+        if self.conv3.may_open():  # training: what the lines below compute, keeping less of it
+            conv, bn = self.conv3.conv, self.conv3.bn
+            return pointwise_tail(x, shortcut, self.se, conv, bn, self.act, self.memory)
+        x = self.conv3(self.se(x))  # SE, 1×1 up to 4·planes, norm
+        return self.act(x + shortcut)
 
 
-BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {
-    "basic": BasicBlock,
-    "bottleneck": Bottleneck,
-}
+BLOCKS: dict[str, type[BasicBlock | Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
 class ClassifierHead(nn.Module):
-    """Global average pool, dropout, linear: (B, C, H, W) → (B, num_classes), or (B, C) with
-    ``num_classes=0``.
+    """Global average pool, dropout, linear.
+
+    Shapes: (B, C, H, W) → (B, num_classes), or (B, C) with ``num_classes=0``.
     """
 
     def __init__(
@@ -324,12 +309,12 @@ class ClassifierHead(nn.Module):
 
 
 class TResNet(nn.Module):
-    """The network of table 2: stem, four stages, classifier: (B, in_chans, H, W) → (B,
-    num_classes).
+    """The network of table 2: stem, four stages, classifier.
 
-    The parameters carry the names of timm's ``tresnet_*``, so that state dicts are exchangeable,
-    and the methods those of timm's models. Image sides must be multiples of 4, at least 20;
-    multiples of 32 keep every stage's grid aligned.
+    Shapes: (B, in_chans, H, W) → (B, num_classes). The parameters carry the names of timm's
+    ``tresnet_*``, so that state dicts are exchangeable, and the methods those of timm's models.
+    Image sides must be multiples of 4, at least 20; multiples of 32 keep every stage's grid
+    aligned.
 
     Args:
         config: which network of the family.
@@ -350,12 +335,8 @@ class TResNet(nn.Module):
         super().__init__()
         if in_chans < 1:
             raise ValueError(f"in_chans must be positive, got {in_chans}")
-        self.config, self.num_classes, self.in_chans, self.drop_rate = (
-            config,
-            num_classes,
-            in_chans,
-            drop_rate,
-        )
+        self.config, self.drop_rate = config, drop_rate
+        self.num_classes, self.in_chans = num_classes, in_chans
         modules = _stem(config, in_chans)
         channels = config.width
         self.feature_info = []
@@ -412,15 +393,13 @@ class TResNet(nn.Module):
         return self.head.fc
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the head by a fresh one for ``num_classes`` (0: features), of the same device and
-        dtype.
-        """
+        """Replace the head by a fresh one of the same device and dtype; 0 classes: features."""
         if global_pool is None:
             global_pool = "" if isinstance(self.head.global_pool, nn.Identity) else "avg"
-        like = next(self.parameters())
+        weight = next(self.parameters())
         head = ClassifierHead(self.num_features, num_classes, global_pool, self.drop_rate)
         _initialise_classifier(head)
-        self.head = head.to(like.device, like.dtype).train(self.training)
+        self.head = head.to(weight.device, weight.dtype).train(self.training)
         self.num_classes = num_classes
 
     def group_matcher(self, coarse: bool = False) -> dict[str, str]:
@@ -433,51 +412,35 @@ class TResNet(nn.Module):
 
 def _stem(config: TResNetConfig, in_chans: int) -> "OrderedDict[str, nn.Module]":
     """From pixels to width channels at a quarter of the resolution (§2.1, figure 1)."""
-    unit = {
-        "norm": config.norm,
-        "activation": config.activation,
-        "slope": config.stem_slope,
-        "memory": config.memory,
-    }
+    unit = conv_unit(config, config.stem_slope)
     if config.stem == "space_to_depth":
-        s2d = SpaceToDepth(4)
-        conv = ConvNormAct(in_chans * 4 * 4, config.width, config.stem_kernel, **unit)
-        return OrderedDict(s2d=s2d, conv1=conv)
-    conv = ConvNormAct(in_chans, config.width, 7, stride=2, antialias=config.antialias, **unit)
+        conv = unit(in_chans * 4 * 4, config.width, config.stem_kernel)
+        return OrderedDict(s2d=SpaceToDepth(4), conv1=conv)
+    conv = unit(in_chans, config.width, 7, stride=2, antialias=config.antialias)
     return OrderedDict(conv1=conv, maxpool=nn.MaxPool2d(3, stride=2, padding=1))
 
 
 def _stage(config: TResNetConfig, stage: int, in_channels: int) -> tuple[nn.Sequential, int]:
-    """The residual blocks of one stage and the channels they give; the first block has the
-    stride.
-    """
+    """The blocks of one stage, the first of which has the stride, and the channels they give."""
     block, planes = BLOCKS[config.blocks[stage - 1]], config.width * 2 ** (stage - 1)
-    out_channels = planes * block.expansion
-    blocks = [
-        block(
-            in_channels=in_channels if i == 0 else out_channels,
-            planes=planes,
-            stride=2 if i == 0 and stage > 1 else 1,
-            use_se=config.se[stage - 1],
-            config=config,
-        )
-        for i in range(config.depths[stage - 1])
-    ]
+    use_se, stride = config.se[stage - 1], 1 if stage == 1 else 2
+    blocks: list[nn.Module] = []
+    for _ in range(config.depths[stage - 1]):
+        blocks.append(block(in_channels, planes, stride, use_se, config))
+        in_channels, stride = planes * block.expansion, 1
     stage_type = CheckpointedStage if config.memory == "min" else nn.Sequential
-    return stage_type(*blocks), out_channels
+    return stage_type(*blocks), in_channels
 
 
 def initialise(model: TResNet) -> None:
-    """The published one: convolutions kaiming fan-out, classifier N(0, 0.01), each block starts as
-    its shortcut.
-    """
+    """As published: kaiming fan-out, classifier N(0, 0.01), each block starts as its shortcut."""
     if next(model.parameters()).is_meta:
         return  # there are no numbers to draw, and torch takes its time to find that out
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         elif isinstance(module, BasicBlock | Bottleneck):
-            nn.init.zeros_(module.last_norm.weight)
+            nn.init.zeros_(module.last_norm.get_parameter("weight"))
     _initialise_classifier(model.head)
 
 
@@ -505,8 +468,7 @@ VARIANTS: dict[str, TResNetConfig] = {
 
 
 def paper_reading(name: str) -> TResNetConfig:
-    """The variant as the paper's text and table 2 describe it, where that differs from the
-    published code.
+    """The variant as the paper's text and table 2 describe it, where the published code differs.
 
     Its weights are nobody's: the published ones follow the code.
     """
@@ -554,15 +516,15 @@ def create_model(
         ValueError: an unknown name or a value that a field does not take.
         TypeError: an override that is no field of the configuration.
     """
-    known = [field.name for field in fields(TResNetConfig)]
+    options = [field.name for field in fields(TResNetConfig)]
     for key in config_overrides:
-        if key not in known:
-            raise TypeError(f"unknown option {key!r}; {_closest(key, known)}")
+        if key not in options:
+            raise TypeError(f"unknown option {key!r}; {_closest(key, options)}")
     if norm is not None:
         config_overrides["norm"] = norm
     return TResNet(replace(variant(name), **config_overrides), num_classes, in_chans)
 
 
-def _closest(word: str, known: Iterable[str]) -> str:
-    close = get_close_matches(word, known, n=3, cutoff=0.4)
-    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+def _closest(word: str, words: Iterable[str]) -> str:
+    matches = get_close_matches(word, words, n=3, cutoff=0.4)
+    return f"did you mean {' or '.join(matches)}?" if matches else f"known: {', '.join(words)}"

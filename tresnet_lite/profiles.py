@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -18,7 +19,7 @@ class Profile:
             alone.
         batch: images a step.
         dtype: a half precision means autocast (the paper's "mixed precision").
-        repeats: timed blocks at least, of which median and quartiles are told.
+        repeats: timed blocks at least, which give median and quartiles.
         min_block: seconds that one timed block lasts at least.
         max_seconds: after which a noisy measurement ends all the same, for each function timed.
         width: channels of the first stage, in the variations on TResNet-M that a chapter builds to
@@ -68,7 +69,7 @@ def resolve(
     repeats: int | None = None,
     device: str = "auto",
 ) -> Profile:
-    """A profile with the settings that are given; None and "auto" leave them to the profile.
+    """A profile with settings of one's own; None and "auto" leave them to the profile.
 
     Raises:
         ValueError: an unknown profile, an image that a stem cannot take, or a device that is not
@@ -76,12 +77,11 @@ def resolve(
     """
     if name not in PROFILES:
         raise ValueError(f"unknown profile {name!r}: there are {', '.join(PROFILES)}")
-    given = {"image_size": image_size, "batch": batch, "repeats": repeats}
-    profile = replace(
-        PROFILES[name], **{key: value for key, value in given.items() if value is not None}
-    )
+    settings: dict[str, Any] = {"image_size": image_size, "batch": batch, "repeats": repeats}
     if device != "auto":
-        profile = replace(profile, device=device)
+        settings["device"] = device
+    changes = {key: value for key, value in settings.items() if value is not None}
+    profile = replace(PROFILES[name], **changes)
     if profile.image_size % 32 or profile.image_size < 32:
         raise ValueError(
             f"image_size must be a multiple of 32, all strides together, got {profile.image_size}"

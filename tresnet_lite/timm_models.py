@@ -1,5 +1,4 @@
-"""Our networks under timm's roof: importing this module makes
-``timm.create_model("tresnet_lite_m")`` work.
+"""Our networks among timm's: with this module, ``timm.create_model("tresnet_lite_m")`` works.
 
 With timm come its ``pretrained=True`` (the published weights from the hub), ``features_only=True``
 (strides 4, 8, 16 and 32), its training scripts and its transforms from ``pretrained_cfg``.
@@ -18,9 +17,7 @@ __all__: list[str] = []  # register_model fills it
 
 
 def _cfg(source: str, size: int = 224, num_classes: int = 1000) -> dict[str, Any]:
-    """Pixels in [0, 1] without mean and std (§3.1); at 448 the authors squash the image instead of
-    cropping it.
-    """
+    """Pixels in [0, 1] without mean and std (§3.1); at 448 the authors squash, not crop, images."""
     crop = {"crop_pct": 0.875} if size == 224 else {"crop_pct": 1.0, "crop_mode": "squash"}
     return {
         "hf_hub_id": f"timm/{source}",

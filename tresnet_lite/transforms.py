@@ -1,6 +1,6 @@
-"""From a photograph to the network's input: pixels in [0, 1], no mean and no std unless asked for
-(paper §3.1).
-"""
+"""From a photograph to the network's input: pixels in [0, 1], not standardised (paper §3.1)."""
+
+from functools import partial
 
 from PIL import Image
 from torchvision import transforms as T
@@ -23,14 +23,14 @@ def eval_transform(
         channels: 3 for RGB, 1 for grey.
         standardise: subtract ImageNet's mean and divide by its std, as the paper does not.
     """
-    if size >= 448 if squash is None else squash:
-        resize = [T.Resize((size, size), InterpolationMode.BILINEAR)]
+    bilinear = InterpolationMode.BILINEAR
+    if squash is None:
+        squash = size >= 448
+    if squash:
+        resize = [T.Resize((size, size), bilinear)]
     else:
-        resize = [
-            T.Resize(round(size / CROP_FRACTION), InterpolationMode.BILINEAR),
-            T.CenterCrop(size),
-        ]
-    return T.Compose([_to_mode(channels), *resize, T.ToTensor(), *_standard(channels, standardise)])
+        resize = [T.Resize(round(size / CROP_FRACTION), bilinear), T.CenterCrop(size)]
+    return T.Compose([_convert(channels), *resize, T.ToTensor(), *_standard(channels, standardise)])
 
 
 def train_transform(
@@ -44,11 +44,11 @@ def train_transform(
     flip: bool = True,
     standardise: bool = False,
 ) -> T.Compose:
-    """PIL image → randomly cropped, flipped, auto-augmented and cut-out (channels, size, size)
-    tensor in [0, 1] (§3.1).
+    """PIL image → randomly cropped, flipped, augmented and cut-out tensor in [0, 1] (§3.1).
 
-    The paper names AutoAugment and Cutout without their settings; here AutoAugment has its ImageNet
-    policy, and half of the images lose a square of a quarter of their area.
+    The tensor is (channels, size, size). The paper names AutoAugment and Cutout without their
+    settings; here AutoAugment has its ImageNet policy, and half of the images lose a square of a
+    quarter of their area.
 
     Args:
         size: side of the result in pixels.
@@ -63,7 +63,7 @@ def train_transform(
     """
     square, bilinear = (size, size), InterpolationMode.BILINEAR
     steps = [
-        _to_mode(channels),
+        _convert(channels),
         T.RandomResizedCrop(size, (crop_area, 1.0), interpolation=bilinear)
         if crop_area < 1
         else T.Resize(square, bilinear),
@@ -75,21 +75,13 @@ def train_transform(
     return T.Compose([*steps, *_standard(channels, standardise)])
 
 
-def _to_mode(channels: int) -> T.Lambda:
-    return T.Lambda({1: _to_grey, 3: _to_rgb}[channels])
+def _convert(channels: int) -> T.Lambda:
+    return T.Lambda(partial(Image.Image.convert, mode={1: "L", 3: "RGB"}[channels]))
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    return image.convert("RGB")
-
-
-def _to_grey(image: Image.Image) -> Image.Image:
-    return image.convert("L")
-
-
-def _standard(channels: int, wanted: bool) -> list[T.Normalize]:
+def _standard(channels: int, standardise: bool) -> list[T.Normalize]:
     """ImageNet's mean and std as a step; of grey, the averages over the channels."""
-    if not wanted:
+    if not standardise:
         return []
     rows = (IMAGENET_MEAN, IMAGENET_STD)
     return [T.Normalize(*(row if channels == 3 else [sum(row) / 3] for row in rows))]

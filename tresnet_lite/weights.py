@@ -1,5 +1,4 @@
-"""Published weights of any layout into our models and back; BatchNorm and Inplace-ABN into each
-other.
+"""Published weights into our models and back; BatchNorm and Inplace-ABN into each other.
 
 Checkpoints come in three layouts: timm's (ours too), the authors' (``conv1.0.weight``, with or
 without the blur's ``filt`` buffers), and torchvision's for ResNet50. Each may sit in a wrapper such
@@ -12,7 +11,7 @@ from copy import deepcopy
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -57,7 +56,7 @@ def to_timm_layout(checkpoint: Mapping[str, Any]) -> StateDict:
     state = unwrap(checkpoint)
     if any(re.search(r"conv\d\.0\.(0\.)?weight$", key) for key in state):
         return {
-            new: _published_norm_weight(value) if new.endswith("bn.weight") else value
+            new: value.abs() + PUBLISHED_EPS if new.endswith("bn.weight") else value
             for key, value in state.items()
             if not key.endswith(".filt") and (new := _from_authors(key))
         }
@@ -66,14 +65,8 @@ def to_timm_layout(checkpoint: Mapping[str, Any]) -> StateDict:
     return state
 
 
-def _published_norm_weight(weight: torch.Tensor) -> torch.Tensor:
-    return weight.abs() + PUBLISHED_EPS
-
-
 def unwrap(checkpoint: Mapping[str, Any]) -> StateDict:
-    """The state dict in a checkpoint's wrapper, without DistributedDataParallel's prefix;
-    ValueError for none.
-    """
+    """The state dict in a checkpoint's wrapper, without DDP's prefix; ValueError for none."""
     for wrapper in WRAPPERS:
         if isinstance(checkpoint.get(wrapper), Mapping):
             checkpoint = checkpoint[wrapper]
@@ -87,9 +80,7 @@ def unwrap(checkpoint: Mapping[str, Any]) -> StateDict:
 
 
 def _from_authors(key: str) -> str:
-    """``layer2.0.conv1.0.1.bias`` → ``layer2.0.conv1.bn.bias``: a blur nests the pair of conv and
-    norm once more.
-    """
+    """``layer2.0.conv1.0.1.bias`` → ``layer2.0.conv1.bn.bias``; a blur nests once more."""
     part = {"0": "conv", "1": "bn"}
     key = re.sub(r"(conv\d)\.0\.([01])\.", lambda m: f"{m[1]}.{part[m[2]]}.", key)
     key = re.sub(r"(conv\d)\.([01])\.", lambda m: f"{m[1]}.{part[m[2]]}.", key)
@@ -97,9 +88,7 @@ def _from_authors(key: str) -> str:
 
 
 def _from_torchvision(key: str) -> str:
-    """``layer1.0.bn2.bias`` → ``body.layer1.0.conv2.bn.bias``; timm's ``resnet50`` has the same
-    names.
-    """
+    """``layer1.0.bn2.bias`` → ``body.layer1.0.conv2.bn.bias``; for timm's ``resnet50`` too."""
     key = re.sub(r"\bconv(\d)\.", r"conv\1.conv.", key)
     key = re.sub(r"\bbn(\d)\.", r"conv\1.bn.", key)
     key = key.replace("downsample.0.", "downsample.0.conv.").replace(
@@ -109,9 +98,7 @@ def _from_torchvision(key: str) -> str:
 
 
 def _with_batch_counters(state: StateDict, expected: StateDict) -> StateDict:
-    """Inplace-ABN keeps no ``num_batches_tracked``; where a checkpoint has none, the counters start
-    at 0.
-    """
+    """The state with ``num_batches_tracked`` at 0 where, as under Inplace-ABN, it has none."""
     if any(key.endswith("num_batches_tracked") for key in state):
         return state
     counters = {
@@ -121,20 +108,20 @@ def _with_batch_counters(state: StateDict, expected: StateDict) -> StateDict:
 
 
 def _refuse_misfits(state: StateDict, expected: StateDict) -> None:
-    missing, extra = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
     shapes = [
         f"{key}: checkpoint {tuple(state[key].shape)}, model {tuple(expected[key].shape)}"
-        for key in expected.keys() & state.keys()
+        for key in sorted(expected.keys() & state.keys())
         if state[key].shape != expected[key].shape
     ]
+    misfits = {
+        "missing in the checkpoint": sorted(expected.keys() - state.keys()),
+        "not in the model": sorted(state.keys() - expected.keys()),
+        "of another shape": shapes,
+    }
     lines = [
-        f"{len(found)} {what}: " + "; ".join(found[:8]) + (" …" if len(found) > 8 else "")
-        for what, found in (
-            ("missing in the checkpoint", missing),
-            ("not in the model", extra),
-            ("of another shape", sorted(shapes)),
-        )
-        if found
+        f"{len(keys)} {what}: " + "; ".join(keys[:8]) + (" …" if len(keys) > 8 else "")
+        for what, keys in misfits.items()
+        if keys
     ]
     if any(line.startswith("head.fc.") for line in shapes):
         lines.append("the classifiers differ: build the model with the checkpoint's num_classes")
@@ -143,9 +130,7 @@ def _refuse_misfits(state: StateDict, expected: StateDict) -> None:
 
 
 def read_checkpoint(source: str | Path) -> Mapping[str, Any]:
-    """What a path, URL or hub name holds, as it was saved; raises what :func:`load_weights`
-    does.
-    """
+    """What a path, URL or hub name holds, as saved; raises what :func:`load_weights` does."""
     name = str(source)
     if re.match(r"https?://", name):
         return _online(
@@ -165,8 +150,8 @@ def read_checkpoint(source: str | Path) -> Mapping[str, Any]:
 def _neighbours(path: Path) -> str:
     if not path.parent.is_dir():
         return f" (and no folder {str(path.parent)!r})"
-    close = get_close_matches(path.name, [p.name for p in path.parent.iterdir()], n=3)
-    return f"; in that folder: {', '.join(close)}" if close else ""
+    names = get_close_matches(path.name, [p.name for p in path.parent.iterdir()], n=3)
+    return f"; in that folder: {', '.join(names)}" if names else ""
 
 
 def _read_file(path: Path) -> Mapping[str, Any]:
@@ -211,62 +196,45 @@ def to_batchnorm(model: nn.Module) -> nn.Module:
     that know only BatchNorm.
     """
     model = deepcopy(model)
-    for parent, name, abn in _children(model, InPlaceABN):
-        bn = _in_place_of(abn, nn.BatchNorm2d(abn.num_features, abn.eps, abn.momentum, abn.affine))
-        act = make_activation(abn.activation, abn.activation_param)
-        if isinstance(parent, ConvNormAct):
-            parent.bn, parent.act = bn, act
-        else:
-            setattr(parent, name, nn.Sequential(bn, act))
+    for parent in list(model.modules()):
+        for name, abn in list(parent.named_children()):
+            if not isinstance(abn, InPlaceABN):
+                continue
+            sizes = abn.num_features, abn.eps, abn.momentum, abn.affine
+            bn = _take_state(nn.BatchNorm2d(*sizes), abn)
+            act = make_activation(abn.activation, abn.activation_param)
+            if isinstance(parent, ConvNormAct):
+                parent.bn, parent.act = bn, act
+            else:
+                setattr(parent, name, nn.Sequential(bn, act))
     return _with_norm(model, "bn")
 
 
 def to_inplace_abn(model: nn.Module) -> nn.Module:
-    """A copy of one of our networks with one Inplace-ABN in place of each BatchNorm2d and the
-    activation after it.
+    """A copy of one of our networks with Inplace-ABN for each BatchNorm2d and its activation.
 
     The function is the same in eval and in training, for weights of any sign: Inplace-ABN reads
     them as BatchNorm does (``weight_sign="signed"``).
     """
     model = deepcopy(model)
-    for parent, _, bn in _children(model, nn.BatchNorm2d):
-        if isinstance(parent, ConvNormAct):
-            activation, slope = _describe(parent.act)
-            abn = InPlaceABN(
-                bn.num_features,
-                bn.eps,
-                bn.momentum,
-                bn.affine,
-                activation,
-                slope,
-                weight_sign="signed",
-            )
-            parent.bn, parent.act = _in_place_of(bn, abn), nn.Identity()
+    for unit in model.modules():
+        if isinstance(unit, ConvNormAct) and isinstance(unit.bn, nn.BatchNorm2d):
+            bn: Any = unit.bn
+            sizes = bn.num_features, bn.eps, bn.momentum, bn.affine
+            abn = InPlaceABN(*sizes, *_describe(unit.act), weight_sign="signed")
+            unit.bn, unit.act = _take_state(abn, bn), nn.Identity()
     return _with_norm(model, "iabn")
 
 
-def _children(model: nn.Module, kind: type[nn.Module]) -> list[tuple[nn.Module, str, Any]]:
-    """Each (parent, name, child) where the child is of a kind; a list, since the caller replaces
-    them.
-    """
-    return [
-        (m, name, child)
-        for m in model.modules()
-        for name, child in m.named_children()
-        if isinstance(child, kind)
-    ]
-
-
-def _in_place_of(old: nn.Module, new: nn.Module) -> nn.Module:
+def _take_state(new: nn.Module, old: nn.Module) -> nn.Module:
     """Give ``new`` the state of ``old``, its device, dtype, mode and frozen parameters."""
     state = old.state_dict()
     if isinstance(old, InPlaceABN) and old.weight_sign == "abs":
         state["num_batches_tracked"] = torch.tensor(0)
         if old.affine:
             state["weight"] = state["weight"].abs() + old.eps
-    new.to(old.running_mean.device, old.running_mean.dtype).train(old.training).load_state_dict(
-        state
-    )
+    mean = old.get_buffer("running_mean")
+    new.to(mean.device, mean.dtype).train(old.training).load_state_dict(state)
     for name, parameter in new.named_parameters():
         parameter.requires_grad_(old.get_parameter(name).requires_grad)
     return new
@@ -278,7 +246,7 @@ def _describe(activation: nn.Module) -> tuple[str, float]:
     return ("relu", 0.0) if isinstance(activation, nn.ReLU) else ("identity", 0.0)
 
 
-def _with_norm(model: nn.Module, norm: str) -> nn.Module:
+def _with_norm(model: nn.Module, norm: Literal["iabn", "bn"]) -> nn.Module:
     if isinstance(model, TResNet):
         model.config = replace(model.config, norm=norm)
     return model

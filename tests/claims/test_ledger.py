@@ -21,8 +21,8 @@ from tresnet_lite.claims import ledger as claims_module
 from tresnet_lite.claims import size
 from tresnet_lite.claims.ledger import CHECKS, Claim, ledger, load_claims
 from tresnet_lite.counting import count_parameters
+from tresnet_lite.experiments.stems import IN_RESNET50
 from tresnet_lite.findings.sizes import model_sizes
-from tresnet_lite.findings.speeds import stem_table
 from tresnet_lite.paper import paper_value
 from tresnet_lite.records import Conditions, Record, Spread, append, store
 
@@ -162,7 +162,7 @@ def test_the_stem_table_has_paper_measured_and_ratio():
         speed("space_to_depth", 110),
         speed("resnet_d", 50, phase="training"),
     ]
-    table = stem_table(records).set_index(["stem", "phase"])
+    table = IN_RESNET50.every_run(records).set_index(["model", "phase"])
     s2d = table.loc[("space_to_depth", "inference")]
     assert (s2d["paper"], s2d["measured"], s2d["ratio"]) == (2950, 110, pytest.approx(1.1))
     assert s2d["paper_ratio"] == pytest.approx(2950 / 2830) and s2d["label"].startswith(

@@ -14,7 +14,7 @@ from torch import nn
 
 from tresnet_lite import create_model
 from tresnet_lite.layers import BlurPool2d, InPlaceABN, SqueezeExcite
-from tresnet_lite.layers.residual_tail import POINTWISE_TAILS, ResidualTail, residual_tail
+from tresnet_lite.layers.residual_tail import ResidualTail, pointwise_tail, residual_tail
 
 MEMORY = ["paper", "lean", "recompute", "min"]
 # float64 through a few hundred operations, each wrong by 1e-16 of a sum of up to 1e4 terms
@@ -82,12 +82,12 @@ def test_pointwise_tails_are_exact(memory, with_se):
     weighting = images(2, 8, 4, 3, seed=3, dtype=torch.float64)
     results = [
         gradients(
-            lambda x, s, bn=bn, tail=tail: tail(x, s, se, conv, bn, nn.ReLU()),
+            lambda x, s, bn=bn, m=m: pointwise_tail(x, s, se, conv, bn, nn.ReLU(), m),
             [x.clone().requires_grad_(), shortcut.clone().requires_grad_()],
             [se, conv, bn],
             weighting,
         )
-        for bn, tail in ((fused, POINTWISE_TAILS[memory]), (plain, POINTWISE_TAILS["paper"]))
+        for bn, m in ((fused, memory), (plain, "paper"))
     ]
     torch.testing.assert_close(results[0], results[1], rtol=EXACT, atol=EXACT)
 
@@ -215,7 +215,8 @@ def test_a_second_derivative_is_refused(memory):
     )
 
     def squares(x):
-        return POINTWISE_TAILS[memory](x, shortcut, se, conv, fused, nn.ReLU()).square().sum()
+        out = pointwise_tail(x, shortcut, se, conv, fused, nn.ReLU(), memory)
+        return out.square().sum()
 
     x.requires_grad_()
     (dx,) = torch.autograd.grad(squares(x), x, create_graph=True)
@@ -235,7 +236,8 @@ def test_torch_func_refuses_a_second_derivative_too(with_se):
     arguments = bn.training_arguments(x)
 
     def squares(x):
-        return ResidualTail.apply(x, shortcut, *excite, *arguments, 0.0)[0].square().sum()
+        out = ResidualTail.apply(x, shortcut, None, None, *excite, *arguments, 0.0)[0]
+        return out.square().sum()
 
     assert torch.isfinite(torch.func.grad(squares)(x)).all()
     with pytest.raises(RuntimeError, match="no second derivative"):

@@ -8,7 +8,7 @@ from torch import nn
 
 from tresnet_lite import create_model
 from tresnet_lite.bench.peak import peak_memory, training_peak
-from tresnet_lite.counting.kept import bytes_per_image, kept_for_backward
+from tresnet_lite.counting.kept import bytes_per_image, kept_for_backward, kept_mb
 
 MIB = 2**20
 
@@ -28,6 +28,14 @@ def test_the_slope_leaves_out_what_is_kept_once():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         total = bytes_per_image(nn.Sequential(model), lambda b: torch.randn(b, 8))
     assert total == {("0", "Linear"): 8 * 2}
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize(("dtype", "size"), [(torch.float32, 4), (torch.bfloat16, 2)])
+def test_megabytes_of_an_image_in_the_networks_own_dtype(device, dtype, size):
+    """A convolution keeps its input, (3, 10, 20); ReLU its output, (5, 10, 20)."""
+    chain = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU()).to(device, dtype).eval()
+    assert kept_mb(chain, (3, 10, 20)) == size * (3 + 5) * 200 / 1e6
 
 
 def meta_bytes(name, dtype, **options):

@@ -327,7 +327,7 @@ def test_speeds_stand_beside_the_papers():
             collect(),
         )
 
-    table = antialias.speeds(
+    table = antialias.EXPERIMENT.speeds(
         [record("strided", 40.0), record("economic", 30.0), record("full", 20.0)]
     )
     table = table.set_index("model")

@@ -23,8 +23,8 @@ from tresnet_lite.bench import Timing, measure
 from tresnet_lite.bench.clock import Clock
 from tresnet_lite.checkout import ROOT
 from tresnet_lite.claims.ledger import load_claims
-from tresnet_lite.counting.traffic import traffic
 from tresnet_lite.experiments import code_optimizations as code
+from tresnet_lite.experiments import compiling, in_place
 from tresnet_lite.layers import BlurPool2d, SpaceToDepth, SqueezeExcite
 from tresnet_lite.records import Conditions, Record, Spread, collect
 from tresnet_lite.show import code_optimizations as drawings
@@ -62,35 +62,6 @@ def test_places_are_those_of_timms_network():
 # Bytes.
 
 
-@settings(deadline=None, max_examples=25)
-@given(
-    channels=st.integers(1, 5),
-    height=st.integers(2, 9),
-    width=st.integers(2, 9),
-    dtype=st.sampled_from([torch.float32, torch.float64]),
-)
-def test_traffic_of_the_blur_is_what_its_two_steps_read_and_write(channels, height, width, dtype):
-    layer = BlurPool2d().to(dtype).eval()
-    padded, halved = (height + 2) * (width + 2), -(-height // 2) * -(-width // 2)
-    pad, convolve = height * width + padded, padded + halved
-    found = traffic(layer, torch.zeros(1, channels, height, width, dtype=dtype))
-    item = torch.finfo(dtype).bits // 8
-    expected = [
-        ("reflection_pad2d", channels * pad * item),
-        ("convolution", (channels * convolve + 9) * item),
-    ]
-    assert found == expected  # 9: the kernel, once, however many channels share it
-
-
-def test_traffic_leaves_views_out_and_counts_overwriting():
-    x, y = torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4)
-    assert traffic(lambda x: x.permute(0, 2, 3, 1).unsqueeze(0)[..., 1:].flatten(0, 1), x) == []
-    assert traffic(lambda x: x.contiguous(memory_format=torch.channels_last), x) == [
-        ("clone", 2 * x.nbytes)
-    ]
-    assert traffic(torch.add, x, y) == traffic(torch.Tensor.add_, x, y) == [("add", 3 * x.nbytes)]
-
-
 def test_moved_and_least_are_in_sizes_of_the_input():
     x = torch.zeros(1, 2, 8, 8)
     row = code.traffic_table({"twice": lambda x: (x + 1) * 2}, {"twice": x}).iloc[0]
@@ -103,33 +74,33 @@ def test_moved_and_least_are_in_sizes_of_the_input():
 
 def test_autograd_keeps_what_the_chapter_says():
     """Looked up in the graph itself: which tensors the nodes saved."""
-    ways, se = code.IN_PLACE_OPERATIONS, SqueezeExcite(3, 1)
+    ways, se = in_place.OPERATIONS, SqueezeExcite(3, 1)
     x, leaf = images(2, 3, 4, 4) - 0.5, images(2, 3, 4, 4).requires_grad_()
 
     def run(name: str, way: str) -> tuple[torch.Tensor, torch.Tensor]:
         y = leaf * 1.0 - 0.4  # of either sign; the subtraction keeps nothing
         return y, ways[name][way](y, x, se)
 
-    y, z = run("LeakyReLU", code.OUT)
+    y, z = run("LeakyReLU", in_place.OUT)
     assert z.grad_fn._saved_self.data_ptr() == y.data_ptr() != z.data_ptr()
-    y, z = run("LeakyReLU", code.IN)
+    y, z = run("LeakyReLU", in_place.IN)
     assert z.grad_fn._saved_result.data_ptr() == y.data_ptr() == z.data_ptr()
-    for way in (code.OUT, code.IN):
+    for way in (in_place.OUT, in_place.IN):
         assert run("ReLU", way)[1].grad_fn._saved_result.shape == x.shape
         assert not [
             name
             for name in dir(run("residual sum", way)[1].grad_fn)
             if name in ("_saved_self", "_saved_other")
         ]
-    before = run("residual sum", code.OUT)[0]
-    y, z = run("SE scaling", code.IN)
+    before = run("residual sum", in_place.OUT)[0]
+    y, z = run("SE scaling", in_place.IN)
     kept = z.grad_fn._saved_self
     # a copy, of the old values
     assert kept.data_ptr() != z.data_ptr() == y.data_ptr() and torch.equal(kept, before)
 
 
 def test_kept_maps_count_the_next_convolutions_input_once():
-    kept = code.kept_table().set_index("operation")
+    kept = in_place.kept_table().set_index("operation")
     assert kept["kept out"].to_dict() == {
         "residual sum": 1,
         "ReLU": 1,
@@ -143,15 +114,18 @@ def test_kept_maps_count_the_next_convolutions_input_once():
         "SE scaling": 2,
     }
     assert (kept["moved out"] == kept["moved in"]).all()
-    sequence = code.kept_maps(
+    sequence = in_place.kept_maps(
         lambda channels: nn.Sequential(nn.Conv2d(channels, channels, 1), nn.LeakyReLU())
     )
     assert sequence == 2
 
 
-@pytest.mark.parametrize("way", [code.IN, code.ONE])
+@pytest.mark.parametrize("way", [in_place.IN, in_place.ONE])
 def test_a_blocks_end_is_the_same_however_it_is_written(way):
-    plain, other = reseed(code.BlockEnd(code.OUT, 12)).double(), code.BlockEnd(way, 12).double()
+    plain, other = (
+        reseed(in_place.BlockEnd(in_place.OUT, 12)).double(),
+        in_place.BlockEnd(way, 12).double(),
+    )
     other.load_state_dict(plain.state_dict())
     x = images(3, 12, 5, 7, dtype=torch.float64)
     found = []
@@ -167,10 +141,10 @@ def test_a_blocks_end_is_the_same_however_it_is_written(way):
 
 def test_a_refusal_is_told_in_a_sentence():
     parameter = torch.ones(2, requires_grad=True)
-    assert code.refusal(lambda: parameter.add_(1)).endswith("in-place operation")
-    assert code.refusal(lambda: parameter.add(1)) == "no objection"
+    assert in_place.refusal(lambda: parameter.add_(1)).endswith("in-place operation")
+    assert in_place.refusal(lambda: parameter.add(1)) == "no objection"
     with pytest.raises(TypeError):  # no matter of autograd
-        code.refusal(lambda: parameter.add("1"))
+        in_place.refusal(lambda: parameter.add("1"))
 
 
 # Compilers.
@@ -181,12 +155,12 @@ def test_what_a_compiler_objects_to_is_told_in_a_line(monkeypatch):
         raise RuntimeError("no C++ compiler found\nand a long story")
 
     monkeypatch.setattr(torch, "compile", no_compiler)
-    assert code.compiled(torch.relu, torch.zeros(1)) == (
+    assert compiling.compiled(torch.relu, torch.zeros(1)) == (
         None,
         "RuntimeError: no C++ compiler found",
     )
-    assert code.attempt(lambda: 3) == (3, "")
-    assert code.attempt(lambda: [][1])[1] == "IndexError: list index out of range"
+    assert compiling.attempt(lambda: 3) == (3, "")
+    assert compiling.attempt(lambda: [][1])[1] == "IndexError: list index out of range"
 
 
 @pytest.mark.parametrize(
@@ -202,11 +176,11 @@ def test_torchscript_is_found_in_any_spelling(tmp_path, line):
     (tmp_path / "a.py").write_text(
         f'"""torch.jit in words does not count."""\n{line}\nimport torch.jitter\n'
     )
-    assert code.torchscript_uses(tmp_path) == (1, ["a.py:2"])
+    assert compiling.torchscript_uses(tmp_path) == (1, ["a.py:2"])
 
 
 def test_the_package_uses_no_torchscript():
-    modules, uses = code.torchscript_uses()
+    modules, uses = compiling.torchscript_uses()
     assert modules > 20 and uses == []
 
 
@@ -285,16 +259,16 @@ def test_a_way_that_is_missing_leaves_a_gap():
 
 def test_in_place_stands_beside_out_of_place():
     records = []
-    for name in code.IN_PLACE_OPERATIONS:
+    for name in in_place.OPERATIONS:
         case = f"{name}: stage 1"
-        for way, seconds, peak in ((code.OUT, 2e-6, 8e6), (code.IN, 1e-6, 4e6)):
+        for way, seconds, peak in ((in_place.OUT, 2e-6, 8e6), (in_place.IN, 1e-6, 4e6)):
             timed = record(case, way, seconds)
             records += [
                 timed,
                 dataclasses.replace(timed, metric="peak_memory", value=Spread(peak, peak, peak, 1)),
             ]
-    table = code.in_place_table(records).set_index("operation")
-    assert list(table.index) == list(code.IN_PLACE_OPERATIONS)
+    table = in_place.times_and_peaks(records).set_index("operation")
+    assert list(table.index) == list(in_place.OPERATIONS)
     row = table.loc["LeakyReLU"]
     assert tuple(row[["out", "in", "speedup", "peak out", "peak in"]]) == pytest.approx(
         (2, 1, 2, 2, 1)
@@ -384,7 +358,7 @@ def test_up_to_is_judged_by_the_best_place_channels_first():
 )
 def test_quicker_means_beyond_the_spread(seconds, word):
     case = "residual sum: stage 1"
-    records = [record(case, code.OUT, 1.0), record(case, code.IN, seconds)]
+    records = [record(case, in_place.OUT, 1.0), record(case, in_place.IN, seconds)]
     assert verdict("in-place-op-sum-quicker", records).word == word
 
 
@@ -452,7 +426,7 @@ def test_drawings_are_legible_and_told_in_words():
         "traffic": drawings.draw_traffic(
             code.traffic_table(calls, {"blur": torch.zeros(1, 2, 8, 8)})
         ),
-        "kept": drawings.draw_kept(code.kept_table()),
+        "kept": drawings.draw_kept(in_place.kept_table()),
         "speeds": partial(drawings.draw_speeds, base="eager", of="script", claim="jit-blur")(timed),
     }
     for drawing in drawn.values():

@@ -17,6 +17,7 @@ from tresnet_lite.checkout import ROOT
 from tresnet_lite.claims import memory
 from tresnet_lite.counting import kept
 from tresnet_lite.experiments import inplace_abn
+from tresnet_lite.experiments import inplace_abn_layer as iabn_layer
 from tresnet_lite.layers import InPlaceABN
 from tresnet_lite.records import Conditions, Record, Spread
 from tresnet_lite.show import inplace_abn as drawings
@@ -45,12 +46,12 @@ def record(
 # --- reading back
 
 
-@pytest.mark.parametrize("layer", [inplace_abn.inplace_abn, inplace_abn.fused_tail])
+@pytest.mark.parametrize("layer", [iabn_layer.inplace_abn, iabn_layer.fused_tail])
 @pytest.mark.parametrize("gamma", [1.0, -0.3, 1e-4, 0.0])
 def test_layer_and_block_end_are_the_same_function_as_the_reference(layer, gamma):
     weight, bias = torch.full((5,), gamma), torch.linspace(-1, 1, 5)
     inputs = [t.double().requires_grad_() for t in (torch.randn(3, 5, 4, 4), weight, bias)]
-    got, expected = (function(*inputs) for function in (layer, inplace_abn.reference))
+    got, expected = (function(*inputs) for function in (layer, iabn_layer.reference))
     dy = torch.randn(3, 5, 4, 4, dtype=torch.float64)
     results = [(y, *torch.autograd.grad(y, inputs, dy)) for y in (got, expected)]
     torch.testing.assert_close(results[0], results[1], rtol=1e-10, atol=1e-10)
@@ -60,16 +61,16 @@ def test_an_error_of_a_gradient_is_found():
     """1 % too much in dγ is an error of 1 %; the reference's own, in float32, is rounding."""
 
     def wrong(x, weight, bias):
-        return inplace_abn.reference(x, weight * 1.01 - 0.01 * weight.detach(), bias)
+        return iabn_layer.reference(x, weight * 1.01 - 0.01 * weight.detach(), bias)
 
-    dgamma, dx = inplace_abn.gradient_errors(wrong, 0.5, "float32")
+    dgamma, dx = iabn_layer.gradient_errors(wrong, 0.5, "float32")
     assert dgamma == pytest.approx(0.01, rel=1e-3) and dx < 1e-5
-    assert max(inplace_abn.gradient_errors(inplace_abn.reference, 0.5, "float32")) < 1e-5
+    assert max(iabn_layer.gradient_errors(iabn_layer.reference, 0.5, "float32")) < 1e-5
 
 
 def test_precision_has_a_row_for_each_layer_dtype_and_weight():
-    layers = {"a": inplace_abn.inplace_abn, "b": inplace_abn.fused_tail}
-    table = inplace_abn.precision(layers, ["float32", "bfloat16"], [1.0, 0.001])
+    layers = {"a": iabn_layer.inplace_abn, "b": iabn_layer.fused_tail}
+    table = iabn_layer.precision(layers, ["float32", "bfloat16"], [1.0, 0.001])
     assert len(table) == 8 and table.groupby("layer", sort=False).size().to_dict() == {
         "a": 4,
         "b": 4,
@@ -80,7 +81,7 @@ def test_precision_has_a_row_for_each_layer_dtype_and_weight():
 
 def test_at_weight_zero_plain_reading_back_gives_no_number():
     def plain(x, weight, bias):  # what the inversion hands to autograd: xhat from y
-        y = inplace_abn.reference(x, weight.detach(), bias)
+        y = iabn_layer.reference(x, weight.detach(), bias)
         return (
             weight[:, None, None]
             * (y.detach() - bias[:, None, None])
@@ -88,7 +89,7 @@ def test_at_weight_zero_plain_reading_back_gives_no_number():
             + 0 * y
         )
 
-    table = inplace_abn.tails(plain).set_index("gamma")
+    table = iabn_layer.tails(plain).set_index("gamma")
     assert table["plain_error"].isna().tolist() == [False, False, False, False, True]
     assert (table[["layer_error", "tail_error"]] < 0.01).all(axis=None)
 
@@ -150,7 +151,7 @@ def test_what_is_counted_at_224_px_is_what_hooks_find():
     ],
 )
 def test_maps_that_a_norm_with_its_activation_keeps(modules, maps):
-    assert inplace_abn.maps_kept(nn.Sequential(*modules)) == maps
+    assert iabn_layer.maps_kept(nn.Sequential(*modules)) == maps
 
 
 def test_one_command_prints_the_table_and_meets_the_targets():
@@ -207,7 +208,7 @@ def test_frontier_and_inference_tables_stand_beside_what_they_compare_with():
         record(name, 100.0, case="activation", phase="inference")
         for name in ("relu", "leaky_relu", "iabn")
     ]
-    table = inplace_abn.inference_speeds(records).set_index("model")
+    table = inplace_abn.ACTIVATION.speeds(records).set_index("model")
     assert table["paper_ratio"]["iabn"] == 3470 / 3320 and pd.isna(table["paper"]["leaky_relu"])
 
 
@@ -220,10 +221,8 @@ def test_peaks_and_layer_times_are_records():
         "memory",
         "peak_memory",
     ) and found.value.median > gradients
-    layers = {
-        name: layer for name, layer in inplace_abn.layers().items() if "mapillary" not in name
-    }
-    table = inplace_abn.layer_table(layers, inplace_abn.measure_layers(layers, smoke))
+    layers = {name: layer for name, layer in iabn_layer.layers().items() if "mapillary" not in name}
+    table = iabn_layer.layer_table(layers, iabn_layer.measure_layers(layers, smoke))
     assert table["maps"].tolist() == [2, 1] and table["time_ratio"][0] == 1.0
     assert (table["largest_error"] < 1e-5).all()
 
@@ -233,7 +232,7 @@ def test_an_error_of_a_layer_is_found():
         def forward(self, x):
             return super().forward(x) * 1.01
 
-    assert inplace_abn.layer_errors(Wrong(8, activation_param=inplace_abn.SLOPE))[
+    assert iabn_layer.layer_errors(Wrong(8, activation_param=iabn_layer.SLOPE))[
         "y"
     ] == pytest.approx(0.01, rel=1e-3)
 

@@ -189,7 +189,7 @@ def test_a_wrong_place_or_factor_would_be_noticed():
 
 
 def test_speed_claims_are_judged_at_224_pixels():
-    printed = {m: se._printed("stages", "inference", m) for m in ("none", "three")}
+    printed = {m: se.IN_STAGES.paper_speed(m, "inference") for m in ("none", "three")}
     records = [
         record("none", printed["none"]),
         record("three", printed["three"]),
@@ -206,7 +206,8 @@ def test_speed_claims_are_judged_at_224_pixels():
 
 
 def test_speeds_stand_beside_table_4():
-    table = se.speeds([record("none", 40.0), record("three", 30.0), record("four", 20.0)], "stages")
+    records = [record("none", 40.0), record("three", 30.0), record("four", 20.0)]
+    table = se.IN_STAGES.speeds(records)
     row = table.set_index("model").loc["three"]
     before, after = (
         paper_value(4, "inference_img_s", refinement=r)
@@ -219,7 +220,7 @@ def test_speeds_stand_beside_table_4():
         after / before,
     )
     assert math.isnan(table.set_index("model").loc["four", "paper"])
-    alone = se.speeds([record("none", 4.0, "block"), record("end", 2.0, "block")], "block")
+    alone = se.IN_BLOCK.speeds([record("none", 4.0, "block"), record("end", 2.0, "block")])
     assert alone["paper_ratio"].isna().all() and alone["ratio"].tolist() == [1.0, 0.5]
 
 
@@ -241,7 +242,7 @@ def test_a_training_peak_holds_at_least_the_gradients():
     gradients = 4 * count_parameters(small)
     assert (found.metric, found.phase) == ("peak_memory", "training")
     assert found.value.median >= gradients
-    assert se.peaks([found])["ratio"].tolist() == [1.0]
+    assert se.IN_STAGES.peaks([found])["ratio"].tolist() == [1.0]
 
 
 # The gates of a small network.

@@ -17,7 +17,6 @@ from tresnet_lite import TResNet, ablation_ladder
 from tresnet_lite.checkout import ROOT
 from tresnet_lite.counting import count_macs, count_parameters, receptive_field
 from tresnet_lite.experiments import stems
-from tresnet_lite.findings.speeds import stem_table
 from tresnet_lite.layers import DepthToSpace, SpaceToDepth
 from tresnet_lite.records import Conditions, Record, Spread, collect
 
@@ -139,23 +138,22 @@ def record(model: str, speed: float, case: str = "resnet50") -> Record:
 
 
 def test_speeds_stand_beside_the_papers():
-    table = stems.speeds([record("conv7x7", 40.0), record("resnet_d", 30.0)], "resnet50").set_index(
-        "stem"
-    )
-    row = table.loc["resnet_d"]
+    records = [record("conv7x7", 40.0), record("resnet_d", 30.0)]
+    row = stems.IN_RESNET50.speeds(records).set_index("model").loc["resnet_d"]
     assert (row["name"], row.ratio, row.ratio_q1, row.ratio_q3) == (
         "ResNet50-D",
         0.75,
         27 / 40,
         36 / 40,
     )
-    printed = stem_table([]).query("stem == 'resnet_d' and phase == 'training'").iloc[0]
+    without = stems.IN_RESNET50.every_run([])
+    printed = without.query("model == 'resnet_d' and phase == 'training'").iloc[0]
     assert (row.paper, row.paper_ratio) == (printed.paper, printed.paper_ratio)
 
 
 def test_the_paper_has_no_figure_for_a_stem_alone():
-    table = stems.speeds(
-        [record("conv7x7", 40.0, "alone"), record("space_to_depth_1x1", 80.0, "alone")], "alone"
+    table = stems.ALONE.speeds(
+        [record("conv7x7", 40.0, "alone"), record("space_to_depth_1x1", 80.0, "alone")]
     )
     assert table["ratio"].tolist() == [1.0, 2.0] and table[["paper", "paper_ratio"]].isna().all(
         axis=None

@@ -9,7 +9,6 @@ from tresnet_lite import TResNet, TResNetConfig
 from tresnet_lite.bench import Timing
 from tresnet_lite.bench.compare import compare, norm_backend, training_peaks
 from tresnet_lite.claims.ledger import load_claims
-from tresnet_lite.findings.speeds import model_speeds
 from tresnet_lite.layers import InPlaceABN
 from tresnet_lite.profiles import Profile
 from tresnet_lite.records import load, store
@@ -105,11 +104,6 @@ def test_the_note_tells_where_numbers_come_from(records):
     note = notebook.source(records, QUICK)
     assert records[0].provenance.source in note
     assert "32 px, batches of 2, float32" in note and QUICK.caveat in note
-
-
-def test_speeds_are_ratios_within_a_phase(records):
-    table = model_speeds(records, suite="test", case="small", base="b")
-    assert table["ratio"].tolist() == [2, 1, 2, 1] and table["phase"].nunique() == 2
 
 
 def test_claims_are_those_of_the_paper_with_a_verdict_each(records):

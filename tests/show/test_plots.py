@@ -5,6 +5,7 @@ show.
 import math
 import re
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -16,8 +17,10 @@ from tresnet_lite import create_model
 from tresnet_lite.counting import count_macs
 from tresnet_lite.experiments import stems
 from tresnet_lite.layers import SpaceToDepth
-from tresnet_lite.show import plots
+from tresnet_lite.show import figures, inplace_abn, plots
 from tresnet_lite.show.network import chains, layers, network_map, network_parts, permutation
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def speeds(paper: float) -> pd.DataFrame:
@@ -100,6 +103,14 @@ def test_a_drawing_is_the_same_each_time(drawings):
     again = draw_all()
     # those hold noise
     assert all(drawings[kind].html == again[kind].html for kind in KINDS if kind != "pictures")
+
+
+@pytest.mark.parametrize("draw", [figures.how_above, inplace_abn.what_is_kept])
+def test_a_drawing_names_the_place_of_its_own_code_not_its_helpers(draw):
+    path, line = re.search(r'data-code="(\S+)#L(\d+)"', draw().html).groups()
+    lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
+    assert lines[int(line) - 1] == "@drawing"
+    assert lines[int(line)].startswith(f"def {draw.__name__}(")
 
 
 def luminance(colour: str) -> float:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from math import prod
 
 import torch
 from torch import nn
@@ -34,6 +35,7 @@ from tresnet_lite.bench.suites import SHOWN, Point
 from tresnet_lite.bench.where import operation_times, stage_times
 from tresnet_lite.counting.kept import bytes_per_image
 from tresnet_lite.counting.networks import build
+from tresnet_lite.counting.trace import trace
 from tresnet_lite.model import TResNet
 from tresnet_lite.profiles import DTYPES
 from tresnet_lite.records import Conditions, Failure, Provenance, Record, Spread, collect
@@ -298,23 +300,9 @@ def _peak(bench: Bench, network: nn.Module, batch: int) -> int:
 
 
 def _index_limit(bench: Bench, network: nn.Module) -> int:
-    """The largest batch whose tensors all have less than 2³¹ elements: beyond, many kernels refuse
-    to work.
-    """
-    sizes = [1]
-    hooks = [
-        module.register_forward_hook(
-            lambda _, __, y: sizes.append(y.numel()) if torch.is_tensor(y) else None
-        )
-        for module in network.modules()
-    ]
-    try:
-        with torch.no_grad():
-            network.eval()(bench.images(1))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return (2**31 - 1) // max(sizes)
+    """The largest batch whose tensors have less than 2³¹ elements: beyond, many kernels refuse."""
+    calls = trace(network, (3, bench.point.resolution, bench.point.resolution))
+    return (2**31 - 1) // max(prod(call.output) for call in calls)
 
 
 def _stages(bench: Bench) -> Iterator[Record]:

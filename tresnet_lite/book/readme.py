@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tresnet_lite.claims.verdict import COUNTED
+from tresnet_lite.experiments.stems import IN_RESNET50
 from tresnet_lite.findings.sizes import model_sizes
-from tresnet_lite.findings.speeds import stem_table
 from tresnet_lite.records import store
 from tresnet_lite.show.html import markdown
 
 SIZES = ("model", "parameters_m", "without_classifier", "paper_parameters", "macs", "paper_macs")
-SPEEDS = ("stem", "phase", "paper", "measured", "paper_ratio", "ratio", "label")
+SPEEDS = ("model", "phase", "paper", "measured", "paper_ratio", "ratio", "label")
 
 
 def readme() -> str:
@@ -18,10 +18,10 @@ def readme() -> str:
         markdown(model_sizes(), *SIZES),
         f"At 224 px. Ours: {COUNTED}. Paper: quoted (Tables 1 and 2).",
     ]
-    stems = stem_table(store.committed()).dropna(subset="measured")
+    stems = IN_RESNET50.every_run(store.committed()).dropna(subset="measured")
     if len(stems):
         parts += [
-            markdown(stems, *SPEEDS, headings={"stem": "stem of ResNet50"}),
+            markdown(stems, *SPEEDS, headings={"model": "stem of ResNet50"}),
             "Ratios: to conv7x7. Paper: quoted (Tables 1 and 4; V100, mixed precision).",
         ]
     return "\n\n".join(parts)

@@ -7,7 +7,7 @@ from torch import nn
 
 from tresnet_lite.claims.verdict import COUNTED, NOT_ATTEMPTED, Verdict, judge, near
 from tresnet_lite.counting.kept import kept_for_backward, kept_per_image
-from tresnet_lite.experiments.code_optimizations import kept_table
+from tresnet_lite.experiments.in_place import kept_table
 from tresnet_lite.paper import paper_value
 from tresnet_lite.records import Record, latest
 

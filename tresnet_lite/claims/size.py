@@ -10,6 +10,7 @@ from torch import nn
 from tresnet_lite.claims.verdict import COUNTED, Verdict, judge, near
 from tresnet_lite.counting import count_macs, count_parameters
 from tresnet_lite.counting.block_steps import block_steps
+from tresnet_lite.counting.trace import trace
 from tresnet_lite.experiments.blocks import sizes
 from tresnet_lite.experiments.squeeze_excite import designs, reductions
 from tresnet_lite.experiments.table2 import beside_table_2
@@ -47,12 +48,10 @@ def output_side(
     records: list[Record], *, model: str, layer: str, resolution: int, paper: dict
 ) -> list[Verdict]:
     """Has the output of `layer` the height and width that the paper prints?"""
-    shapes: list[torch.Size] = []
-    with torch.device("meta"), torch.no_grad():
-        net = create_model(model).eval()
-        net.get_submodule(layer).register_forward_hook(lambda *call: shapes.append(call[2].shape))
-        net(torch.zeros(1, 3, resolution, resolution))
-    printed, ours = paper_value(**paper), f"{shapes[0][2]}×{shapes[0][3]}"
+    with torch.device("meta"):
+        calls = trace(create_model(model), (3, resolution, resolution))
+    height, width = next(call.output[1:] for call in calls if call.path == layer)
+    printed, ours = paper_value(**paper), f"{height}×{width}"
     why = f"from an image of {resolution}×{resolution}"
     return [Verdict(judge(ours == printed), why, printed, ours, COUNTED)]
 

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from tresnet_lite.claims.verdict import COUNTED, DIFFERS, NOT_ATTEMPTED, REPRODUCED, Verdict
-from tresnet_lite.counting.kept import bytes_per_image
+from tresnet_lite.counting.kept import kept_mb
 from tresnet_lite.counting.networks import build
 from tresnet_lite.experiments.table1 import sizes
 from tresnet_lite.findings import tables
@@ -149,14 +149,10 @@ def multi_path_keeps(
 
 @cache
 def _kept(model: str, side: int) -> float:
-    """Bytes that one image more makes a network of Table 1 keep for backward, all in half
-    precision.
-    """
-
+    """MB that a network of Table 1 keeps of an image for backward, all in half precision."""
     with torch.device("meta"):
-        network = build(model).bfloat16().train()
-    images = {"device": "meta", "dtype": torch.bfloat16}
-    return sum(bytes_per_image(network, lambda n: torch.empty(n, 3, side, side, **images)).values())
+        network = build(model).bfloat16()
+    return kept_mb(network, (3, side, side))
 
 
 def _runs(records: list[Record], table: int, phase: str) -> list[tuple[str, pd.DataFrame]]:

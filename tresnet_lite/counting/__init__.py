@@ -1,6 +1,7 @@
 """Counting: a network by its name, read without a clock, mostly on the meta device.
 
 networks      builds a network by its name: ours, a rung of Table 4, timm's
+trace         the shape that each module takes and gives
 sizes         parameters, multiply-accumulates, receptive fields
 kept          what training keeps for backward
 traffic       bytes that operations read and write

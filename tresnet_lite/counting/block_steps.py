@@ -8,8 +8,10 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tresnet_lite.counting.trace import Call, evaluating, watching, zeros
 from tresnet_lite.layers import BlurPool2d, InPlaceABN, SqueezeExcite
 
+aten = torch.ops.aten
 NAMES = {
     nn.BatchNorm2d: "norm",
     nn.ReLU: "ReLU",
@@ -20,35 +22,21 @@ NAMES = {
 
 
 def block_steps(block: nn.Module, channels: int) -> list[str]:
-    """What a block does to its input, in order: "conv 3×3", "norm", "leaky ReLU", "SE", "sum" and
-    the like.
+    """What a block does to its input, in order: "conv 3×3", "norm", "leaky ReLU", "SE", "sum", …
 
     The block runs once, in evaluation, on one map of zeros of (channels, 8, 8); on the meta device
     that costs nothing. The shortcut's own layers are left out; its end is the sum.
     """
     steps: list[str] = []
-    hidden = [
-        m
-        for part in block.modules()
-        if isinstance(part, SqueezeExcite)
-        for m in part.modules()
-        if m is not part
-    ]
-    if isinstance(shortcut := getattr(block, "downsample", None), nn.Module):
-        hidden += shortcut.modules()
-    shown = [module for module in block.modules() if all(module is not other for other in hidden)]
-    hooks = [
-        module.register_forward_hook(lambda layer, *_: steps.extend(_step_names(layer)))
-        for module in shown
-    ]
-    was, weight = block.training, next(block.parameters())
-    try:
-        with torch.no_grad(), _Sums(steps):
-            block.eval()(torch.zeros(1, channels, 8, 8, device=weight.device, dtype=weight.dtype))
-    finally:
-        block.train(was)
-        for hook in hooks:
-            hook.remove()
+    excites = [path for path, m in block.named_modules() if isinstance(m, SqueezeExcite)]
+    inner = ("downsample", *(f"{path}." for path in excites))
+
+    def note(call: Call) -> None:
+        if not call.path.startswith(inner):
+            steps.extend(_step_names(call.module))
+
+    with evaluating(block), watching(block, note), _Sums(steps):
+        block(zeros(block, (1, channels, 8, 8)))
     return steps
 
 
@@ -69,8 +57,8 @@ class _Sums(TorchDispatchMode):
         self.steps = steps
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+        self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
-        if func in (torch.ops.aten.add.Tensor, torch.ops.aten.add_.Tensor):
+        if function in (aten.add.Tensor, aten.add_.Tensor):
             self.steps.append("sum")
-        return func(*args, **(kwargs or {}))
+        return function(*args, **(kwargs or {}))

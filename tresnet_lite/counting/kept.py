@@ -1,5 +1,4 @@
-"""Where training's memory goes: what autograd keeps for backward, and a step's peak (paper §2.1 and
-§2.2.2).
+"""Where training's memory goes: what autograd keeps for backward (paper §2.1 and §2.2.2).
 
     python -m tresnet_lite.counting.kept     what each `memory` setting keeps, beside its target
 
@@ -15,14 +14,14 @@ from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from tresnet_lite import __version__
-from tresnet_lite.counting.shapes import PlainShapes
+from tresnet_lite.counting.shapes import PlainShapes, storage_of
 from tresnet_lite.model import create_model
 from tresnet_lite.profiles import DTYPES
 
-# How many times more ResNet50 keeps than TResNet-M must, in bfloat16 at 224 px, by the setting of
-# `memory`.
+# By the setting of `memory`: how many times as much as TResNet-M ResNet50 must keep, in bfloat16
 TARGETS = {"paper": 1.75, "lean": 1.95, "recompute": 2.5, "min": 5.5}
 
 
@@ -45,9 +44,7 @@ class Kept:
 
     @property
     def stage(self) -> str:
-        """``stem``, ``layer1`` … ``layer4`` or ``head`` for our networks; else the module's first
-        name.
-        """
+        """``stem``, ``layer1`` … ``layer4`` or ``head`` of our networks; else the first name."""
         names = self.module.split(".")
         if names[0] == "body" and len(names) > 1:
             return names[1] if names[1].startswith("layer") else "stem"
@@ -55,8 +52,7 @@ class Kept:
 
 
 def kept_for_backward(model: nn.Module, x: Tensor) -> list[Kept]:
-    """What a forward of ``model`` on ``x`` keeps for its backward, each storage once, the
-    parameters left out.
+    """What a forward of ``model`` on ``x`` keeps for backward, each storage once, no parameters.
 
     The forward really runs, in the mode and under the autocast that the caller has set; on the meta
     device it costs nothing. The input counts where a layer keeps it.
@@ -64,18 +60,15 @@ def kept_for_backward(model: nn.Module, x: Tensor) -> list[Kept]:
     Args:
         x: a batch of images, (B, C, H, W).
     """
-    own = {_storage(t) for t in (*model.parameters(), *model.buffers())}
+    own = {storage_of(t) for t in (*model.parameters(), *model.buffers())}
     kept: dict[int, Kept] = {}
     alive = []  # a freed storage's address would be given out again
     with _current_module(model) as current:
 
         def pack(tensor: Tensor) -> Tensor:
-            key = _storage(tensor)
+            key, size = storage_of(tensor), tensor.untyped_storage().nbytes()
             if key not in own and key not in kept:
-                name, kind = current()
-                kept[key] = Kept(
-                    name, kind, tuple(tensor.shape), tensor.dtype, tensor.untyped_storage().nbytes()
-                )
+                kept[key] = Kept(*current(), tuple(tensor.shape), tensor.dtype, size)
                 alive.append(tensor.detach())
             return tensor
 
@@ -88,12 +81,11 @@ def kept_for_backward(model: nn.Module, x: Tensor) -> list[Kept]:
 def bytes_per_image(
     model: nn.Module, make_images: Callable[[int], Tensor]
 ) -> dict[tuple[str, str], float]:
-    """Bytes kept for each further image, by (stage, kind of module): the slope between batches of 2
-    and 4.
+    """Bytes kept for each further image, by (stage, kind of module).
 
-    The slope leaves out what is kept once, such as the half-precision copies of the weights under
-    autocast. On the meta device, where images cost nothing, a single batch of 2³⁰ tells both: what
-    is kept once is the division's rest.
+    It is the slope between batches of 2 and 4, which leaves out what is kept once, such as the
+    half-precision copies of the weights under autocast. On the meta device, where images cost
+    nothing, one batch of 2³⁰ gives both: what is kept once is the division's rest.
 
     Args:
         make_images: batch size → images.
@@ -113,31 +105,42 @@ def _bytes_by_kind(model: nn.Module, images: Tensor) -> dict[tuple[str, str], in
     return total
 
 
+def kept_mb(network: nn.Module, input_size: tuple[int, ...] = (3, 224, 224)) -> float:
+    """MB that training keeps for each further image: the sum of `bytes_per_image`.
+
+    The network is put in training mode; the images, (B, *input_size), are in its parameters' dtype
+    and on their device.
+    """
+    weight = next(network.parameters())
+
+    def images(batch: int) -> Tensor:
+        return torch.zeros(batch, *input_size, device=weight.device, dtype=weight.dtype)
+
+    return sum(bytes_per_image(network.train(), images).values()) / 1e6
+
+
 @cache
 def kept_per_image(
     name: str, dtype: str = "float32", **options: str
 ) -> Mapping[tuple[str, str], float]:
-    """`bytes_per_image` of a named network at 224 px with everything in one dtype; on the meta
-    device, so no work.
+    """`bytes_per_image` of a named network at 224 px, all in one dtype, on the meta device.
 
     Args:
         name, options: as `create_model` takes them.
         dtype: a key of `DTYPES`. Halves take the same bytes, whichever half it is.
     """
+
+    def images(batch: int) -> Tensor:
+        return torch.empty(batch, 3, 224, 224, dtype=DTYPES[dtype])
+
     with torch.device("meta"):
         model = create_model(name, **options).to(DTYPES[dtype]).train()
-    return MappingProxyType(
-        bytes_per_image(
-            model, lambda batch: torch.empty(batch, 3, 224, 224, device="meta", dtype=DTYPES[dtype])
-        )
-    )
+        return MappingProxyType(bytes_per_image(model, images))
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a network keeps an image at 224 px: bytes in float32 and bfloat16, and ResNet50's over
-    it in bfloat16.
-    """
+    """Bytes kept per image at 224 px, and ResNet50's bytes over these in bfloat16."""
 
     network: str
     norm: str
@@ -147,6 +150,11 @@ class Setting:
     ratio: float
     target: float | None = None
 
+    @property
+    def missed(self) -> bool:
+        """Whether the ratio is below its target."""
+        return self.target is not None and self.ratio < self.target
+
 
 def memory_settings() -> list[Setting]:
     """ResNet50, then TResNet-M on BatchNorm and with Inplace-ABN under each setting of `memory`."""
@@ -155,60 +163,58 @@ def memory_settings() -> list[Setting]:
     rows: list[Setting] = []
     for name, norm, memory in networks:
         full, half = (
-            sum(kept_per_image(name, d, norm=norm, memory=memory).values())
-            for d in ("float32", "bfloat16")
+            sum(kept_per_image(name, dtype, norm=norm, memory=memory).values())
+            for dtype in ("float32", "bfloat16")
         )
         ratio = rows[0].bfloat16 / half if rows else 1.0
-        rows.append(
-            Setting(
-                name, norm, memory, full, half, ratio, TARGETS[memory] if norm == "iabn" else None
-            )
-        )
+        target = TARGETS[memory] if norm == "iabn" else None
+        rows.append(Setting(name, norm, memory, full, half, ratio, target))
     return rows
-
-
-def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata  # the storage's identity, on the meta device too
 
 
 @contextmanager
 def _current_module(model: nn.Module) -> Iterator[Callable[[], tuple[str, str]]]:
-    """Tells (path, class name) of the innermost module whose forward is running."""
-    stack: list[tuple[str, str]] = []
-    handles = []
-    for name, module in model.named_modules():
-        here = (name, type(module).__name__)
-        handles.append(module.register_forward_pre_hook(lambda *_, here=here: stack.append(here)))
-        handles.append(
-            module.register_forward_hook(lambda *_: (stack.pop(), None)[1], always_call=True)
-        )
+    """While entered, tells (path, class name) of the innermost module whose forward is running.
+
+    The hooks are on all modules at once: one with a hook of its own is called, where training would
+    replace it by an operation that keeps less.
+    """
+    paths = {module: path for path, module in model.named_modules()}
+    running: list[tuple[str, str]] = []
+
+    def enter(module: nn.Module, _: object) -> None:
+        if module in paths:
+            running.append((paths[module], type(module).__name__))
+
+    def leave(module: nn.Module, _: object, __: object) -> None:
+        if module in paths:
+            running.pop()
+
+    hooks = [
+        register_module_forward_pre_hook(enter),
+        register_module_forward_hook(leave, always_call=True),
+    ]
     try:
-        yield lambda: stack[-1]
+        yield lambda: running[-1]
     finally:
-        for handle in handles:
-            handle.remove()
+        for hook in hooks:
+            hook.remove()
 
 
 def main() -> int:
     """Print the table of `memory_settings`; 1 if a target is missed."""
-
-    print(
-        "Kept for backward an image at 224 px, MB (10⁶ bytes), counted (tresnet_lite"
-        f" {__version__})\n"
-    )
+    unit = "MB (10⁶ bytes)"
+    print(f"Kept for backward per image at 224 px, {unit}, counted (tresnet_lite {__version__});")
+    print("resnet50 is this package's, not timm's\n")
     head = ("network", "norm", "memory", "float32", "bfloat16", "ResNet50 ÷ it", "target")
     print("{:10} {:5} {:10} {:>8} {:>9} {:>14} {:>7}".format(*head))
-    missed = 0
-    for row in memory_settings():
-        target = "" if row.target is None else f"≥ {row.target:.2f}"
-        short = row.target is not None and row.ratio < row.target
-        missed += short
+    settings = memory_settings()
+    for row in settings:
         sizes = f"{row.float32 / 1e6:8.2f} {row.bfloat16 / 1e6:9.2f} {row.ratio:14.3f}"
-        print(
-            f"{row.network:10} {row.norm:5} {row.memory:10} {sizes}"
-            f" {target:>7}{' missed' if short else ''}"
-        )
-    return min(missed, 1)
+        target = f"≥ {row.target:.2f}" if row.target else ""
+        mark = " missed" if row.missed else ""
+        print(f"{row.network:10} {row.norm:5} {row.memory:10} {sizes} {target:>7}{mark}")
+    return int(any(row.missed for row in settings))
 
 
 if __name__ == "__main__":

@@ -11,12 +11,7 @@ from tresnet_lite.layers import InPlaceABN
 from tresnet_lite.model import TResNet, variant
 
 # "resnet50" is timm's: an independent baseline
-OURS = (
-    "tresnet_m",
-    "tresnet_l",
-    "tresnet_xl",
-    "tresnet_v2_l",
-)
+OURS = ("tresnet_m", "tresnet_l", "tresnet_xl", "tresnet_v2_l")
 
 
 def build(name: str, *, norm: str | None = None, memory: str | None = None) -> nn.Module:
@@ -39,8 +34,11 @@ def build(name: str, *, norm: str | None = None, memory: str | None = None) -> n
             raise ValueError(f"norm and memory are options of our networks, not of timm's {name}")
         return _from_timm(name)
     config = variant(name) if name in OURS else ladder[name]
-    options = {"norm": "iabn" if norm == "mapillary" else norm, "memory": memory}
-    network = TResNet(replace(config, **{key: value for key, value in options.items() if value}))
+    if norm:
+        config = replace(config, norm="iabn" if norm == "mapillary" else norm)
+    if memory:
+        config = replace(config, memory=memory)
+    network = TResNet(config)
     return with_published_norms(network) if norm == "mapillary" else network
 
 
@@ -48,23 +46,22 @@ def _from_timm(name: str) -> nn.Module:
     import timm
 
     if not timm.is_model(name):
-        raise LookupError(
-            f"timm {timm.__version__} has no model {name!r}: another version may have it"
-        )
+        version = timm.__version__
+        raise LookupError(f"timm {version} has no model {name!r}: another version may have it")
     return timm.create_model(name)
 
 
 def with_published_norms(network: nn.Module) -> nn.Module:
-    """The network, in place, with fresh norms of the published package where it had our
-    Inplace-ABN.
-    """
+    """The network, in place: fresh norms of the published package where our Inplace-ABN was."""
     for path, norm in list(network.named_modules()):
         if isinstance(norm, InPlaceABN):
-            settings = {"activation": norm.activation, "activation_param": norm.activation_param}
-            network.set_submodule(
-                path,
-                InPlaceABN(
-                    norm.num_features, norm.eps, norm.momentum, **settings, backend="mapillary"
-                ),
+            published = InPlaceABN(
+                norm.num_features,
+                norm.eps,
+                norm.momentum,
+                activation=norm.activation,
+                activation_param=norm.activation_param,
+                backend="mapillary",
             )
+            network.set_submodule(path, published)
     return network

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tresnet_lite.counting.shapes import PlainShapes
+from tresnet_lite.counting.trace import evaluating, zeros
 from tresnet_lite.layers import BlurPool2d, InPlaceABN, SpaceToDepth
 from tresnet_lite.model import ConvNormAct
 
@@ -20,65 +20,46 @@ def count_parameters(model: nn.Module) -> int:
 
 
 def count_macs(model: nn.Module, input_size: tuple[int, ...] = (3, 224, 224)) -> int:
-    """Multiply-accumulates of the convolutions and linear layers for one input of `input_size` (C,
-    H, W).
+    """Multiply-accumulates of the convolutions and linear layers for one input (C, H, W).
 
     This is what the paper's "Flops [G]" column counts (Table 1): a multiply and its add are one,
     and norms, activations, pooling and fixed filters are left out. On a model on the "meta" device
     nothing is computed.
     """
-    training = {m: m.training for m in model.modules()}
-    weight = next(model.parameters(), torch.zeros(()))
     # Operations are counted, not calls of layers, because a fused block uses a layer's weight
     # without calling it.
     counter = FlopCounterMode(display=False)
-    try:
-        with torch.no_grad(), counter, PlainShapes():
-            model.eval()(torch.zeros(1, *input_size, device=weight.device, dtype=weight.dtype))
-    finally:
-        for module, was in training.items():
-            module.training = was
+    with evaluating(model), counter, PlainShapes():
+        model(zeros(model, (1, *input_size)))
     return (counter.get_total_flops() - _fixed_flops(model, counter.get_flop_counts())) // 2
 
 
 def _fixed_flops(model: nn.Module, counts: dict[str, dict]) -> int:
-    """FLOPs of layers without parameters: a convolution there, such as a blur's, has a filter that
-    is not learnt.
-    """
-    fixed = [
-        name for name, m in model.named_modules() if not [*m.children()] and not [*m.parameters()]
-    ]
-    return sum(sum(counts.get(f"{type(model).__name__}.{name}", {}).values()) for name in fixed)
+    """FLOPs of layers without parameters, such as a blur, whose filter is not learnt."""
+    total = 0
+    for path, module in model.named_modules():
+        if not [*module.children()] and not [*module.parameters()]:
+            total += sum(counts.get(f"{type(model).__name__}.{path}", {}).values())
+    return total
 
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """What an output pixel of a chain of layers sees: `size`×`size` input pixels, `stride` from the
-    next.
-    """
+    """What an output pixel sees: `size`×`size` input pixels, `stride` from what the next sees."""
 
     size: int
     stride: int
 
 
-_POINTWISE = (
-    nn.Identity,
-    nn.Dropout,
-    nn.BatchNorm2d,
-    nn.ReLU,
-    nn.LeakyReLU,
-    nn.ELU,
-    nn.SiLU,
-    InPlaceABN,
-)
+_ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SiLU)
+_POINTWISE = (nn.Identity, nn.Dropout, nn.BatchNorm2d, InPlaceABN, *_ACTIVATIONS)
 
 
 def receptive_field(layers: nn.Module | Iterable[nn.Module]) -> ReceptiveField:
     """Receptive field, in input pixels, of a chain of layers applied one after the other.
 
     Raises:
-        TypeError: a layer that is no part of a chain (a residual block, say) or whose window is not
-            known.
+        TypeError: a layer that is no part of a chain, such as a residual block, or is unknown.
         ValueError: a window that is not square.
     """
     size, stride = 1, 1

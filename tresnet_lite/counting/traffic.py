@@ -1,8 +1,19 @@
-"""Bytes that operations read and write."""
+"""Bytes that operations read and write, counted from the tensors that they take and give.
+
+One rule for all, as if the operations ran one by one and no cache held anything in between:
+
+- An operation reads each tensor that it takes once, and writes each tensor that it makes once.
+- What it changes in place it writes, and reads too, unless it only overwrites, as `copy_` does.
+- The elements of an expanded tensor that share memory are one element.
+- A result that is an argument, or a view of one, is not written. Views, and memory that is only
+  asked for (`empty`), move nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import torch
@@ -10,85 +21,112 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from tresnet_lite.counting.shapes import storage_of
 from tresnet_lite.counting.sizes import count_macs
+from tresnet_lite.counting.trace import evaluating
+
+# In place, without a look at what was there
+OVERWRITING = {"copy_", "fill_", "zero_", "bernoulli_", "normal_", "uniform_"}
 
 
-def bytes_moved(model: nn.Module, x: torch.Tensor) -> int:
-    """Bytes that the operators of one evaluation forward on x (B, C, H, W) read and write.
+@dataclass(frozen=True)
+class Operation:
+    """One operation that moved something.
 
-    As if they ran one by one without caches: every operator reads its tensors and writes its
-    results, each in full; views move nothing. On the meta device nothing is computed.
+    Attributes:
+        name: PyTorch's, such as ``convolution``; it is the same in place.
+        read, written: bytes.
     """
-    training = {m: m.training for m in model.modules()}
-    try:
-        with torch.no_grad(), _Traffic() as traffic:
-            model.eval()(x)
-    finally:
-        for module, was in training.items():
-            module.training = was
-    return traffic.bytes
+
+    name: str
+    read: int
+    written: int
+
+    @property
+    def moved(self) -> int:
+        """Bytes read and written."""
+        return self.read + self.written
 
 
-def intensity(model: nn.Module, x: torch.Tensor) -> float:
-    """FLOP of convolutions and linear layers for each byte that an evaluation forward on x (B, C,
-    H, W) moves.
-    """
-    return 2 * count_macs(model, tuple(x.shape[1:])) * len(x) / bytes_moved(model, x)
-
-
-class _Traffic(TorchDispatchMode):
-    """Adds up the sizes of what operators take and give."""
+class Traffic(TorchDispatchMode):
+    """While entered, lists the operations that move something, those of a backward too."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.bytes = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        if not (func.is_view or func.name().startswith("aten::empty")):
-            tensors = tree_leaves((args, kwargs, result))
-            self.bytes += sum(t.nbytes for t in tensors if isinstance(t, torch.Tensor))
-        return result
-
-
-class _OperationTraffic(TorchDispatchMode):
-    """Notes each operation that touches memory, with the bytes that it reads and writes; views
-    touch none.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[tuple[str, int]] = []
+        self.operations: list[Operation] = []
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         result = function(*args, **(kwargs or {}))
-        read = [t for t in args if isinstance(t, Tensor)]
-        written = [
-            t for t in (result if isinstance(result, tuple) else (result,)) if isinstance(t, Tensor)
-        ]
-        same = {_storage(t) for t in written} <= {_storage(t) for t in read}
-        name = function.overloadpacket.__name__
-        # that one moves nothing either
-        if name != "as_strided_" and (function._schema.is_mutable or not same):
-            self.found.append((name.rstrip("_"), sum(map(_bytes, read + written))))
+        read, written = _read_and_written(function, args, kwargs or {}, result)
+        if written:
+            name = function.overloadpacket.__name__.rstrip("_")
+            self.operations.append(Operation(name, _bytes(read), _bytes(written)))
         return result
 
-
-def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
-
-
-def _bytes(tensor: Tensor) -> int:
-    # an expanded tensor is smaller than it looks
-    return min(tensor.nbytes, tensor.untyped_storage().nbytes())
+    @property
+    def moved(self) -> int:
+        """Bytes that all of them read and write."""
+        return sum(operation.moved for operation in self.operations)
 
 
-def traffic(call: Callable[..., Tensor], *tensors: Tensor) -> list[tuple[str, int]]:
-    """The operations of PyTorch that a call runs, and the bytes that each reads and writes; caches
-    are ignored.
+def traffic(call: Callable[..., object], *args: object) -> list[Operation]:
+    """The operations of PyTorch that a call without gradients runs, where they move something."""
+    with torch.no_grad(), Traffic() as counter:
+        call(*args)
+    return counter.operations
+
+
+def bytes_moved(model: nn.Module, x: Tensor) -> int:
+    """Bytes that the operations of one evaluation forward on x (B, C, H, W) read and write.
+
+    On the meta device nothing is computed.
     """
-    with torch.no_grad(), _OperationTraffic() as mode:
-        call(*tensors)
-    return mode.found
+    with evaluating(model), Traffic() as counter:
+        model(x)
+    return counter.moved
+
+
+def intensity(model: nn.Module, x: Tensor) -> float:
+    """FLOP of convolutions and linear layers for each byte that `bytes_moved` counts."""
+    return 2 * count_macs(model, tuple(x.shape[1:])) * len(x) / bytes_moved(model, x)
+
+
+def _read_and_written(
+    function: Any, args: tuple, kwargs: dict[str, Any], result: Any
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The tensors that an operation reads, and those that it writes; none where nothing moves."""
+    name = function.overloadpacket.__name__
+    if function.is_view or torch.Tag.inplace_view in function.tags or "empty" in name:
+        return [], []
+    read: list[Tensor] = []
+    written: list[Tensor] = []
+    for position, argument in enumerate(function._schema.arguments):
+        tensors = _tensors(args[position] if position < len(args) else kwargs.get(argument.name))
+        writes = argument.alias_info is not None and argument.alias_info.is_write
+        if writes:
+            written += tensors
+        if not (argument.is_out or (writes and name in OVERWRITING)):
+            read += tensors
+    arguments = {storage_of(tensor) for tensor in read + written}
+    written += [tensor for tensor in _tensors(result) if storage_of(tensor) not in arguments]
+    if name == "native_batch_norm":  # of its statistics the schema says nothing
+        running, training = args[3:5], args[5]
+        written = [*written, *_tensors(running)] if training else written[:1]
+    if name.startswith("new_") or name.endswith("_like"):
+        read = []  # these look at the shape alone
+    return read, written
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    return [value for value in tree_leaves(values) if isinstance(value, Tensor)]
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    """Of all elements that do not share memory; a tensor that stands there twice counts once."""
+    total = 0
+    for tensor in {id(tensor): tensor for tensor in tensors}.values():
+        sides = zip(tensor.shape, tensor.stride(), strict=True)
+        total += tensor.element_size() * prod(side for side, stride in sides if stride)
+    return total

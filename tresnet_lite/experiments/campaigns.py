@@ -1,10 +1,10 @@
-"""Campaigns run from a chapter: suites at a profile's settings, kept where `make reproduce` keeps
-its records.
-"""
+"""Campaigns run from a chapter, at a profile's settings, into the file of `make reproduce`."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from filelock import FileLock
 
 from tresnet_lite.bench import campaign, suites
 from tresnet_lite.bench.campaign import CampaignError, Outcome, Queue
@@ -21,8 +21,7 @@ MINUTES = {
 
 
 def measure(profile: Profile, *names: str, minutes: float | None = None) -> Measured:
-    """Measure what the run's file lacks of some suites, telling a line for each point; the rest is
-    taken from it.
+    """Measure what the run's file lacks of some suites, printing a line for each point.
 
     Args:
         names: suites (`bench.suites.SUITES`).
@@ -40,8 +39,6 @@ def measure(profile: Profile, *names: str, minutes: float | None = None) -> Meas
 
 
 def _run(points: list[Point], out: Path, profile: Profile, minutes: float | None) -> None:
-    from filelock import FileLock
-
     out.parent.mkdir(parents=True, exist_ok=True)
     # Chapters that run at the same time wait for each other: together they would measure each
     # other's load.
@@ -50,19 +47,14 @@ def _run(points: list[Point], out: Path, profile: Profile, minutes: float | None
         before = campaign.done(campaign.read(out), {slot.device for slot in slots})
         known = sum(point.id in before for point in points)
         print(f"{len(points)} points, {known} of them measured before", flush=True)
-        left = campaign.run(points, out, slots, minutes=minutes, tell=_tell)
+        left = campaign.run(points, out, slots, minutes=minutes, tell=_report)
     if left:
         print(f"{len(left)} points left for another time: a larger `minutes` takes them too")
 
 
-def _tell(outcome: Outcome, queue: Queue) -> None:
+def _report(outcome: Outcome, queue: Queue) -> None:
     point = outcome.point
-    named = ", ".join(
-        filter(None, (point.model, f"{point.resolution} px", point.norm, point.memory))
-    )
-    told = "FAILED" if outcome.failed else "done"
-    print(
-        f"{named}: {told} in {outcome.seconds:.0f} s [about {queue.seconds_left / 60:.0f} min"
-        " left]",
-        flush=True,
-    )
+    settings = (point.model, f"{point.resolution} px", point.norm, point.memory)
+    name = ", ".join(filter(None, settings))
+    took = f"{'FAILED' if outcome.failed else 'done'} in {outcome.seconds:.0f} s"
+    print(f"{name}: {took} [about {queue.seconds_left / 60:.0f} min left]", flush=True)

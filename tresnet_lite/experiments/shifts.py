@@ -1,10 +1,9 @@
-"""What happens to features when the photograph moves: the error of one downsampling layer, and of a
-whole network.
+"""What happens to features when the photograph moves: in one downsampling layer, in a network.
 
 A layer of stride 2 cannot follow a shift by one pixel exactly: its output would have to move by
 half a pixel. An ideal one, whose output holds no folded frequencies, would move by exactly that;
-`equivariance_error` tells how far a layer is from it. For a network the question is simpler: how
-much do its features change (`feature_changes`)?
+`equivariance_error` is how far a layer is from it. For a network the question is simpler: how much
+do its features change (`feature_changes`)?
 """
 
 from __future__ import annotations
@@ -28,12 +27,11 @@ from tresnet_lite.records import Conditions, Record, Spread, collect
 WINDOW = 8  # shifts by 0 to 7 pixels, down and to the right
 SEEDS = {"smoke": 1, "cpu": 2, "gpu": 5}
 WIDTHS = {"smoke": 16, "cpu": 16, "gpu": 64}  # a CPU takes a quarter of TResNet-M's width
-# all shifts that a stride of 2 cannot follow, up to multiples of 2
-PHASES = (
+ODD = (
     (0, 1),
     (1, 0),
     (1, 1),
-)
+)  # all shifts that a stride of 2 cannot follow, but for multiples of 2
 
 
 def photographs(size: int) -> Tensor:
@@ -56,11 +54,10 @@ def photographs(size: int) -> Tensor:
 
 
 def fourier_shift(x: Tensor, shift: tuple[float, float]) -> Tensor:
-    """Move x (..., H, W) down and right by `shift` pixels, which may be fractions, as a periodic
-    band-limited signal.
+    """Move x (..., H, W) down and right by `shift` pixels, as a periodic band-limited signal.
 
-    H and W should be odd: an even number of samples has a frequency of ½, and half a pixel further
-    is undefined for it.
+    The shift may have fractions. H and W should be odd: an even number of samples has a frequency
+    of ½, and half a pixel further is undefined for it.
     """
     down, right = (torch.fft.fftfreq(n, device=x.device, dtype=x.dtype) for n in x.shape[-2:])
     turns = down[:, None] * shift[0] + right * shift[1]
@@ -82,8 +79,9 @@ def equivariance_error(
 
 
 def _wrapped(layer: nn.Module, x: Tensor, stride: int, margin: int = 4) -> Tensor:
-    """The layer on an image that repeats itself: with a margin, which is cut off again with the
-    layer's own padding.
+    """The layer on an image that repeats itself.
+
+    The margin is cut off again, together with the layer's own padding.
     """
     y = layer(F.pad(x, (margin * stride,) * 4, mode="circular"))
     return y[..., margin:-margin, margin:-margin]
@@ -98,20 +96,16 @@ FIXED: dict[str, nn.Module] = {  # layers of stride 2 that learn nothing
 
 
 def convolutions(images: Tensor, seed: int = 0) -> dict[str, nn.Module]:
-    """A convolution of stride 2 and TResNet's replacement, (B, 3, H, W) → (B, 16, H/2, W/2), of the
-    same weights.
+    """A convolution of stride 2 and TResNet's replacement, of the same weights.
+
+    They take (B, 3, H, W) to (B, 16, H/2, W/2).
     """
+    options = {"stride": 2, "norm": "bn", "activation": "leaky_relu", "slope": 1e-3}
     units = {}
     for name, antialias in (("conv 3×3 /2", False), ("conv 3×3, blur /2", True)):
         torch.manual_seed(seed)
-        options = {
-            "stride": 2,
-            "antialias": antialias,
-            "norm": "bn",
-            "activation": "leaky_relu",
-            "slope": 1e-3,
-        }
-        units[name] = calibrate(ConvNormAct(3, 16, 3, **options), images)
+        unit = ConvNormAct(3, 16, 3, antialias=antialias, **options)
+        units[name] = calibrate(unit, images)
     return units
 
 
@@ -130,22 +124,19 @@ def calibrate(model: nn.Module, images: Tensor) -> nn.Module:
 
 @torch.no_grad()
 def layer_errors(images: Tensor, seeds: int = 5) -> pd.DataFrame:
-    """`equivariance_error` of each downsampling layer: quartiles over images, odd shifts and the
-    convolutions' seeds.
+    """`equivariance_error` of each downsampling layer.
 
-    Columns: layer, shift_error (the median), q1, q3.
+    Quartiles over images, odd shifts and the convolutions' seeds.
+    Columns: layer, shift_error, q1, q3.
     """
-
     layers = {name: [layer] for name, layer in FIXED.items()}
     for seed in range(seeds):
         for name, layer in convolutions(images, seed).items():
             layers.setdefault(name, []).append(layer)
     rows = []
-    for name, same in layers.items():
-        errors = torch.cat(
-            [equivariance_error(layer, images, shift) for layer in same for shift in PHASES]
-        )
-        rows.append({"layer": name} | _quartiles(errors.tolist()))
+    for name, seeded in layers.items():
+        errors = [equivariance_error(layer, images, shift) for layer in seeded for shift in ODD]
+        rows.append({"layer": name, **_quartiles(torch.cat(errors).tolist())})
     return pd.DataFrame(rows).rename(columns={"median": "shift_error"})
 
 
@@ -155,8 +146,9 @@ def _quartiles(values: Sequence[float]) -> dict[str, float]:
 
 
 def views(photos: Tensor, size: int) -> Tensor:
-    """All crops of photos (B, C, size + 7, size + 7): (8, 8, B, C, size, size), the place down
-    first, then right.
+    """All crops of photos (B, C, size + 7, size + 7), by place: down, then right.
+
+    Returns (8, 8, B, C, size, size).
     """
     return photos.unfold(2, size, 1).unfold(3, size, 1).permute(2, 3, 0, 1, 4, 5)
 
@@ -164,40 +156,39 @@ def views(photos: Tensor, size: int) -> Tensor:
 def random_network(
     scheme: str, images: Tensor, *, seed: int, width: int, branch: float | None = None
 ) -> TResNet:
-    """TResNet-M without classifier, with random weights and the norms' statistics of `images`,
-    ready to evaluate.
+    """TResNet-M without classifier, with random weights, ready to evaluate.
 
-    As published, each block starts as its shortcut alone, and a network of shortcuts would not
-    tell. Here a block adds `branch` times its normalised branch to the shortcut. None is 1/√(number
-    of blocks), so that all branches together weigh about as much as the path of shortcuts. The same
-    seed gives the same weights to every scheme.
+    The norms' statistics are those of `images`. As published, each block starts as its shortcut
+    alone, and a network of shortcuts would show nothing. Here a block adds `branch` times its
+    normalised branch to the shortcut. None is 1/√(number of blocks), so that all branches together
+    weigh about as much as the path of shortcuts. The same seed gives the same weights to every
+    scheme.
     """
     torch.manual_seed(seed)
-    made = network(scheme, num_classes=0, width=width, norm="bn")
-    blocks = [m for m in made.modules() if hasattr(m, "last_norm")]
+    model = network(scheme, num_classes=0, width=width, norm="bn")
+    blocks = [m for m in model.modules() if hasattr(m, "last_norm")]
+    weight = 1 / math.sqrt(len(blocks)) if branch is None else branch
     for block in blocks:
-        nn.init.constant_(
-            block.last_norm.weight, 1 / math.sqrt(len(blocks)) if branch is None else branch
-        )
-    made.to(images.device, memory_format=torch.channels_last)
-    return calibrate(made, images)
+        nn.init.constant_(block.last_norm.weight, weight)
+    model.to(images.device, memory_format=torch.channels_last)
+    return calibrate(model, images)
 
 
 @torch.inference_mode()
-def feature_changes(model: Callable[[Tensor], Tensor], shown: Tensor) -> Tensor:
+def feature_changes(model: Callable[[Tensor], Tensor], crops: Tensor) -> Tensor:
     """How far features move when the image does, (8, 8, B), for the crops of `views`.
 
     In units of the mean distance between two photographs: 0 is no change, 1 as much as another
     photograph.
     """
     # few calls: most cost little
-    rows = [model(_last(row.flatten(0, 1))).unflatten(0, row.shape[:2]) for row in shown]
+    rows = [model(_channels_last(row.flatten(0, 1))).unflatten(0, row.shape[:2]) for row in crops]
     features = torch.cat(rows)  # (64, B, F)
     apart = torch.pdist(features[0]).mean()
-    return ((features - features[0]).norm(dim=2) / apart).unflatten(0, shown.shape[:2])
+    return ((features - features[0]).norm(dim=2) / apart).unflatten(0, crops.shape[:2])
 
 
-def _last(images: Tensor) -> Tensor:
+def _channels_last(images: Tensor) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last)
 
 
@@ -207,27 +198,26 @@ def measure(profile: Profile) -> tuple[dict[str, Tensor], list[Record]]:
     Returns scheme → changes (seeds, 8, 8, B), and their records (see `change_records`).
     """
     size, width = profile.image_size, WIDTHS[profile.name]
-    shown = views(photographs(size + WINDOW - 1).to(profile.device), size)
+    crops = views(photographs(size + WINDOW - 1).to(profile.device), size)
     # what the norms' statistics are taken from
-    corners = shown[:: WINDOW - 1, :: WINDOW - 1].flatten(0, 2)
+    corners = crops[:: WINDOW - 1, :: WINDOW - 1].flatten(0, 2)
     changes: dict[str, list[Tensor]] = {scheme: [] for scheme in SCHEMES}
     for seed in range(SEEDS[profile.name]):
-        for scheme, found in changes.items():
-            model = random_network(scheme, _last(corners), seed=seed, width=width)
-            found.append(feature_changes(model, shown).cpu())
-    stacked = {scheme: torch.stack(found) for scheme, found in changes.items()}
+        for scheme, of_seeds in changes.items():
+            model = random_network(scheme, _channels_last(corners), seed=seed, width=width)
+            of_seeds.append(feature_changes(model, crops).cpu())
+    stacked = {scheme: torch.stack(of_seeds) for scheme, of_seeds in changes.items()}
     return stacked, change_records(stacked, profile)
 
 
 def change_records(changes: Mapping[str, Tensor], profile: Profile) -> list[Record]:
-    """One sample is a photograph and a seed, averaged over all shifts: quartiles of the change, and
-    of its ratio.
+    """Quartiles of the change, and of its ratio, over photographs and seeds.
 
-    The ratio is to "avgpool", which has the same weights and sees the same photograph.
+    One sample is a photograph and a seed, averaged over all shifts. The ratio is to "avgpool",
+    which has the same weights and sees the same photograph.
     """
-    means = {
-        scheme: (found.sum((1, 2)) / (WINDOW**2 - 1)).flatten() for scheme, found in changes.items()
-    }
+    shifts = WINDOW**2 - 1
+    means = {s: (change.sum((1, 2)) / shifts).flatten() for s, change in changes.items()}
     batch = next(iter(changes.values())).shape[-1]
     ran = Conditions(batch, profile.image_size, memory_format="channels_last")
     where, case = collect(profile.device), f"random weights, width {WIDTHS[profile.name]}"
@@ -242,31 +232,24 @@ def change_records(changes: Mapping[str, Tensor], profile: Profile) -> list[Reco
 
 
 def change_table(records: Sequence[Record]) -> pd.DataFrame:
-    """The records of `measure`, a row a scheme. Columns: name, shift_change, shift_ratio, and their
-    quartiles spread, ratio_spread.
-    """
+    """The records of `measure`, a row a scheme.
 
-    values = {
-        (r.model, r.metric): r.value for r in records if r.metric in ("shift_change", "shift_ratio")
-    }
+    Columns: name, shift_change, spread (its quartiles), shift_ratio, ratio_spread.
+    """
+    values = {(r.model, r.metric): r.value for r in records}
     rows = []
     for scheme in SCHEMES:
         change, ratio = values[scheme, "shift_change"], values[scheme, "shift_ratio"]
-        row = {
-            "name": LABELS[scheme],
-            "shift_change": change.median,
-            "spread": (change.q1, change.q3),
-        }
-        rows.append(row | {"shift_ratio": ratio.median, "ratio_spread": (ratio.q1, ratio.q3)})
+        row = {"name": LABELS[scheme], "shift_change": change.median}
+        row |= {"spread": (change.q1, change.q3), "shift_ratio": ratio.median}
+        rows.append({**row, "ratio_spread": (ratio.q1, ratio.q3)})
     return pd.DataFrame(rows)
 
 
 @torch.inference_mode()
-def agreement(model: Callable[[Tensor], Tensor], shown: Tensor) -> float:
-    """Zhang's consistency: the share of pairs of shifts, over all photographs, that get the same
-    first class.
-    """
-    first = torch.stack([model(crops).argmax(1) for crops in shown.flatten(0, 1)])  # (64, B)
+def agreement(model: Callable[[Tensor], Tensor], crops: Tensor) -> float:
+    """Zhang's consistency: of all pairs of shifts of a photograph, how many get the same class."""
+    first = torch.stack([model(images).argmax(1) for images in crops.flatten(0, 1)])  # (64, B)
     # a shift agrees with itself
     same = (first[:, None] == first[None]).float().sum((0, 1)) - len(first)
     return (same / (len(first) * (len(first) - 1))).mean().item()

@@ -1,13 +1,12 @@
-"""The stems that §2.1 compares, alone and in ResNet50: 7×7 convolution, ResNet-D's three 3×3,
-SpaceToDepth.
+"""The stems that §2.1 compares, alone and in ResNet50.
 
-All have BatchNorm, ReLU and 64 output channels, as on the first two rungs of table 4, so that they
-differ in nothing but the stem. The names are those of the records.
+A 7×7 convolution, ResNet-D's three 3×3, and SpaceToDepth. All have BatchNorm, ReLU and 64 output
+channels, as on the first two rungs of table 4, so that they differ in nothing but the stem. The
+names are those of the records; ResNet50 is ours, table 4's first rung.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -17,10 +16,9 @@ from torch import nn
 
 from tresnet_lite.ablation import ablation_ladder
 from tresnet_lite.counting import count_macs, count_parameters, receptive_field
-from tresnet_lite.findings.speeds import model_speeds, stem_table
+from tresnet_lite.experiments.experiment import Experiment
 from tresnet_lite.layers import DepthToSpace
 from tresnet_lite.model import ConvNormAct, TResNet, TResNetConfig
-from tresnet_lite.records import Record
 
 LABELS = {
     "conv7x7": "ResNet50",
@@ -31,15 +29,14 @@ LABELS = {
 
 
 def stems() -> dict[str, nn.Sequential]:
-    """The stems alone: (B, 3, H, W) → (B, 64, H/4, W/4). The last is SpaceToDepth with the paper's
-    1×1 convolution.
+    """The stems alone: (B, 3, H, W) → (B, 64, H/4, W/4).
+
+    The last is SpaceToDepth with the paper's 1×1 convolution.
     """
-    *_, second = _rungs()
+    _, second = _rungs()
     as_printed = TResNet(replace(second, stem_kernel=1))
-    return {
-        name: stem_of(network)
-        for name, network in (networks() | {"space_to_depth_1x1": as_printed}).items()
-    }
+    whole = {**networks(), "space_to_depth_1x1": as_printed}
+    return {name: stem_of(network) for name, network in whole.items()}
 
 
 def networks() -> dict[str, TResNet]:
@@ -50,69 +47,72 @@ def networks() -> dict[str, TResNet]:
     return {"conv7x7": TResNet(first), "resnet_d": deep, "space_to_depth": TResNet(second)}
 
 
-def stem_of(network: TResNet) -> nn.Sequential:
-    """What comes before a network's first stage."""
-    return nn.Sequential(
-        *(part for name, part in network.body.named_children() if not name.startswith("layer"))
-    )
-
-
-def single_convolution(conv: nn.Conv2d, block_size: int = 4) -> nn.Conv2d:
-    """The one convolution that equals SpaceToDepth followed by `conv`: kernel, stride and padding
-    grow b-fold.
-
-    The same permutation that takes pixels to channels takes the weights (O, C·b², k, k) back to (O,
-    C, k·b, k·b).
-    """
-    kernel = DepthToSpace(block_size)(conv.weight.detach())
-    sizes = {"stride": block_size, "padding": block_size * conv.padding[0]}
-    single = nn.Conv2d(
-        kernel.shape[1], conv.out_channels, kernel.shape[2], bias=False, dtype=kernel.dtype, **sizes
-    )
-    single.weight = nn.Parameter(kernel)
-    return single
-
-
-def sizes(image_size: int = 224) -> pd.DataFrame:
-    """Parameters, multiply-accumulates (millions), receptive field and stride (pixels) of each
-    stem.
-
-    Columns: stem, parameters, macs_m, window, stride.
-    """
-
-    rows = []
-    with torch.device("meta"):  # nothing is computed
-        all_stems = stems()
-    for name, stem in all_stems.items():
-        field, macs = receptive_field(stem), count_macs(stem, (3, image_size, image_size)) / 1e6
-        row = {"stem": LABELS[name], "parameters": count_parameters(stem), "macs_m": macs}
-        rows.append(row | {"window": field.size, "stride": field.stride})
-    return pd.DataFrame(rows)
-
-
-def speeds(records: Sequence[Record], case: str) -> pd.DataFrame:
-    """Speeds of one run and their ratios to the 7×7 stem's, the paper's beside them where it prints
-    any.
-
-    `case` is "alone" (the stems) or "resnet50" (the networks). Columns: those of `notebook.speeds`,
-    then stem, name (as in `LABELS`), paper and paper_ratio.
-    """
-    measured = model_speeds(records, suite="stem", case=case, base="conv7x7")
-    printed = stem_table([])[["stem", "phase", "paper", "paper_ratio"]]
-    if case == "alone":  # the paper times whole networks
-        printed = printed.assign(paper=float("nan"), paper_ratio=float("nan"))
-    joined = measured.rename(columns={"model": "stem"}).merge(
-        printed, on=["stem", "phase"], how="left"
-    )
-    return joined.assign(name=joined["stem"].map(LABELS))
-
-
 def _rungs() -> list[TResNetConfig]:
     """Table 4's first two: ResNet50, and ResNet50 with SpaceToDepth."""
     return list(islice(ablation_ladder().values(), 2))
 
 
 def _unit(in_channels: int, out_channels: int, stride: int = 1) -> ConvNormAct:
-    return ConvNormAct(
-        in_channels, out_channels, 3, stride=stride, norm="bn", activation="relu", slope=0.0
-    )
+    plain = {"norm": "bn", "activation": "relu", "slope": 0.0}
+    return ConvNormAct(in_channels, out_channels, 3, stride=stride, **plain)
+
+
+# Both are timed at their full width, whatever the profile's. The paper times whole networks.
+ALONE = Experiment(
+    "stem",
+    "alone",
+    LABELS,
+    base="conv7x7",
+    build=lambda width: stems(),
+    loss=lambda output: output.float().mean(),  # a stem has no classes to tell apart
+)
+# For ResNet50-D the paper prints the speed of that network, whose shortcuts differ too; it puts the
+# loss in training speed down to the stem.
+_PRINTED = {
+    "conv7x7": {"table": 1, "model": "ResNet50"},
+    "resnet_d": {"table": 1, "model": "ResNet50-D"},
+    "space_to_depth": {"table": 4, "refinement": "+ Stem → SpaceToDepth"},
+}
+IN_RESNET50 = Experiment(
+    "stem",
+    "resnet50",
+    {name: LABELS[name] for name in _PRINTED},
+    base="conv7x7",
+    build=lambda width: networks(),
+    printed=_PRINTED,
+)
+
+
+def stem_of(network: TResNet) -> nn.Sequential:
+    """What comes before a network's first stage."""
+    parts = network.body.named_children()
+    return nn.Sequential(*(part for name, part in parts if not name.startswith("layer")))
+
+
+def single_convolution(conv: nn.Conv2d, block_size: int = 4) -> nn.Conv2d:
+    """The one convolution that equals SpaceToDepth followed by `conv`.
+
+    Kernel, stride and padding grow b-fold. The same permutation that takes pixels to channels takes
+    the weights (O, C·b², k, k) back to (O, C, k·b, k·b).
+    """
+    kernel = DepthToSpace(block_size)(conv.weight.detach())
+    out_channels, in_channels, size, _ = kernel.shape
+    options = {"stride": block_size, "padding": block_size * conv.padding[0], "bias": False}
+    single = nn.Conv2d(in_channels, out_channels, size, dtype=kernel.dtype, **options)
+    single.weight = nn.Parameter(kernel)
+    return single
+
+
+def sizes(image_size: int = 224) -> pd.DataFrame:
+    """What each stem has, computes and sees.
+
+    Columns: stem, parameters, macs_m (millions), window and stride (pixels) of the receptive field.
+    """
+    with torch.device("meta"):  # nothing is computed
+        all_stems = stems()
+    rows = []
+    for name, stem in all_stems.items():
+        field, macs = receptive_field(stem), count_macs(stem, (3, image_size, image_size)) / 1e6
+        row = {"stem": LABELS[name], "parameters": count_parameters(stem), "macs_m": macs}
+        rows.append({**row, "window": field.size, "stride": field.stride})
+    return pd.DataFrame(rows)

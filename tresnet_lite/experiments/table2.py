@@ -1,16 +1,12 @@
-"""Table 2 rebuilt: what a TResNet consists of, read off the model in the table's own columns (paper
-§2.1).
-"""
+"""Table 2 rebuilt: what a TResNet consists of, in the table's own columns (paper §2.1)."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import pandas as pd
 import torch
 from torch import nn
 
-from tresnet_lite.counting import count_macs
+from tresnet_lite.counting.trace import trace
 from tresnet_lite.model import STAGES, TResNet, create_model
 from tresnet_lite.paper import NAMES, paper_table
 
@@ -23,25 +19,21 @@ def specification(model: TResNet, image_size: int = 224) -> pd.DataFrame:
     On a model on the meta device nothing is computed. Columns: layer, block_type, output
     (height×width), stride, repeats, channels.
     """
-
+    calls = trace(model, (model.in_chans, image_size, image_size))
+    outputs = {call.module: call.output for call in calls}
     body = model.body
-    parts = {"SpaceToDepth": body.s2d, "Conv{}x{}".format(*body.conv1.conv.kernel_size): body.conv1}
-    parts |= {f"Stage{i}": body.get_submodule(f"layer{i}") for i in STAGES}
-    rows, before = [], image_size
-    for (name, part), shape in zip(
-        parts.items(), _output_shapes(model, parts.values(), image_size), strict=True
-    ):
-        _, channels, height, width = shape
-        stage = name.startswith("Stage")
-        row = {
-            "layer": name if stage else "Stem",
-            "block_type": _block_type(part) if stage else name,
-        }
-        row |= {"output": f"{height}×{width}", "stride": before // height}
-        rows.append(row | {"repeats": len(part) if stage else 1, "channels": channels})
-        before = height
-    pooling = ("Pooling", "GlobalAvgPool", "1×1", 1, 1, model.num_features)
-    return pd.DataFrame([*rows, dict(zip(("layer", *COLUMNS), pooling, strict=True))])
+    kernel = "{}x{}".format(*body.conv1.conv.kernel_size)
+    parts = [("Stem", "SpaceToDepth", body.s2d, 1), ("Stem", f"Conv{kernel}", body.conv1, 1)]
+    for i in STAGES:
+        stage = body.get_submodule(f"layer{i}")
+        parts.append((f"Stage{i}", _block_type(stage), stage, len(stage)))
+    rows, side = [], image_size
+    for layer, block_type, part, repeats in parts:
+        channels, height, width = outputs[part]
+        rows.append((layer, block_type, f"{height}×{width}", side // height, repeats, channels))
+        side = height
+    rows.append(("Pooling", "GlobalAvgPool", "1×1", 1, 1, model.num_features))
+    return pd.DataFrame(rows, columns=["layer", *COLUMNS])
 
 
 def _block_type(stage: nn.Sequential) -> str:
@@ -49,37 +41,19 @@ def _block_type(stage: nn.Sequential) -> str:
     return type(block).__name__ + ("" if isinstance(block.se, nn.Identity) else "+SE")
 
 
-def _output_shapes(model: TResNet, parts: Iterable[nn.Module], image_size: int) -> list[torch.Size]:
-    """What each part gives, in the order in which they run."""
-    shapes: list[torch.Size] = []
-    hooks = [
-        part.register_forward_hook(lambda *call: shapes.append(call[2].shape)) for part in parts
-    ]
-    try:
-        # runs the model once, as in evaluation
-        count_macs(model, (model.in_chans, image_size, image_size))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return shapes
-
-
 def beside_table_2(name: str) -> pd.DataFrame:
-    """Every cell that Table 2 prints for a variant, the number of parameters apart, beside the
-    model's own.
+    """Every cell that Table 2 prints for a variant, but its parameters, beside the model's own.
 
     Columns: row (from 0), layer (as printed, the stem's with the block type), column, paper, ours
     (both text).
     """
-
     table = paper_table(2)
     printed = table[(table["model"] == NAMES[name]) & (table["layer"] != "#Params.")]
     with torch.device("meta"):
         rebuilt = specification(create_model(name))
+    pairs = zip(printed.to_dict("records"), rebuilt.to_dict("records"), strict=True)
     rows = []
-    for row, (theirs, ours) in enumerate(
-        zip(printed.to_dict("records"), rebuilt.to_dict("records"), strict=True)
-    ):
+    for row, (theirs, ours) in enumerate(pairs):
         layer = f"Stem, {theirs['block_type']}" if theirs["layer"] == "Stem" else theirs["layer"]
         for column in COLUMNS:
             if pd.notna(theirs[column]):  # the stride of SpaceToDepth is a dash

@@ -1,10 +1,12 @@
-"""Table 3 counted: what training keeps, and what of the largest batch each factor explains."""
+"""Table 3 counted: what training keeps, and what of the largest batch each factor explains.
+
+The ResNet50 that is counted is ours (`create_model`); the one that is measured is timm's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 
 import pandas as pd
 
@@ -13,12 +15,7 @@ from tresnet_lite.findings.tables import COUNTED, MODELS, Run
 from tresnet_lite.paper import paper_table
 from tresnet_lite.records import Record, latest
 
-GB, MB = 1e9, 1e6
-
-
 HALF = "bfloat16"  # a half precision, which takes the bytes that the paper's float16 takes
-
-
 SETTINGS = {  # norm and memory, as the counting has them → what a reader calls it
     ("bn", "paper"): "BatchNorm",
     ("iabn", "paper"): "Inplace-ABN, as published",
@@ -26,115 +23,93 @@ SETTINGS = {  # norm and memory, as the counting has them → what a reader call
     ("iabn", "recompute"): "recompute",
     ("iabn", "min"): "min",
 }
-
-
-_kept = partial(kept_per_image, dtype=HALF)
+BASE = ("resnet50", "")  # in place of norm and memory
+METRICS = {  # of a record → the columns of its value and of its ratio to ResNet50's
+    "largest_batch": ("largest_batch", "batch_ratio"),
+    "throughput": ("speed", "speed_ratio"),
+}
 
 
 def factors() -> pd.DataFrame:
-    """What training keeps an image at 224 px in half precision, ResNet50's over each network's, and
-    its two factors.
+    """What training keeps of an image of 224 px in half precision, and the factors behind it.
 
     Columns: network; max_batch (the paper's); kept (MB, Inplace-ABN as published); together (their
     product, GB); then ratios to ResNet50: paper_ratio (of the batches), architecture (on
     BatchNorm), inplace (what Inplace-ABN adds), counted (architecture × inplace), lean_ratio
     (counted with our default).
     """
-
     printed = paper_table(3).set_index("model")["max_batch"]
-    base = _bytes("resnet50")
+    base = _kept_mb("resnet50")
     rows = []
     for network, batch in printed.items():
-        model = MODELS[network]
-        ours = {} if model == "resnet50" else {"norm": "iabn", "memory": "paper"}
-        plain, published = (
-            _bytes(model, **(ours and {"norm": "bn", "memory": "paper"})),
-            _bytes(model, **ours),
-        )
-        lean = _bytes(model, **(ours and {"norm": "iabn", "memory": "lean"}))
-        row = {
-            "network": network,
-            "max_batch": batch,
-            "kept": published / MB,
-            "together": batch * published / GB,
-        }
-        row |= {
-            "paper_ratio": batch / printed["ResNet50"],
-            "architecture": base / plain,
-            "inplace": plain / published,
-        }
-        rows.append(row | {"counted": base / published, "lean_ratio": base / lean})
+        plain = published = lean = base
+        if network != "ResNet50":
+            plain = _kept_mb(MODELS[network], norm="bn", memory="paper")
+            published = _kept_mb(MODELS[network], norm="iabn", memory="paper")
+            lean = _kept_mb(MODELS[network], norm="iabn", memory="lean")
+        row = {"network": network, "max_batch": batch, "kept": published}
+        row |= {"together": batch * published / 1e3, "paper_ratio": batch / printed["ResNet50"]}
+        row |= {"architecture": base / plain, "inplace": plain / published}
+        rows.append({**row, "counted": base / published, "lean_ratio": base / lean})
     return pd.DataFrame(rows)
 
 
-def _bytes(model: str, **options: str) -> float:
-    return sum(_kept(model, **options).values())
+def _kept_mb(model: str, **options: str) -> float:
+    return sum(kept_per_image(model, HALF, **options).values()) / 1e6
 
 
 def by_setting(records: Iterable[Record]) -> pd.DataFrame:
-    """TResNet-M's largest batch and training speed under each norm and memory setting, beside what
-    counting expects.
+    """TResNet-M's largest batch and training speed by norm and memory setting, beside the counted.
 
     Columns: run, setting, largest_batch, batch_ratio (to ResNet50's of the same run), counted,
     speed, speed_ratio.
     """
-
-    found: dict[Run, dict[tuple[str, str | None], dict[str, Record]]] = {}
+    runs: dict[Run, dict[tuple[str, str], dict[str, Record]]] = {}
     for r in latest(records):
-        c = r.conditions
-        if (r.suite, r.phase) not in (("memory", "training"), ("table3", "training")):
-            continue
-        if r.metric not in ("largest_batch", "throughput") or r.model not in (
-            "resnet50",
-            "tresnet_m",
-        ):
-            continue
-        network = (
-            ("resnet50", None)
-            if r.model == "resnet50"
-            else ("bn" if c.norm == "bn" else "iabn", c.memory)
-        )
-        # A budget of memory limits the batch; the speeds beside it may have been timed at a fixed
-        # batch.
-        run = replace(Run.of(r), memory_budget=None)
-        found.setdefault(run, {}).setdefault(network, {})[r.metric] = r
-    rows = [row for run, networks in found.items() for row in _settings_of(run, networks)]
+        known = r.model in ("resnet50", "tresnet_m") and r.metric in METRICS
+        if known and r.suite in ("memory", "table3") and r.phase == "training":
+            # A budget of memory limits the batch; the speeds beside it may have been timed at a
+            # fixed batch.
+            run = replace(Run.of(r), memory_budget=None)
+            runs.setdefault(run, {}).setdefault(_setting(r), {})[r.metric] = r
+    rows = [row for settings in runs.values() for row in _settings_of(settings)]
     columns = ["run", "setting", "largest_batch", "batch_ratio", "counted", "speed", "speed_ratio"]
-    return pd.DataFrame(rows).reindex(columns=columns)
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _setting(record: Record) -> tuple[str, str]:
+    if record.model == "resnet50":
+        return BASE
+    norm, memory = record.conditions.norm, record.conditions.memory
+    return ("bn" if norm == "bn" else "iabn", memory or "")
 
 
 def _settings_of(
-    run: Run, networks: dict[tuple[str, str | None], dict[str, Record]]
+    settings: Mapping[tuple[str, str], Mapping[str, Record]],
 ) -> list[dict[str, object]]:
-    base = networks.get(("resnet50", None), {})
-    counted = _counted(run.dtype)
+    """The lines of one run: setting → metric → record."""
+    base = settings.get(BASE, {})
     if "largest_batch" not in base:
         return []
-    found = base["largest_batch"]
-    source = f"{found.label}; {Run.of(found)}" + (
-        "; largest batches counted" if found.case == COUNTED else ""
-    )
+    largest = base["largest_batch"]
+    run = f"{largest.label}; {Run.of(largest)}"
+    if largest.case == COUNTED:
+        run += "; largest batches counted"
+    counted = _counted(largest.conditions.dtype)
     rows = []
     for key, name in SETTINGS.items():
-        row = {"run": source, "setting": name, "counted": counted[key]}
-        for metric, column, ratio in (
-            ("largest_batch", "largest_batch", "batch_ratio"),
-            ("throughput", "speed", "speed_ratio"),
-        ):
-            record = networks.get(key, {}).get(metric)
-            if record and metric in base:
-                row |= {
-                    column: record.value.median,
-                    ratio: record.value.median / base[metric].value.median,
-                }
+        row: dict[str, object] = {"run": run, "setting": name, "counted": counted[key]}
+        for metric, record in settings.get(key, {}).items():
+            if metric in base:
+                value, ratio = METRICS[metric]
+                row[value] = record.value.median
+                row[ratio] = record.value.median / base[metric].value.median
         rows.append(row)
     return rows
 
 
 def _counted(dtype: str) -> dict[tuple[str, str], float]:
-    """ResNet50's bytes an image over TResNet-M's, by norm and memory setting, in a run's
-    precision.
-    """
-    first, *others = memory_settings()
+    """What ResNet50 keeps over what TResNet-M keeps, by norm and memory, in a run's precision."""
     width = "float32" if dtype == "float32" else HALF
+    first, *others = memory_settings()
     return {(row.norm, row.memory): getattr(first, width) / getattr(row, width) for row in others}

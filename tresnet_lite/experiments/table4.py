@@ -1,4 +1,4 @@
-"""Table 4 counted: sizes of the ladder's rungs, and the steps between them."""
+"""Table 4 counted: sizes of the ladder's rungs, all ours, and the steps between them."""
 
 from __future__ import annotations
 
@@ -6,40 +6,33 @@ import pandas as pd
 import torch
 
 from tresnet_lite.ablation import ablation_ladder
-from tresnet_lite.counting import count_macs, count_parameters
-from tresnet_lite.counting.kept import bytes_per_image
+from tresnet_lite.counting.kept import kept_mb
+from tresnet_lite.findings.sizes import counts
 from tresnet_lite.model import TResNet
 from tresnet_lite.paper import paper_table
 
 
 def sizes() -> pd.DataFrame:
-    """Counted for each rung: parameters (millions), MACs (thousand millions), and what training
-    keeps an image.
+    """`counts` of each rung, and what training keeps.
 
-    Columns: refinement, parameters_m, macs, kept (MB at 224 px in half precision).
+    Columns: refinement, parameters_m, macs, kept (MB per image of 224 px in half precision).
     """
-
     rows = []
     for refinement, config in ablation_ladder().items():
         with torch.device("meta"):
             network = TResNet(config)
-        row = {"refinement": refinement, "parameters_m": count_parameters(network) / 1e6}
-        row["macs"] = count_macs(network) / 1e9
-        images = {"device": "meta", "dtype": torch.bfloat16}
-        kept = bytes_per_image(
-            network.bfloat16().train(), lambda n, im=images: torch.empty(n, 3, 224, 224, **im)
-        )
-        rows.append(row | {"kept": sum(kept.values()) / 1e6})
+        row = {"refinement": refinement, **counts(network)}
+        rows.append({**row, "kept": kept_mb(network.bfloat16())})
     return pd.DataFrame(rows)
 
 
 def steps(table: pd.DataFrame) -> pd.DataFrame:
-    """Lines of `tables.table4` with what each rung changes: paper_step and step, relative to the
-    rung before.
+    """Lines of `tables.table4` with each rung's change, relative to the rung before.
+
+    Added columns: paper_step, step.
     """
-    changes = table.groupby(["run", "phase"], sort=False)[["paper", "measured"]].pct_change(
-        fill_method=None
-    )
+    speeds = table.groupby(["run", "phase"], sort=False)[["paper", "measured"]]
+    changes = speeds.pct_change(fill_method=None)
     return table.assign(paper_step=changes["paper"], step=changes["measured"])
 
 
@@ -49,15 +42,11 @@ def accuracies() -> dict[str, float]:
 
 
 def speeds(table: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """A run's lines of `tables.table4` as panels of `waterfall`: the paper's inference, then what
-    was measured.
-    """
+    """A run's lines of `tables.table4` as panels of `waterfall`: the paper's, then the measured."""
     panels = {}
-    for column, whose in (("paper_ratio", "paper"), ("ratio", "measured")):
+    for column, source in (("paper_ratio", "paper"), ("ratio", "measured")):
         for phase, lines in table.groupby("phase", sort=False):
-            found = lines.dropna(subset=column)
-            if len(found) > 1:
-                panels[f"{whose}, {phase}"] = dict(
-                    zip(found["network"], found[column], strict=True)
-                )
+            ratios = lines.set_index("network")[column].dropna()
+            if len(ratios) > 1:
+                panels[f"{source}, {phase}"] = ratios.to_dict()
     return panels

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from tresnet_lite.counting import count_macs
-from tresnet_lite.counting.kept import bytes_per_image
+from tresnet_lite.counting.kept import kept_mb
 from tresnet_lite.findings.tables import MODELS, PAPER_SIDE
 from tresnet_lite.model import create_model
 from tresnet_lite.paper import paper_table
@@ -16,31 +16,21 @@ from tresnet_lite.paper import paper_table
 
 @cache
 def sizes() -> pd.DataFrame:
-    """Counted for one image at either resolution: MACs (thousand millions), and MB kept for
-    backward, half precision.
+    """What one image takes at either resolution, counted, in half precision.
 
-    Columns: network, resolution, top1 (quoted), macs, kept, and macs_ratio and kept_ratio to 224
-    px.
+    Columns: network, resolution, top1 (quoted), macs (billions), kept (MB for backward), and
+    macs_ratio and kept_ratio to 224 px.
     """
-
     rows = []
     for printed in paper_table(5).to_dict("records"):
-        side = printed["resolution"]
+        shape = (3, printed["resolution"], printed["resolution"])
         with torch.device("meta"):
             network = create_model(MODELS[printed["model"]])
-        macs = count_macs(network, (3, side, side)) / 1e9
-        images = {"device": "meta", "dtype": torch.bfloat16}
-        kept = bytes_per_image(
-            network.bfloat16().train(), lambda n, s=side, im=images: torch.empty(n, 3, s, s, **im)
-        )
-        row = {
-            "network": printed["model"],
-            "resolution": side,
-            "top1": printed["top1"],
-            "macs": macs,
-        }
-        rows.append(row | {"kept": sum(kept.values()) / 1e6})
-    frame = pd.DataFrame(rows)
-    small = frame[frame["resolution"] == PAPER_SIDE].set_index("network")
-    ratios = {f"{c}_ratio": frame[c] / frame["network"].map(small[c]) for c in ("macs", "kept")}
-    return frame.assign(**ratios)
+        row = {"network": printed["model"], "resolution": printed["resolution"]}
+        row |= {"top1": printed["top1"], "macs": count_macs(network, shape) / 1e9}
+        rows.append({**row, "kept": kept_mb(network.bfloat16(), shape)})
+    table = pd.DataFrame(rows)
+    small = table[table["resolution"] == PAPER_SIDE].set_index("network")
+    for column in ("macs", "kept"):
+        table[f"{column}_ratio"] = table[column] / table["network"].map(small[column])
+    return table

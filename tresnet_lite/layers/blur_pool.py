@@ -1,6 +1,4 @@
-"""Anti-alias downsampling: blur before dropping every second pixel (paper §2.1, figure 2; Zhang
-2019).
-"""
+"""Anti-alias downsampling: blur before dropping pixels (paper §2.1, figure 2; Zhang 2019)."""
 
 from typing import Any
 
@@ -12,8 +10,7 @@ from tresnet_lite.layers._autocast import without_autocast
 
 
 class BlurPool2d(nn.Module):
-    """Low-pass filter with [1, 2, 1] ⊗ [1, 2, 1] / 16, then keep every ``stride``-th pixel (paper
-    §2.1, figure 2).
+    """Low-pass filter with [1, 2, 1] ⊗ [1, 2, 1] / 16, then keep every ``stride``-th pixel (§2.1).
 
     Shapes: (B, C, H, W) → (B, C, ⌈H/stride⌉, ⌈W/stride⌉). The border is reflected, so H and W must
     be at least 2. The kernel is a buffer: it follows the module's device and dtype and stays out of
@@ -37,9 +34,8 @@ class BlurPool2d(nn.Module):
             raise ValueError(f"stride must be at least 1, got {stride}")
         self.stride, self.keep_input = stride, keep_input
         binomial = torch.tensor([1.0, 2.0, 1.0]) / 4
-        self.register_buffer(
-            "kernel", torch.outer(binomial, binomial)[None, None], persistent=False
-        )
+        kernel = torch.outer(binomial, binomial)[None, None]
+        self.register_buffer("kernel", kernel, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
@@ -57,18 +53,14 @@ class BlurPool2d(nn.Module):
 
 
 def blur(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
-    """Reflect the border of x (B, C, H, W) by one pixel and filter each channel with ``kernel`` (1,
-    1, 3, 3).
-    """
+    """Reflect the border of x (B, C, H, W), filter each channel with ``kernel`` (1, 1, 3, 3)."""
     channels = x.shape[1]
     x = F.pad(x, (1, 1, 1, 1), mode="reflect")
     return F.conv2d(x, kernel.expand(channels, 1, 3, 3), stride=stride, groups=channels)
 
 
 class Blur(torch.autograd.Function):
-    """:func:`blur` that keeps the kernel alone: of its input, a fixed linear map's gradient needs
-    only the shape.
-    """
+    """:func:`blur` that keeps the kernel alone: a fixed linear map's gradient needs no input."""
 
     @staticmethod
     def forward(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
@@ -88,5 +80,5 @@ class Blur(torch.autograd.Function):
         cut = [(size - 1) % stride for size in ctx.shape[2:]]
         weight = kernel.expand(channels, 1, 3, 3)
         dpadded = F.conv_transpose2d(dy, weight, stride=stride, output_padding=cut, groups=channels)
-        like_x = dpadded[:, :, 1:-1, 1:-1]  # only its shape and memory format are read
-        return torch.ops.aten.reflection_pad2d_backward(dpadded, like_x, [1, 1, 1, 1]), None, None
+        x = dpadded[:, :, 1:-1, 1:-1]  # stands for it: only shape and memory format are read
+        return torch.ops.aten.reflection_pad2d_backward(dpadded, x, [1, 1, 1, 1]), None, None

@@ -1,6 +1,4 @@
-"""Inplace-ABN (paper §2.1): batch norm and activation in one module that keeps its output, not its
-input.
-"""
+"""Inplace-ABN (paper §2.1): batch norm and activation as one module, which keeps its output."""
 
 from __future__ import annotations
 
@@ -13,18 +11,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tresnet_lite.layers._abn_functions import BatchNormLeaky, is_invertible, unrecoverable_channels
+from tresnet_lite.layers._abn_functions import (
+    BatchNormLeaky,
+    Norm,
+    is_invertible,
+    unrecoverable_channels,
+)
 
 ACTIVATIONS = ("leaky_relu", "identity", "relu", "elu")
-BACKENDS = ("auto", "native", "mapillary", "triton")
+BACKENDS = ("auto", "native", "mapillary")
 
 
 class InPlaceABN(nn.Module):
-    """Batch norm followed by an activation, (N, C, ...) to (N, C, ...), with about half the memory
-    for backward.
+    """Batch norm, then an activation, with about half the memory for backward.
 
-    The activation and the affine map are inverted in backward, so the output, which the next layer
-    keeps anyway, stands in for the input. Drop-in for the published module (arXiv:1712.02616).
+    Shapes: (N, C, ...) → (N, C, ...). The activation and the affine map are inverted in backward,
+    so the output, which the next layer keeps anyway, stands in for the input. Drop-in for the
+    published module (arXiv:1712.02616).
 
     Args:
         num_features: C.
@@ -54,6 +57,10 @@ class InPlaceABN(nn.Module):
     weight 0), until ``train()`` is called again.
     """
 
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
     def __init__(
         self,
         num_features: int,
@@ -72,12 +79,8 @@ class InPlaceABN(nn.Module):
         _check_choice("weight_sign", weight_sign, ("abs", "signed"))
         if activation_param < 0:
             raise ValueError(f"activation_param must not be negative, got {activation_param}")
-        self.num_features, self.eps, self.momentum, self.affine = (
-            num_features,
-            eps,
-            momentum,
-            affine,
-        )
+        self.num_features, self.eps = num_features, eps
+        self.momentum, self.affine = momentum, affine
         self.activation, self.activation_param = activation, activation_param
         self.weight_sign, self.group = weight_sign, group
         self.backend = _choose_backend(backend, activation, weight_sign)
@@ -100,31 +103,25 @@ class InPlaceABN(nn.Module):
     def _forward_eval(self, x: Tensor) -> Tensor:
         weight, bias = self._scale_and_shift(self.running_mean.dtype)
         z = F.batch_norm(x, self.running_mean, self.running_var, weight, bias, False, 0.0, self.eps)
-        return (
-            F.elu_(z, self.activation_param)
-            if self.activation == "elu"
-            else F.leaky_relu_(z, self._slope)
-        )
+        if self.activation == "elu":
+            return F.elu_(z, self.activation_param)
+        return F.leaky_relu_(z, self._slope)
 
     def _forward_training(self, x: Tensor) -> Tensor:
-        arguments = self.training_arguments(x)
-        y, *statistics = BatchNormLeaky.apply(x, *arguments, self._slope, self._spilled_channels(x))
-        self.track(*statistics)
+        norm, spilled = self.training_arguments(x), self._channels_to_keep(x)
+        y, mean, var, *_ = BatchNormLeaky.apply(x, *norm, self._slope, spilled)
+        self.track(mean, var)
         return F.elu_(y, self.activation_param) if self.activation == "elu" else y
 
-    def training_arguments(self, x: Tensor) -> tuple:
-        """What an operation needs to normalise x as this layer does: weight, bias and running
-        statistics in the precision of the arithmetic (float32 where x is of a half type), momentum,
-        eps and process group."""
+    def training_arguments(self, x: Tensor) -> tuple[Tensor, Tensor, Norm]:
+        """What an operation needs to normalise x as this layer does: weight, bias and the rest.
+
+        All come in the precision of the arithmetic: float32 where x is of a half type.
+        """
         dtype = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
         running = self.running_mean.to(dtype), self.running_var.to(dtype)
-        return (
-            *self._scale_and_shift(dtype),
-            *running,
-            self.momentum,
-            self.eps,
-            self._process_group(),
-        )
+        norm = Norm(*running, self.momentum, self.eps, self._process_group())
+        return *self._scale_and_shift(dtype), norm
 
     def _forward_mapillary(self, x: Tensor) -> Tensor:
         from inplace_abn.functions import inplace_abn, inplace_abn_sync
@@ -135,66 +132,59 @@ class InPlaceABN(nn.Module):
             )
         group = self._process_group()
         function = inplace_abn if group is None else partial(inplace_abn_sync, group=group)
-        return function(
-            x,
-            self.weight,
-            self.bias,
-            self.running_mean,
-            self.running_var,
-            self.training,
-            self.momentum,
-            self.eps,
-            self.activation,
-            self.activation_param,
-        )
+        state = self.weight, self.bias, self.running_mean, self.running_var
+        rates = self.training, self.momentum, self.eps
+        return function(x, *state, *rates, self.activation, self.activation_param)
 
     def _scale_and_shift(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        if self.weight is None:
-            return torch.ones_like(self.running_mean, dtype=dtype), torch.zeros_like(
-                self.running_mean, dtype=dtype
-            )
-        weight = self.weight
+        if self.weight is None or self.bias is None:
+            ones = torch.ones_like(self.running_mean, dtype=dtype)
+            return ones, torch.zeros_like(ones)
+        weight: Tensor = self.weight
         if self.weight_sign == "abs":
             # abs() has gradient 0 at 0, which would freeze a weight that starts there.
             weight = torch.where(weight < 0, -weight, weight) + self.eps
         return weight.to(dtype), self.bias.to(dtype)
 
     @torch.no_grad()
-    def track(self, mean: Tensor, var: Tensor, *_: Any) -> None:
-        """Count the batch and take over the running statistics, the first of what an operation
-        returns beside y.
-        """
+    def track(self, mean: Tensor, var: Tensor) -> None:
+        """Count the batch and take over the running statistics that an operation returned."""
         self.running_mean.copy_(mean)
         self.running_var.copy_(var)
         if self.weight_sign == "signed":
             self.num_batches_tracked.add_(1)
 
-    def _spilled_channels(self, x: Tensor) -> Tensor | None:
+    def _channels_to_keep(self, x: Tensor) -> Tensor | None:
         """The channels whose input is kept; None for all of them."""
         if not is_invertible(self._slope, x.dtype):
             return None
-        look_now = x.is_cpu and not torch.compiler.is_compiling()
-        return self._find_spilled() if look_now else self._spilled.to(x.device)
+        if x.is_cpu and not torch.compiler.is_compiling():
+            return self.spilled_channels()
+        return self._spilled.to(x.device)
 
     @torch.no_grad()
-    def _find_spilled(self) -> Tensor:
+    def spilled_channels(self) -> Tensor:
+        """Indices (K,) of the channels that can't be read back, as the weights are now."""
         # Tensors that hold no numbers ("meta", or fake ones while something is traced) have no
         # small ones.
-        if type(self.weight) not in (Tensor, nn.Parameter) or self.weight.is_meta:
+        weight = self.weight
+        if weight is None or type(weight) not in (Tensor, nn.Parameter) or weight.is_meta:
             return torch.empty(0, dtype=torch.long)
         return unrecoverable_channels(*self._scale_and_shift(torch.float32))
 
     def train(self, mode: bool = True) -> InPlaceABN:
         super().train(mode)
-        self._spilled = self._find_spilled()
+        self._spilled = self.spilled_channels()
         return self
 
-    def _apply(self, fn: Callable, recurse: bool = True) -> InPlaceABN:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> InPlaceABN:
         super()._apply(fn, recurse)
-        self._spilled = self._find_spilled()
+        self._spilled = self.spilled_channels()
         return self
 
-    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs) -> None:
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Tensor], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
         state = dict(state_dict)
         counter = prefix + "num_batches_tracked"
         if self.weight_sign == "signed":
@@ -202,16 +192,12 @@ class InPlaceABN(nn.Module):
         else:
             state.pop(counter, None)
         super()._load_from_state_dict(state, prefix, *args, **kwargs)
-        self._spilled = self._find_spilled()
+        self._spilled = self.spilled_channels()
 
     def _process_group(self) -> Any:
         return self.group
 
-    def _world_size(self) -> int:
-        group = self._process_group()
-        return 1 if group is None else torch.distributed.get_world_size(group)
-
-    def __deepcopy__(self, memo: dict) -> InPlaceABN:
+    def __deepcopy__(self, memo: dict[int, Any]) -> InPlaceABN:
         memo[id(self.group)] = self.group  # a process group is shared; it can't be copied
         copied = self.__class__.__new__(self.__class__)
         memo[id(self)] = copied
@@ -225,10 +211,13 @@ class InPlaceABN(nn.Module):
             )
         if not x.is_floating_point():
             raise TypeError(f"expected a floating-point input, got {x.dtype}")
-        if self.training and x.numel() == x.shape[1] and self._world_size() == 1:
-            raise ValueError(
-                f"Expected more than 1 value per channel when training, got input size {x.shape}"
-            )
+        if self.training and x.numel() == x.shape[1]:
+            group = self._process_group()
+            if group is None or torch.distributed.get_world_size(group) == 1:
+                raise ValueError(
+                    "Expected more than 1 value per channel when training, got input size"
+                    f" {x.shape}"
+                )
 
     def extra_repr(self) -> str:
         param = f"({self.activation_param})" if self.activation in ("leaky_relu", "elu") else ""
@@ -240,9 +229,7 @@ class InPlaceABN(nn.Module):
 
 
 class InPlaceABNSync(InPlaceABN):
-    """InPlaceABN whose statistics are taken over the joined batch of a process group; None is the
-    default group.
-    """
+    """InPlaceABN over the joined batch of a process group; None is the default group."""
 
     def _process_group(self) -> Any:
         if not self.training:
@@ -256,8 +243,7 @@ class InPlaceABNSync(InPlaceABN):
 
 
 def synchronise_norms(model: nn.Module, group: Any = None) -> nn.Module:
-    """Let every Inplace-ABN of a model take its statistics over the joined batch of a process
-    group.
+    """Let every Inplace-ABN take its statistics over the joined batch of a process group.
 
     Changes the model in place and returns it; call it before wrapping the model in
     DistributedDataParallel.
@@ -281,8 +267,9 @@ def synchronise_norms(model: nn.Module, group: Any = None) -> nn.Module:
 def convert_weight_sign(
     source: nn.Module | Mapping[str, Tensor], to: str, eps: float = 1e-5
 ) -> nn.Module | dict[str, Tensor]:
-    """Rewrite norm weights from |weight| + eps ("abs") to weight ("signed") or back; the function
-    stays the same.
+    """Rewrite norm weights from |weight| + eps ("abs") to weight ("signed") or back.
+
+    The function of the norms stays the same.
 
     Args:
         source: a module, whose InPlaceABN layers are changed in place where they are in the other
@@ -311,20 +298,25 @@ def convert_weight_sign(
 
 
 @torch.no_grad()
-def _convert_module(module: nn.Module, to: str) -> nn.Module:
+def _convert_module(module: nn.Module, sign: str) -> nn.Module:
     layers = {
-        k: m for k, m in module.named_modules() if isinstance(m, InPlaceABN) and m.weight_sign != to
+        name: layer
+        for name, layer in module.named_modules()
+        if isinstance(layer, InPlaceABN) and layer.weight_sign != sign
     }
-    # All weights are converted before the first is stored, so that a refusal leaves the module as
-    # it was.
-    new = {k: _convert_weight(m.weight, to, m.eps, k) for k, m in layers.items() if m.affine}
+    # All is converted before the first weight is stored: a refusal leaves the module as it was.
+    weights = {
+        name: _convert_weight(layer.weight, sign, layer.eps, name)
+        for name, layer in layers.items()
+        if layer.weight is not None
+    }
     for layer in layers.values():
-        _choose_backend(layer.backend, layer.activation, to)
+        _choose_backend(layer.backend, layer.activation, sign)
     for name, layer in layers.items():
-        if layer.affine:
-            layer.weight.copy_(new[name])
-        layer.weight_sign = to
-        if to == "signed":
+        if layer.weight is not None:
+            layer.weight.copy_(weights[name])
+        layer.weight_sign = sign
+        if sign == "signed":
             counter = torch.tensor(0, dtype=torch.long, device=layer.running_mean.device)
             layer.register_buffer("num_batches_tracked", counter)
         else:
@@ -332,14 +324,14 @@ def _convert_module(module: nn.Module, to: str) -> nn.Module:
     return module
 
 
-def _convert_weight(weight: Tensor, to: str, eps: float, name: str) -> Tensor:
-    if to == "signed":
+def _convert_weight(weight: Tensor, sign: str, eps: float, name: str) -> Tensor:
+    if sign == "signed":
         return weight.abs() + eps
-    small = (weight < torch.tensor(eps, dtype=weight.dtype)).nonzero().squeeze(1).tolist()
-    if small:
+    channels = (weight < torch.tensor(eps, dtype=weight.dtype)).nonzero().squeeze(1).tolist()
+    if channels:
         raise ValueError(
-            f"{name or 'weight'}: channels {small} have weights below eps = {eps}, which |weight| +"
-            " eps can't be; keep weight_sign='signed'"
+            f"{name or 'weight'}: channels {channels} have weights below eps = {eps}, which"
+            " |weight| + eps can't be; keep weight_sign='signed'"
         )
     return weight - eps
 
@@ -352,10 +344,6 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 def _choose_backend(backend: str, activation: str, weight_sign: str) -> str:
     """The backend that will be used; an error where it can't be."""
     _check_choice("backend", backend, BACKENDS)
-    if backend == "triton":
-        raise NotImplementedError(
-            "backend 'triton' is not written yet; use 'auto', 'native' or 'mapillary'"
-        )
     if backend != "mapillary":
         return "native"
     try:

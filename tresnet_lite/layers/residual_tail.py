@@ -1,175 +1,203 @@
-"""The end of a residual block as one autograd operation: norm → SE → + shortcut → activation (paper
-§2.1, figure 3).
+"""The end of a residual block as one autograd operation (paper §2.1, figure 3).
 
-The norm before the sum has no activation, so inverting it would spare nothing: its input or its
-output must be kept, and only the input gives exact gradients when its weight is near zero, which is
-where the network starts. One operation keeps that input and nothing else of its size: the block's
-output is kept by the next block anyway.
+It is norm → SE → + shortcut → activation. The norm before the sum has no activation, so inverting
+it would spare nothing: its input or its output must be kept, and only the input gives exact
+gradients when its weight is near zero, which is where the network starts. One operation keeps that
+input and nothing else of its size: the block's output is kept by the next block anyway.
 
 A bottleneck's last convolution can spare more. Its input, the SE product, is what one
 multiplication gives back; its output, four times as large, is what one 1×1 convolution gives back.
 Which of the two is kept is the choice of ``memory``: see :class:`tresnet_lite.TResNetConfig`.
+
+An operation takes the place of plain modules only, see :func:`tresnet_lite.layers.plain.is_plain`;
+others are called.
 """
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tresnet_lite.layers._abn_functions import (
-    FirstDerivative,
+    Norm,
     batch_norm_backward,
     batch_norm_forward,
+    first_derivative,
 )
 from tresnet_lite.layers._autocast import without_autocast
-from tresnet_lite.layers.inplace_abn import InPlaceABN
+from tresnet_lite.layers.fast_gap import FastGlobalAvgPool2d
+from tresnet_lite.layers.inplace_abn import InPlaceABN, InPlaceABNSync
+from tresnet_lite.layers.plain import is_plain
 from tresnet_lite.layers.squeeze_excite import SqueezeExcite
-
-Tail = Callable[[Tensor, Tensor, nn.Module, nn.Conv2d, nn.Module, nn.Module], Tensor]
 
 
 def residual_tail(
     x: Tensor, shortcut: Tensor, bn: nn.Module, se: nn.Module, act: nn.Module
 ) -> Tensor:
-    """act(se(bn(x)) + shortcut), all (B, C, H, W); keeps x and the result alone where ``bn`` is
-    Inplace-ABN.
+    """act(se(bn(x)) + shortcut), all (B, C, H, W).
+
+    In training this is one operation, which keeps x and the result alone, where ``bn`` is
+    Inplace-ABN without activation, ``se`` SqueezeExcite or the identity, ``act`` ReLU or leaky
+    ReLU, and all of them plain.
     """
-    if not _fuses(bn):
+    if not (_fuses(bn, act) and (is_plain(se, nn.Identity) or _is_plain_excite(se))):
         return act(se(bn(x)) + shortcut)
-    excite = [None] * 4
+    excite: list[Tensor | None] = [None] * 4
     if isinstance(se, SqueezeExcite):
         excite = [se.fc1.weight.flatten(1), se.fc1.bias, se.fc2.weight.flatten(1), se.fc2.bias]
-    out, *running = ResidualTail.apply(x, shortcut, *excite, *bn.training_arguments(x), _slope(act))
-    bn.track(*running[:2])
-    return out
+    return _fused(bn, act, x, shortcut, None, None, *excite)
 
 
 def pointwise_tail(
-    x: Tensor, shortcut: Tensor, se: nn.Module, conv: nn.Conv2d, bn: nn.Module, act: nn.Module
+    x: Tensor,
+    shortcut: Tensor,
+    se: nn.Module,
+    conv: nn.Module,
+    bn: nn.Module,
+    act: nn.Module,
+    memory: str,
 ) -> Tensor:
-    """act(bn(conv(se(x))) + shortcut) for a 1×1 ``conv``, as published: keeps se's product and
-    conv's result.
+    """act(bn(conv(se(x))) + shortcut) for a 1×1 ``conv``: (B, C_in, H, W) → (B, C, H, W).
+
+    Args:
+        memory: what training keeps where the modules are plain. "paper" keeps se's product and
+            conv's result; "lean" and "min" keep x and the gate instead of their product;
+            "recompute" also convolves again in backward instead of keeping conv's result.
     """
-    return residual_tail(conv(se(x)), shortcut, bn, nn.Identity(), act)
-
-
-def lean_pointwise_tail(
-    x: Tensor, shortcut: Tensor, se: nn.Module, conv: nn.Conv2d, bn: nn.Module, act: nn.Module
-) -> Tensor:
-    """:func:`pointwise_tail` that keeps x and the gate instead of their product."""
-    if not (isinstance(se, SqueezeExcite) and conv.training and torch.is_grad_enabled()):
-        return pointwise_tail(x, shortcut, se, conv, bn, act)
-    x = GatedConv.apply(x, se.gate(x), conv.weight.to(x.dtype))
+    plain = _is_plain_pointwise(conv, bias=False) and is_plain(se, SqueezeExcite, nn.Identity)
+    if memory == "paper" or not plain:
+        return residual_tail(conv(se(x)), shortcut, bn, nn.Identity(), act)
+    gate = se.gate(x) if isinstance(se, SqueezeExcite) else None
+    kernel = conv.get_parameter("weight").to(x.dtype)
+    if memory == "recompute" and _fuses(bn, act):
+        return _fused(bn, act, x, shortcut, gate, kernel, *[None] * 4)
+    x = conv(x) if gate is None else GatedConv.apply(x, gate, kernel)
     return residual_tail(x, shortcut, bn, nn.Identity(), act)
 
 
-def recomputing_pointwise_tail(
-    x: Tensor, shortcut: Tensor, se: nn.Module, conv: nn.Conv2d, bn: nn.Module, act: nn.Module
-) -> Tensor:
-    """:func:`lean_pointwise_tail` that convolves again in backward instead of keeping conv's
-    result.
-    """
-    if not _fuses(bn):
-        return lean_pointwise_tail(x, shortcut, se, conv, bn, act)
-    gate = se.gate(x) if isinstance(se, SqueezeExcite) else None
-    arguments = bn.training_arguments(x)
-    out, *running = PointwiseTail.apply(
-        x, gate, conv.weight.to(x.dtype), shortcut, *arguments, _slope(act)
+def _fuses(bn: nn.Module, act: nn.Module) -> TypeGuard[InPlaceABN]:
+    """Whether norm, sum and activation may be one operation."""
+    return (
+        torch.is_grad_enabled()
+        and bn.training
+        and is_plain(bn, InPlaceABN, InPlaceABNSync)
+        and bn.activation == "identity"
+        and bn.backend == "native"
+        and is_plain(act, nn.ReLU, nn.LeakyReLU)
     )
-    bn.track(*running[:2])
+
+
+def _is_plain_excite(se: nn.Module) -> TypeGuard[SqueezeExcite]:
+    return (
+        is_plain(se, SqueezeExcite)
+        and is_plain(se.squeeze, FastGlobalAvgPool2d)
+        and _is_plain_pointwise(se.fc1, bias=True)
+        and is_plain(se.act, nn.ReLU)
+        and _is_plain_pointwise(se.fc2, bias=True)
+    )
+
+
+def _is_plain_pointwise(conv: nn.Module, *, bias: bool) -> TypeGuard[nn.Conv2d]:
+    return (
+        is_plain(conv, nn.Conv2d)
+        and (conv.kernel_size, conv.stride, conv.padding) == ((1, 1), (1, 1), (0, 0))
+        and conv.groups == 1
+        and (conv.bias is not None) == bias
+    )
+
+
+def _fused(bn: InPlaceABN, act: nn.Module, x: Tensor, *tensors: Tensor | None) -> Tensor:
+    slope = act.negative_slope if isinstance(act, nn.LeakyReLU) else 0.0
+    out, mean, var, *_ = ResidualTail.apply(x, *tensors, *bn.training_arguments(x), slope)
+    bn.track(mean, var)
     return out
 
 
-POINTWISE_TAILS: dict[str, Tail] = {
-    "paper": pointwise_tail,
-    "lean": lean_pointwise_tail,
-    "recompute": recomputing_pointwise_tail,
-    "min": lean_pointwise_tail,
-}
-
-
-def _fuses(bn: nn.Module) -> bool:
-    return (
-        isinstance(bn, InPlaceABN)
-        and bn.training
-        and bn.backend == "native"
-        and torch.is_grad_enabled()
-    )
-
-
-def _slope(act: nn.Module) -> float:
-    return act.negative_slope if isinstance(act, nn.LeakyReLU) else 0.0
-
-
 class ResidualTail(torch.autograd.Function):
-    """out = leaky(z·gate + shortcut) with z = norm(x) and gate = sigmoid(w2·relu(w1·mean(z) + b1) +
-    b2), or 1.
+    """out = leaky(z·scale + shortcut), z = norm(y), y = x or conv1×1(x·gate).
 
-    Keeps x (B, C, H, W), out, and vectors of (B, C) and smaller.
+    SE before the sum gives scale = sigmoid(w2·relu(w1·mean(z) + b1) + b2).
+
+    Inputs: x (B, C, H, W), shortcut like out; gate (B, C, 1, 1) or None for 1; kernel (C_out, C, 1,
+    1) or None for y = x; w1 (R, C), b1 (R,), w2 (C, R), b2 (C,), or None for a scale of 1. Keeps x,
+    out, and vectors of (B, C) and smaller: backward convolves again.
     """
 
     @staticmethod
     def forward(
-        x,
-        shortcut,
-        w1,
-        b1,
-        w2,
-        b2,
-        weight,
-        bias,
-        running_mean,
-        running_var,
-        momentum,
-        eps,
-        group,
-        slope,
-    ):
-        z, mean, invstd, *running = batch_norm_forward(
-            x, weight, bias, running_mean, running_var, momentum, eps, group
-        )
-        squeezed = hidden = gate = None
-        if w1 is not None:
-            squeezed, hidden, gate = _excite(z, w1, b1, w2, b2)
-            z = z.mul_(gate[:, :, None, None].to(z.dtype))
-        out = F.leaky_relu_(z.add_(shortcut), slope)
-        return out, *running, mean, invstd, squeezed, hidden, gate
+        x: Tensor,
+        shortcut: Tensor,
+        gate: Tensor | None,
+        kernel: Tensor | None,
+        w1: Tensor | None,
+        b1: Tensor | None,
+        w2: Tensor | None,
+        b2: Tensor | None,
+        weight: Tensor,
+        bias: Tensor,
+        norm: Norm,
+        slope: float,
+    ) -> tuple[Tensor | None, ...]:
+        y = x if kernel is None else _gated_conv(x, gate, kernel)
+        z, *statistics = batch_norm_forward(y, weight, bias, norm)
+        squeezed = hidden = scale = None
+        if w1 is not None and w2 is not None:
+            squeezed, hidden, scale = _excite(z, w1, b1, w2, b2)
+            z = z.mul_(scale[:, :, None, None].to(z.dtype))
+        return F.leaky_relu_(z.add_(shortcut), slope), *statistics, squeezed, hidden, scale
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
-        x, _, w1, _, w2, _, weight, bias, _, _, _, ctx.eps, ctx.group, ctx.slope = inputs
-        out, _, _, mean, invstd, squeezed, hidden, gate = output
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+        x, _, gate, kernel, w1, _, w2, _, weight, bias, norm, ctx.slope = inputs
+        out, _, _, mean, invstd, *excite = output
+        ctx.eps, ctx.group = norm.eps, norm.group
         ctx.mark_non_differentiable(*(t for t in output[1:] if t is not None))
-        ctx.save_for_backward(x, out, weight, bias, mean, invstd, w1, w2, squeezed, hidden, gate)
+        if w1 is None:
+            bias = None
+        ctx.save_for_backward(x, gate, kernel, out, weight, bias, mean, invstd, w1, w2, *excite)
 
     @staticmethod
-    def backward(ctx: Any, dout: Tensor, *_: Any) -> tuple:
-        return *_TailBackward.apply(dout, *ctx.saved_tensors, ctx.eps, ctx.group, ctx.slope), *[
-            None
-        ] * 6
+    def backward(ctx: Any, dout: Tensor, *_: Any) -> tuple[Any, ...]:
+        return *_tail_backward(dout, *ctx.saved_tensors, ctx.eps, ctx.group, ctx.slope), None, None
 
 
-class _TailBackward(FirstDerivative):
-    """The gradients of :class:`ResidualTail`'s x, shortcut, w1, b1, w2, b2, weight and bias."""
-
-    @staticmethod
-    def forward(
-        dout, x, out, weight, bias, mean, invstd, w1, w2, squeezed, hidden, gate, eps, group, slope
-    ):
-        dshortcut = torch.ops.aten.leaky_relu_backward(dout, out, slope, True)
-        dz, dexcite = dshortcut, [None] * 4
-        if w1 is not None:
-            z = F.batch_norm(x, mean, invstd.pow(-2) - eps, weight, bias, False, 0.0, eps)
-            dgate = (dshortcut * z).sum((2, 3), dtype=gate.dtype)
-            dsqueezed, *dexcite = _excite_backward(dgate, w1, w2, squeezed, hidden, gate)
-            each_pixel = dsqueezed / (x.shape[2] * x.shape[3])
-            dz = torch.addcmul(each_pixel[:, :, None, None], dshortcut, gate[:, :, None, None]).to(
-                x.dtype
-            )
-        dx, dweight, dbias = batch_norm_backward(dz, x, mean, invstd, weight, eps, group)
-        return dx, dshortcut, *dexcite, dweight, dbias
+@first_derivative
+def _tail_backward(
+    dout: Tensor,
+    x: Tensor,
+    gate: Tensor | None,
+    kernel: Tensor | None,
+    out: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    mean: Tensor,
+    invstd: Tensor,
+    w1: Tensor | None,
+    w2: Tensor | None,
+    squeezed: Tensor,
+    hidden: Tensor,
+    scale: Tensor,
+    eps: float,
+    group: Any,
+    slope: float,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of :class:`ResidualTail`'s tensors, in their order."""
+    dz = dshortcut = torch.ops.aten.leaky_relu_backward(dout, out, slope, True)
+    y = x if kernel is None else _gated_conv(x, gate, kernel)
+    dexcite: list[Tensor | None] = [None] * 4
+    if w1 is not None and w2 is not None:
+        z = F.batch_norm(y, mean, invstd.pow(-2) - eps, weight, bias, False, 0.0, eps)
+        dscale = (dshortcut * z).sum((2, 3), dtype=scale.dtype)
+        dsqueezed, *dexcite = _excite_backward(dscale, w1, w2, squeezed, hidden, scale)
+        each_pixel = dsqueezed / (y.shape[2] * y.shape[3])
+        dz = torch.addcmul(each_pixel[:, :, None, None], dshortcut, scale[:, :, None, None])
+        dz = dz.to(y.dtype)
+    dy, dweight, dbias = batch_norm_backward(dz, y, mean, invstd, weight, eps, group)
+    dx, dgate, dkernel = dy, None, None
+    if kernel is not None:
+        dx, dgate, dkernel = _gated_conv_backward(dy, x, gate, kernel)
+    return dx, dshortcut, dgate, dkernel, *dexcite, dweight, dbias
 
 
 class GatedConv(torch.autograd.Function):
@@ -177,90 +205,25 @@ class GatedConv(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, gate: Tensor, kernel: Tensor) -> Tensor:
-        return F.conv2d(x * gate, kernel)
+        return _gated_conv(x, gate, kernel)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple:
-        return _GatedConvBackward.apply(dy, *ctx.saved_tensors)
-
-
-class _GatedConvBackward(FirstDerivative):
-    """The gradients of :class:`GatedConv`'s inputs."""
-
-    @staticmethod
-    def forward(dy, x, gate, kernel):
-        return _gated_conv_backward(dy, x, gate, kernel)
-
-
-class PointwiseTail(torch.autograd.Function):
-    """leaky(norm(conv1×1(x·gate)) + shortcut): keeps x, the gate and the result; backward convolves
-    once more.
-    """
-
-    @staticmethod
-    def forward(
-        x,
-        gate,
-        kernel,
-        shortcut,
-        weight,
-        bias,
-        running_mean,
-        running_var,
-        momentum,
-        eps,
-        group,
-        slope,
-    ):
-        z, mean, invstd, *running = batch_norm_forward(
-            _gated_conv(x, gate, kernel),
-            weight,
-            bias,
-            running_mean,
-            running_var,
-            momentum,
-            eps,
-            group,
-        )
-        return F.leaky_relu_(z.add_(shortcut), slope), *running, mean, invstd
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: tuple) -> None:
-        x, gate, kernel, _, weight, _, _, _, _, ctx.eps, ctx.group, ctx.slope = inputs
-        out, _, _, mean, invstd = output
-        ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(x, gate, kernel, out, weight, mean, invstd)
-
-    @staticmethod
-    def backward(ctx: Any, dout: Tensor, *_: Any) -> tuple:
-        return *_PointwiseTailBackward.apply(
-            dout, *ctx.saved_tensors, ctx.eps, ctx.group, ctx.slope
-        ), *[None] * 6
-
-
-class _PointwiseTailBackward(FirstDerivative):
-    """The gradients of :class:`PointwiseTail`'s x, gate, kernel, shortcut, weight and bias."""
-
-    @staticmethod
-    def forward(dout, x, gate, kernel, out, weight, mean, invstd, eps, group, slope):
-        dshortcut = torch.ops.aten.leaky_relu_backward(dout, out, slope, True)
-        convolved = _gated_conv(x, gate, kernel)
-        dconvolved, dweight, dbias = batch_norm_backward(
-            dshortcut, convolved, mean, invstd, weight, eps, group
-        )
-        dx, dgate, dkernel = _gated_conv_backward(dconvolved, x, gate, kernel)
-        return dx, dgate, dkernel, dshortcut, dweight, dbias
+    def backward(ctx: Any, dy: Tensor) -> tuple[Any, ...]:
+        return _conv_backward(dy, *ctx.saved_tensors)
 
 
 def _gated_conv(x: Tensor, gate: Tensor | None, kernel: Tensor) -> Tensor:
     return F.conv2d(x if gate is None else x * gate, kernel)
 
 
-def _gated_conv_backward(dy: Tensor, x: Tensor, gate: Tensor | None, kernel: Tensor) -> tuple:
+def _gated_conv_backward(
+    dy: Tensor, x: Tensor, gate: Tensor | None, kernel: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Gradients of x, gate and kernel."""
     product = x if gate is None else x * gate
     dproduct, dkernel, _ = torch.ops.aten.convolution_backward(
         dy, product, kernel, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [True, True, False]
@@ -270,23 +233,24 @@ def _gated_conv_backward(dy: Tensor, x: Tensor, gate: Tensor | None, kernel: Ten
     return dproduct * gate, (dproduct * x).sum((2, 3), keepdim=True), dkernel
 
 
+_conv_backward = first_derivative(_gated_conv_backward)
+
+
 def _excite(
-    z: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor
+    z: Tensor, w1: Tensor, b1: Tensor | None, w2: Tensor, b2: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Squeezed (B, C), hidden (B, R) and gate (B, C), in the parameters' precision whatever
-    autocast says.
-    """
+    """Squeezed (B, C), hidden (B, R) and scale (B, C); autocast or not, as precise as w1."""
     squeezed = z.mean((2, 3), dtype=w1.dtype)
     with without_autocast(z):
         hidden = F.linear(squeezed, w1, b1).relu()
-        gate = F.linear(hidden, w2, b2).sigmoid()
-    return squeezed, hidden, gate
+        scale = F.linear(hidden, w2, b2).sigmoid()
+    return squeezed, hidden, scale
 
 
 def _excite_backward(
-    dgate: Tensor, w1: Tensor, w2: Tensor, squeezed: Tensor, hidden: Tensor, gate: Tensor
+    dscale: Tensor, w1: Tensor, w2: Tensor, squeezed: Tensor, hidden: Tensor, scale: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of squeezed, w1, b1, w2, b2."""
-    dlogit = dgate * gate * (1 - gate)
+    dlogit = dscale * scale * (1 - scale)
     dhidden = (dlogit @ w2) * (hidden > 0)
     return dhidden @ w1, dhidden.T @ squeezed, dhidden.sum(0), dlogit.T @ hidden, dlogit.sum(0)

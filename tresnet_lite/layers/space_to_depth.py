@@ -4,7 +4,20 @@ import torch
 from torch import nn
 
 
-class SpaceToDepth(nn.Module):
+class _Patches(nn.Module):
+    """What goes from patches of pixels to channels or back."""
+
+    def __init__(self, block_size: int = 4) -> None:
+        super().__init__()
+        if block_size < 1:
+            raise ValueError(f"block_size must be at least 1, got {block_size}")
+        self.block_size = block_size
+
+    def extra_repr(self) -> str:
+        return f"block_size={self.block_size}"
+
+
+class SpaceToDepth(_Patches):
     """Move each ``block_size`` × ``block_size`` patch of pixels into the channels (paper §2.1).
 
     Shapes: (B, C, H, W) → (B, C·b², H/b, W/b). Output channel ``(row·b + col)·C + c`` holds input
@@ -19,12 +32,6 @@ class SpaceToDepth(nn.Module):
         ValueError: when H or W is not a multiple of ``block_size``.
     """
 
-    def __init__(self, block_size: int = 4) -> None:
-        super().__init__()
-        if block_size < 1:
-            raise ValueError(f"block_size must be at least 1, got {block_size}")
-        self.block_size = block_size
-
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         b, (n, c, h, w) = self.block_size, x.shape
         if h % b or w % b:
@@ -38,22 +45,13 @@ class SpaceToDepth(nn.Module):
         rows = patches.permute(0, 2, 4, 3, 5, 1)
         return rows.reshape(n, h // b, w // b, c * b * b).permute(0, 3, 1, 2)
 
-    def extra_repr(self) -> str:
-        return f"block_size={self.block_size}"
 
-
-class DepthToSpace(nn.Module):
+class DepthToSpace(_Patches):
     """The inverse of :class:`SpaceToDepth`: (B, C·b², H, W) → (B, C, H·b, W·b).
 
     Raises:
         ValueError: when the channels are not a multiple of ``block_size``².
     """
-
-    def __init__(self, block_size: int = 4) -> None:
-        super().__init__()
-        if block_size < 1:
-            raise ValueError(f"block_size must be at least 1, got {block_size}")
-        self.block_size = block_size
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         b, (n, c, h, w) = self.block_size, x.shape
@@ -64,6 +62,3 @@ class DepthToSpace(nn.Module):
             )
         patches = x.reshape(n, b, b, c // (b * b), h, w)  # (B, row, col, C, H, W)
         return patches.permute(0, 3, 4, 1, 5, 2).reshape(n, c // (b * b), h * b, w * b)
-
-    def extra_repr(self) -> str:
-        return f"block_size={self.block_size}"

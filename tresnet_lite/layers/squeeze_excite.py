@@ -1,6 +1,4 @@
-"""Squeeze-and-excitation: let the whole image weigh each channel (paper §2.1, figure 3; Hu et al.
-2018).
-"""
+"""Squeeze-and-excitation: the whole image weighs each channel (paper §2.1; Hu et al. 2018)."""
 
 import torch
 from torch import nn
@@ -9,8 +7,7 @@ from tresnet_lite.layers.fast_gap import FastGlobalAvgPool2d
 
 
 class SqueezeExcite(nn.Module):
-    """Scale each channel by a gate in (0, 1) computed from all channels' averages (paper §2.1,
-    figure 3).
+    """Scale each channel by a gate in (0, 1) computed from all channels' averages (figure 3).
 
     Shapes: (B, C, H, W) → (B, C, H, W). The two 1×1 convolutions work on (B, C, 1, 1).
 

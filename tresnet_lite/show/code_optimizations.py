@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, NullLocator, StrMethodFormatter
 
 from tresnet_lite.claims.ledger import load_claims
-from tresnet_lite.experiments.code_optimizations import IN, OUT
-from tresnet_lite.show import plots
+from tresnet_lite.experiments.in_place import IN, OUT
+from tresnet_lite.show.boxes import ACROSS, box, canvas, write
+from tresnet_lite.show.plots import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    PURPLE,
+    SKY,
+    SMALL,
+    VERMILLION,
+    chart,
+    charts,
+    drawing,
+    intervals,
+    legend_above,
+    plain_ticks,
+    rows,
+    speed_label,
+)
+
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY)
 
 
 def speed_table(timed: pd.DataFrame, of: str, claim: str) -> tuple[pd.DataFrame, list[str]]:
@@ -20,20 +39,16 @@ def speed_table(timed: pd.DataFrame, of: str, claim: str) -> tuple[pd.DataFrame,
     beside paper_speedup, the factor that the paper's claim names.
     """
     place, ways = ["what", "where"], list(dict.fromkeys(timed["way"]))
-    table = timed.pivot(index=place, columns="way", values="time").reindex(
-        timed.set_index(place).index.unique()
-    )
-    table = table.add_prefix("time ")
+    table = timed.pivot(index=place, columns="way", values="time").add_prefix("time ")
+    table = table.reindex(timed.set_index(place).index.unique())
     speeds = timed[timed["way"] == of].set_index(place)[["ratio", "ratio_q1", "ratio_q3"]]
-    table = table.join(speeds).assign(paper_speedup=printed_factor(claim)).reset_index()
-    table["place"] = (
-        table["what"]
-        + ": "
-        + table["where"].str.replace(" (?=[0-9])", "\N{NO-BREAK SPACE}", regex=True)
-    )
+    table = table.join(speeds).reset_index().rename(columns={"ratio": "speedup"})
+    where = table["where"].str.replace(" (?=[0-9])", "\N{NO-BREAK SPACE}", regex=True)
+    table["place"] = table["what"] + ": " + where
     table["spread"] = list(zip(table["ratio_q1"], table["ratio_q3"], strict=True))
-    names = ["place", *(f"time {way}" for way in ways), "speedup", "spread", "paper_speedup"]
-    return table.rename(columns={"ratio": "speedup"}), names
+    table["paper_speedup"] = printed_factor(claim)
+    times = [f"time {way}" for way in ways]
+    return table, ["place", *times, "speedup", "spread", "paper_speedup"]
 
 
 def printed_factor(claim: str) -> float:
@@ -41,152 +56,101 @@ def printed_factor(claim: str) -> float:
     return float(next(c for c in load_claims() if c.id == claim).check["factor"])
 
 
-@plots.drawing
+@drawing
 def draw_traffic(table: pd.DataFrame) -> tuple[Figure, str]:
-    """What each operation moves, a part for each step that runs, above the least that any program
-    must move.
-    """
-    colours = dict(
-        zip(dict.fromkeys(s for p in table["parts"] for s, _ in p), _PALETTE, strict=False)
-    )
-    figure = Figure(figsize=(plots.WIDTH, 0.78 * len(table) + 0.75), layout="constrained")
-    axes = figure.subplots()
+    """What each operation moves, a part for each step that runs, above the least that must move."""
+    steps = dict.fromkeys(step for parts in table["parts"] for step, _ in parts)
+    colours = dict(zip(steps, COLOURS, strict=False))
+    figure, axes = chart(0.78 * len(table) + 0.75)
+    clauses = []
     for i, row in enumerate(table.itertuples()):
         left = 0.0
         for step, size in row.parts:
-            hue = colours[step]
-            axes.barh(
-                i - 0.04, size, 0.36, left, color=(*_rgb(hue), 0.45), edgecolor=hue, linewidth=1.2
-            )
-            axes.text(
-                left + size / 2,
-                i - 0.04,
-                step.split("_")[0],
-                ha="center",
-                va="center",
-                fontsize=plots.SMALL,
-            )
+            look = {"color": to_rgba(colours[step], 0.45), "edgecolor": colours[step]}
+            axes.barh(i - 0.04, size, 0.36, left, linewidth=1.2, **look)
+            write(axes, left + size / 2, i - 0.04, step.split("_")[0], fontsize=SMALL)
             left += size
-        axes.barh(i + 0.28, row.least, 0.2, color="none", edgecolor=plots.INK, linewidth=0.8)
+        axes.barh(i + 0.28, row.least, 0.2, color="none", edgecolor=INK, linewidth=0.8)
+        least = f"the least: {row.least:.2f}"
+        axes.text(row.least + 0.05, i + 0.28, least, va="center", fontsize=SMALL)
         axes.text(0, i - 0.34, row.operation, weight="bold", va="center")
-        axes.text(
-            row.least + 0.05,
-            i + 0.28,
-            f"the least: {row.least:.2f}",
-            va="center",
-            fontsize=plots.SMALL,
+        clauses.append(
+            f"{row.operation}: {row.runs} move {row.moved:.2f}, the least is {row.least:.2f}"
         )
     axes.set(ylim=(len(table) - 0.5, -0.55), yticks=[], xlabel="bytes moved, in sizes of the input")
     axes.spines["left"].set_visible(False)
-    told = [
-        f"{r.operation}: {r.runs} move {r.moved:.2f}, the least is {r.least:.2f}"
-        for r in table.itertuples()
-    ]
-    return figure, f"Bytes moved, in sizes of the input. {'; '.join(told)}."
+    return figure, f"Bytes moved, in sizes of the input. {'; '.join(clauses)}."
 
 
-_PALETTE = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE, plots.SKY)
-
-
-def _rgb(colour: str) -> tuple[float, ...]:
-    return tuple(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
-
-
-@plots.drawing
+@drawing
 def draw_kept(table: pd.DataFrame) -> tuple[Figure, str]:
-    """For each operation on y with result z: which maps exist, out of place and in place, and which
-    are kept.
+    """The maps of each operation on y with result z, out of place and in place.
 
-    `table` is `kept_table`'s. The next convolution keeps z in any case; what more is kept, the
-    count tells.
+    Those that are kept for backward are filled, and counted below. The next convolution keeps z in
+    any case.
+
+    Args:
+        table: as `kept_table` gives it.
     """
     row_height, top = 66.0, 34.0
-    figure, axes = plots.canvas(top + row_height * len(table) + 4)
-    middle = plots.WIDTH / plots.POINT / 2
-    for x, name in ((4, OUT), (middle + 4, IN)):
+    figure, axes = canvas(top + row_height * len(table) + 4)
+    left, right = 4, ACROSS / 2 + 4
+    for x, name in ((left, OUT), (right, IN)):
         axes.text(x, 11, name, weight="bold", va="center")
-    told = []
+    clauses = []
     for i, row in enumerate(table.to_dict("records")):
         y = top + row_height * i
-        axes.text(4, y, row["operation"], va="center", fontsize=plots.SMALL)
-        _maps(axes, 4, y + 10, [("y", row["kept out"] > 1), ("z", True)], row["kept out"])
-        copied = row["kept in"] > 1
-        boxes = [("copy of y", True), ("y, then z", True)] if copied else [("y, then z", True)]
-        _maps(axes, middle + 4, y + 10, boxes, row["kept in"])
-        told.append(
-            f"{row['operation']}: {row['kept out']:.0f} out of place, {row['kept in']:.0f} in place"
-        )
-    return figure, f"Maps kept for backward by an operation from y to z. {'; '.join(told)}."
+        operation, out, in_place = row["operation"], row["kept out"], row["kept in"]
+        axes.text(left, y, operation, va="center", fontsize=SMALL)
+        _maps(axes, left, y + 10, {"y": out > 1, "z": True}, out)
+        copy = {"copy of y": True} if in_place > 1 else {}
+        _maps(axes, right, y + 10, copy | {"y, then z": True}, in_place)
+        clauses.append(f"{operation}: {out:.0f} out of place, {in_place:.0f} in place")
+    return figure, f"Maps kept for backward by an operation from y to z. {'; '.join(clauses)}."
 
 
-def _maps(axes: Any, left: float, top: float, boxes: list[tuple[str, bool]], kept: float) -> None:
-    """Feature maps side by side, those that are kept marked, and how many those are."""
+def _maps(axes: Axes, left: float, top: float, maps: dict[str, bool], count: float) -> None:
+    """Feature maps side by side, name → is it kept, and how many are."""
     width, high = 62.0, 24.0
-    for i, (name, marked) in enumerate(boxes):
+    for i, (name, kept) in enumerate(maps.items()):
         x = left + i * (width + 8)
-        plots.box(axes, x, top, width, high, plots.VERMILLION if marked else "none", strong=marked)
-        axes.text(
-            x + width / 2, top + high / 2, name, ha="center", va="center", fontsize=plots.SMALL
-        )
-    axes.text(left, top + high + 10, f"kept: {kept:.0f}", va="center", fontsize=plots.SMALL)
+        box(axes, x, top, width, high, VERMILLION if kept else "none", strong=kept)
+        write(axes, x + width / 2, top + high / 2, name, fontsize=SMALL)
+    axes.text(left, top + high + 10, f"kept: {count:.0f}", va="center", fontsize=SMALL)
 
 
-@plots.drawing
-def draw_speeds(timed: pd.DataFrame, *, base: str, of: str, claim: str) -> tuple[Figure, str]:
-    """Speed relative to `base` at each place of `times`, a marker for each way with its quartiles.
+@drawing
+def draw_speeds(times: pd.DataFrame, *, base: str, of: str, claim: str) -> tuple[Figure, str]:
+    """Speed relative to `base` at each place, a marker for each way with its quartiles.
 
-    A line stands where the paper's claim puts the way `of`.
+    A dashed line stands where the paper's claim puts the way `of`.
+
+    Args:
+        times: as the function `times` gives them.
     """
-    whats, paper = list(dict.fromkeys(timed["what"])), printed_factor(claim)
-    wheres = {
-        what: list(dict.fromkeys(timed.loc[timed["what"] == what, "where"])) for what in whats
-    }
-    heights = [0.5 + 0.42 * len(wheres[what]) for what in whats]
-    figure = Figure(figsize=(plots.WIDTH, sum(heights) + 1.1), layout="constrained")
-    grid = figure.subplots(
-        len(whats), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
-    )
-    for axes, what in zip(grid.flat, whats, strict=True):
-        axes.axvline(1, color=plots.INK, linewidth=0.8, alpha=0.5)
-        axes.axvline(
-            paper, color=plots.VERMILLION, linewidth=1.5, linestyle="--", label=f"paper, {of}"
-        )
-        _markers(axes, timed[(timed["what"] == what) & (timed["way"] != base)], wheres[what])
-        axes.set_title(what)
-        _doubling_scale(axes, timed["ratio_q1"].min(), max(timed["ratio_q3"].max(), paper))
-    axes.set_xlabel(f"speed, {base} = 1 (right is faster)")
-    figure.legend(
-        *grid.flat[0].get_legend_handles_labels(),
-        loc="outside upper center",
-        ncols=2,
-        handletextpad=0.4,
-    )
-    told = [f"{r.what}, {r.where}, {r.way}: {r.ratio:.2f}" for r in timed.itertuples()]
-    return (
-        figure,
-        f"Speed relative to {base}; the paper says {paper:g} for {of}. {'; '.join(told)}.",
-    )
-
-
-def _markers(axes: Any, timed: pd.DataFrame, wheres: list[str]) -> None:
-    """A row for each place, and in it a marker for each way."""
-    ways = list(dict.fromkeys(timed["way"]))
-    for k, way in enumerate(ways):
-        part = timed[timed["way"] == way]
-        y = [wheres.index(where) + 0.22 * (k - (len(ways) - 1) / 2) for where in part["where"]]
-        axes.hlines(y, part["ratio_q1"], part["ratio_q3"], color=_PALETTE[k], linewidth=2.5)
-        axes.plot(part["ratio"], y, "osD^"[k], color=_PALETTE[k], markersize=6, label=way)
-    axes.set(ylim=(len(wheres) - 0.5, -0.5), yticks=range(len(wheres)), yticklabels=wheres)
-
-
-def _doubling_scale(axes: Any, low: float, high: float) -> None:
-    """A logarithmic axis with plain numbers, each twice the one before."""
-    ticks = [2.0**n for n in range(-10, 11)]
-    axes.set_xscale("log")
-    axes.set_xlim(min(low, 0.9) / 1.15, high * 1.2)
-    axes.set_xticks([t for t in ticks if min(low, 0.9) / 1.15 <= t <= high * 1.2])
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.tick_params(left=False)
-    axes.spines["left"].set_visible(False)
+    paper, ways = printed_factor(claim), [way for way in times["way"].unique() if way != base]
+    parts = {what: part for what, part in times.groupby("what", sort=False)}
+    heights = [0.5 + 0.42 * part["where"].nunique() for part in parts.values()]
+    figure, panels = charts(len(parts), sum(heights) + 1.1, heights=heights)
+    for axes, (what, part) in zip(panels, parts.items(), strict=True):
+        axes.set(title=what, xscale="log")
+        wheres = list(part["where"].unique())
+        rows(axes, wheres, reference=1)
+        line = {"color": VERMILLION, "linewidth": 1.5, "linestyle": "--"}
+        axes.axvline(paper, label=f"paper, {of}", **line)
+        for k, way in enumerate(ways):
+            points = part[part["way"] == way]
+            places = points["where"].map(wheres.index) + 0.22 * (k - (len(ways) - 1) / 2)
+            limits, look = (points["ratio_q1"], points["ratio_q3"]), (COLOURS[k], "osD^"[k])
+            intervals(axes, places, points["ratio"], *limits, label=way, look=look)
+    least = min(times["ratio_q1"].min(), 0.9) / 1.15
+    largest = max(times["ratio_q3"].max(), paper) * 1.2
+    doubling = [2.0**n for n in range(-10, 11) if least <= 2.0**n <= largest]
+    for axes in panels:
+        plain_ticks(axes.xaxis, doubling)
+        axes.set_xlim(least, largest)
+    speed_label(figure, base)
+    legend_above(figure)
+    clauses = [f"{r.what}, {r.where}, {r.way}: {r.ratio:.2f}" for r in times.itertuples()]
+    intro = f"Speed relative to {base}; the paper says {paper:g} for {of}."
+    return figure, f"{intro} {'; '.join(clauses)}."

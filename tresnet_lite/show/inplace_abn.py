@@ -1,6 +1,4 @@
-"""The figures of the chapter on Inplace-ABN: what is kept, reading back, precision, memory, the
-frontier, training.
-"""
+"""The figures of the chapter on Inplace-ABN: what is kept, precision, memory, time, training."""
 
 from __future__ import annotations
 
@@ -12,108 +10,74 @@ import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import FancyBboxPatch, Patch
-from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+from matplotlib.patches import Patch
 
-from tresnet_lite.experiments.inplace_abn import GROUPS, SLOPE
+from tresnet_lite.experiments.inplace_abn import GROUPS
+from tresnet_lite.experiments.inplace_abn_layer import SLOPE
+from tresnet_lite.show.boxes import ACROSS, HEAD, arrow, box, canvas, write
 from tresnet_lite.show.plots import (
     BLUE,
     GREEN,
     INK,
     ORANGE,
-    POINT,
     PURPLE,
     SKY,
     SMALL,
     VERMILLION,
-    WIDTH,
-    arrow,
-    box,
-    canvas,
+    chart,
+    charts,
     drawing,
+    legend_above,
+    plain_ticks,
 )
 
 COLOURS = dict(zip(GROUPS, (BLUE, SKY, GREEN, ORANGE, PURPLE), strict=True))
 DTYPE_COLOURS = {"float32": BLUE, "float16": GREEN, "bfloat16": VERMILLION}
+DASHED = (0, (4, 2))
 
 
 @drawing
 def what_is_kept() -> tuple[Figure, str]:
-    """One convolution, norm and activation: the maps that BatchNorm keeps, and the way back that
-    Inplace-ABN takes.
-    """
+    """A convolution, norm and activation: what BatchNorm keeps, and Inplace-ABN's way back."""
     step, high, first = 54.0, 32.0, 57.0
-    last = first + 3 * step
-    figure, axes = canvas(last + high + 58)
-    names = ("x", "x̂", "z", "y")
-    forward = ("norm", "γ x̂ + β", "leaky ReLU")
-    back = ("", "(z − β) / γ", "y or y/slope")
-    for left, title, kept in ((50, "BatchNorm", "xy"), (147, "Inplace-ABN", "y")):
-        middle = left + 30
-        axes.text(middle, 10, title, ha="center", va="center", weight="bold")
-        axes.text(middle, 34, "convolution", ha="center", va="center", fontsize=SMALL)
+    tops = {name: first + step * row for row, name in enumerate(("x", "x̂", "z", "y"))}
+    bottom = tops["y"] + high
+    forward = {"x": "norm", "x̂": "γ x̂ + β", "z": "leaky ReLU"}
+    back = {"x̂": "(z − β) / γ", "z": "y or y/slope"}
+    figure, axes = canvas(bottom + 58)
+    for middle, title, kept in ((80, "BatchNorm", "xy"), (177, "Inplace-ABN", "y")):
+        write(axes, middle, 10, title, weight="bold")
+        write(axes, middle, 34, "convolution", fontsize=SMALL)
         arrow(axes, middle, first - 15, first)
-        for row, name in enumerate(names):
-            _map(axes, left, first + step * row, high, name, name in kept)
-        for row, (name, way) in enumerate(zip(forward, back, strict=True)):
-            top = first + step * row + high
-            arrow(axes, middle, top, top + step - high)
-            axes.text(
-                middle - 5, top + (step - high) / 2, name, va="center", ha="right", fontsize=SMALL
-            )
-            if way and kept == "y":
-                _way_back(axes, left + 60, top + step - high / 2, top - high / 2, way)
-        arrow(axes, middle, last + high, last + high + 18)
-        axes.text(
-            middle, last + high + 26, "next convolution", ha="center", va="center", fontsize=SMALL
-        )
-    axes.text(
-        WIDTH / POINT / 2,
-        last + high + 50,
-        "filled: kept for backward",
-        ha="center",
-        fontsize=SMALL,
+        for name, top in tops.items():
+            strong = name in kept
+            colour, weight = (VERMILLION, "bold") if strong else ("none", "normal")
+            box(axes, middle - 30, top, 60, high, colour, strong=strong, dotted=not strong)
+            write(axes, middle, top + high / 2, name, weight=weight)
+        for name, operation in forward.items():
+            top, below = tops[name] + high, tops[name] + step
+            arrow(axes, middle, top, below)
+            place = {"va": "center", "ha": "right", "fontsize": SMALL}
+            axes.text(middle - 5, (top + below) / 2, operation, **place)
+        arrow(axes, middle, bottom, bottom + 18)
+        write(axes, middle, bottom + 26, "next convolution", fontsize=SMALL)
+        if title == "Inplace-ABN":
+            for name, operation in back.items():
+                centre = tops[name] + high / 2
+                _way_back(axes, middle + 30, centre + step, centre, operation)
+    axes.text(ACROSS / 2, bottom + 50, "filled: kept for backward", ha="center", fontsize=SMALL)
+    description = (
+        "Two chains: convolution, x, norm, x̂, γ x̂ + β, z, leaky ReLU, y, next convolution."
+        " With BatchNorm x and y are kept for backward. Inplace-ABN keeps y alone; backward"
+        " reads z from y by undoing the activation, and x̂ from z by (z − β) / γ."
     )
-    return (
-        figure,
-        (
-            "Two chains: convolution, x, norm, x̂, γ x̂ + β, z, leaky ReLU, y, next convolution."
-            " With BatchNorm x and y are kept for backward. Inplace-ABN keeps y alone; backward"
-            " reads z from y by undoing the activation, and x̂ from z by (z − β) / γ."
-        ),
-    )
-
-
-def _map(axes: Axes, left: float, top: float, high: float, name: str, kept: bool) -> None:
-    if kept:
-        box(axes, left, top, 60, high, VERMILLION, strong=True)
-    else:
-        outline = {
-            "boxstyle": "round,pad=0,rounding_size=5",
-            "fill": False,
-            "edgecolor": INK,
-            "linestyle": ":",
-        }
-        axes.add_patch(FancyBboxPatch((left, top), 60, high, **outline))
-    axes.text(
-        left + 30,
-        top + high / 2,
-        name,
-        ha="center",
-        va="center",
-        weight="bold" if kept else "normal",
-    )
+    return figure, description
 
 
 def _way_back(axes: Axes, x: float, start: float, end: float, label: str) -> None:
     """A curved arrow on the right side of two boxes, from the lower up to the upper."""
-    style = {
-        "arrowstyle": "-|>",
-        "color": VERMILLION,
-        "connectionstyle": "arc3,rad=0.5",
-        "linewidth": 1.6,
-    }
-    axes.annotate("", (x, end), (x, start), arrowprops=style)
+    curved = {"color": VERMILLION, "connectionstyle": "arc3,rad=0.5", "linewidth": 1.6}
+    axes.annotate("", (x, end), (x, start), arrowprops=HEAD | curved)
     axes.text(x + 18, (start + end) / 2, label, color=VERMILLION, va="center", fontsize=SMALL)
 
 
@@ -121,170 +85,140 @@ def _way_back(axes: Axes, x: float, start: float, end: float, label: str) -> Non
 def read_back(
     gammas: Sequence[float] = (1.0, 0.01, 0.001), beta: float = 0.7
 ) -> tuple[Figure, str]:
-    """x̂ read back from a bfloat16 y, against x̂: a line where each has a y of its own, stairs
-    where many share one.
+    """x̂ read back from a bfloat16 y, against x̂, a panel for each γ.
+
+    Where each x̂ has a y of its own it is a line, where many share one it is stairs.
     """
     xhat = torch.linspace(-3, 3, 601)
-    figure = Figure(figsize=(WIDTH, 1.75 * len(gammas) + 0.3), layout="constrained")
-    told = []
-    for axes, gamma in zip(figure.subplots(len(gammas), 1, sharex=True).flat, gammas, strict=True):
+    figure, panels = charts(len(gammas), 1.75 * len(gammas) + 0.3)
+    clauses = []
+    for axes, gamma in zip(panels, gammas, strict=True):
         y = F.leaky_relu(gamma * xhat + beta, SLOPE).bfloat16()
         back = (F.leaky_relu(y.float(), 1 / SLOPE) - beta) / gamma
         values = len(y.unique())
         axes.plot(xhat, xhat, color=INK, linewidth=0.8, alpha=0.5)
         axes.plot(xhat, back, color=VERMILLION, linewidth=1.8)
-        axes.set(
-            title=f"γ = {gamma:g}: y takes {values} values", ylabel="x̂ read back", ylim=(-4.2, 4.2)
-        )
-        told.append(f"for γ = {gamma:g}, y takes {values} values")
-    axes.set_xlabel(f"x̂: {len(xhat)} values; β = {beta:g}, bfloat16")
-    return (
-        figure,
-        (
-            "The normalised value read back from a bfloat16 output, against the true one:"
-            f" {'; '.join(told)}. With the large weight it is a line, with the small ones a"
-            " staircase."
-        ),
+        axes.set(title=f"γ = {gamma:g}: y takes {values} values", ylim=(-4.2, 4.2))
+        axes.set_ylabel("x̂ read back")
+        clauses.append(f"for γ = {gamma:g}, y takes {values} values")
+    panels[-1].set_xlabel(f"x̂: {len(xhat)} values; β = {beta:g}, bfloat16")
+    description = (
+        "The normalised value read back from a bfloat16 output, against the true one:"
+        f" {'; '.join(clauses)}. With the large weight it is a line, with the small ones a"
+        " staircase."
     )
+    return figure, description
 
 
 @drawing
 def precision(table: pd.DataFrame, plain: str, cured: str) -> tuple[Figure, str]:
-    """Errors of dγ and dx against γ, of the plain inversion (dashed) and the cured one (solid), a
-    colour a dtype.
+    """Errors of dγ above and of dx below, against γ, a colour for each dtype.
+
+    Args:
+        table: columns layer, dtype, gamma, dgamma and dx.
+        plain: the layer that inverts plainly (dashed).
+        cured: the layer that does so safely (solid).
     """
-    figure = Figure(figsize=(WIDTH, 5.4), layout="constrained")
-    for axes, (column, name) in zip(
-        figure.subplots(2, 1, sharex=True), (("dgamma", "dγ"), ("dx", "dx")), strict=True
-    ):
-        for (layer, dtype), rows in table.groupby(["layer", "dtype"], sort=False):
-            dash = {plain: (0, (4, 2)), cured: "-"}[layer]
-            axes.loglog(
-                rows["gamma"],
-                rows[column],
-                color=DTYPE_COLOURS[dtype],
-                linestyle=dash,
-                linewidth=1.8,
-            )
+    dashes = {plain: DASHED, cured: "-"}
+    figure, panels = charts(2, 5.4)
+    for axes, (column, name) in zip(panels, (("dgamma", "dγ"), ("dx", "dx")), strict=True):
+        for (layer, dtype), part in table.groupby(["layer", "dtype"], sort=False):
+            look = {"color": DTYPE_COLOURS[dtype], "linestyle": dashes[layer], "linewidth": 1.8}
+            axes.loglog(part["gamma"], part[column], **look)
         axes.axhline(1, color=INK, linewidth=0.8, alpha=0.5)
         axes.set(ylabel=f"relative error of {name}", xlim=(1, 1e-4), ylim=(1e-8, 30))
-    axes.set_xlabel("γ")
+    panels[-1].set_xlabel("γ")
     handles = [
-        Line2D([], [], color=colour, linewidth=1.8, label=dtype)
-        for dtype, colour in DTYPE_COLOURS.items()
+        *(
+            Line2D([], [], color=c, linewidth=1.8, label=dtype)
+            for dtype, c in DTYPE_COLOURS.items()
+        ),
+        *(Line2D([], [], color=INK, linestyle=dash, label=name) for name, dash in dashes.items()),
     ]
-    dashes = ((plain, (0, (4, 2))), (cured, "-"))
-    handles += [Line2D([], [], color=INK, linestyle=dash, label=name) for name, dash in dashes]
-    figure.legend(handles=handles, loc="outside upper center", ncols=2, handletextpad=0.4)
+    legend_above(figure, handles)
     small = table[table["gamma"] < 1.01e-3].groupby(["layer", "dtype"], sort=False).first()
-    told = [f"{layer}, {dtype}: {row.dgamma:.0e}" for (layer, dtype), row in small.iterrows()]
-    return (
-        figure,
-        f"Relative errors of dγ and dx against γ. At γ = 0.001, of dγ: {'; '.join(told)}.",
-    )
+    clauses = [f"{layer}, {dtype}: {row.dgamma:.0e}" for (layer, dtype), row in small.iterrows()]
+    intro = "Relative errors of dγ and dx against γ. At γ = 0.001, of dγ:"
+    return figure, f"{intro} {'; '.join(clauses)}."
 
 
 @drawing
 def memory_bars(networks: Mapping[str, Mapping[str, float]]) -> tuple[Figure, str]:
-    """What each network keeps, MB an image, in stacked bars by `GROUPS`."""
-    figure = Figure(figsize=(WIDTH, 0.62 * len(networks) + 1.9), layout="constrained")
-    axes = figure.subplots()
-    told = []
-    for row, (name, groups) in enumerate(networks.items()):
-        left, total = 0.0, sum(groups.values())
+    """What each network keeps per image: a bar for each, in parts by what keeps it.
+
+    Args:
+        networks: name → group of `GROUPS` → MB per image.
+    """
+    figure, axes = chart(0.62 * len(networks) + 1.9)
+    looks = {
+        group: {"facecolor": colour, "alpha": 0.55, "edgecolor": INK, "linewidth": 0.6}
+        for group, colour in COLOURS.items()
+    }
+    handles, clauses = {}, []
+    for place, (name, groups) in enumerate(networks.items()):
+        left = 0.0
         for group, size in groups.items():
-            colour = COLOURS[group]
-            axes.barh(
-                row,
-                size,
-                left=left,
-                height=0.52,
-                color=colour,
-                alpha=0.55,
-                edgecolor=INK,
-                linewidth=0.6,
-            )
+            axes.barh(place, size, left=left, height=0.52, **looks[group])
             left += size
-        axes.text(0, row - 0.42, f"{name}: {total:.1f} MB", va="center")
-        parts = ", ".join(f"{group} {size:.1f}" for group, size in groups.items() if size > 0.05)
-        told.append(f"{name} {total:.1f} MB ({parts})")
+        seen = {group: size for group, size in groups.items() if size > 0.05}
+        handles |= {group: Patch(label=group, **looks[group]) for group in seen}
+        axes.text(0, place - 0.42, f"{name}: {left:.1f} MB", va="center")
+        parts = ", ".join(f"{group} {size:.1f}" for group, size in seen.items())
+        clauses.append(f"{name} {left:.1f} MB ({parts})")
     axes.set(ylim=(len(networks) - 0.6, -0.75), yticks=[], xlabel="kept for backward, MB an image")
     axes.spines["left"].set_visible(False)
-    shown = [group for group in GROUPS if any(groups[group] > 0.05 for groups in networks.values())]
-    patches = [
-        Patch(label=g, facecolor=COLOURS[g], alpha=0.55, edgecolor=INK, linewidth=0.6)
-        for g in shown
-    ]
-    figure.legend(
-        handles=patches, loc="outside upper left", ncols=1, handlelength=1.2, handletextpad=0.5
-    )
-    return figure, f"Memory kept for backward, an image. {'; '.join(told)}."
+    order = [handles[group] for group in GROUPS if group in handles]
+    legend_above(figure, order, loc="outside upper left", ncols=1, handlelength=1.2)
+    return figure, f"Memory kept for backward, an image. {'; '.join(clauses)}."
 
 
 @drawing
 def frontier(table: pd.DataFrame) -> tuple[Figure, str]:
-    """Time of a training step against memory kept, BatchNorm = 1, with quartiles: down and left is
-    better.
+    """Time of a training step against memory kept, with quartiles: down and left is better.
+
+    Args:
+        table: columns model, name, kept (MB), and ratio with its quartiles, speeds to BatchNorm's.
     """
-    figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = chart(3.4)
     axes.axhline(1, color=INK, linewidth=0.8, alpha=0.5)
-    told = []
+    clauses = []
     for place, row in enumerate(table.sort_values("kept").itertuples()):
         colour = INK if row.model == "batchnorm" else BLUE
         axes.vlines(row.kept, 1 / row.ratio_q3, 1 / row.ratio_q1, color=colour, linewidth=3)
         axes.plot(row.kept, 1 / row.ratio, "o", color=colour)
         # neighbours would write over each other
         end, shift = ((row.ratio_q1, 5), (row.ratio_q3, -12))[place % 2]
-        axes.annotate(
-            row.name, (row.kept, 1 / end), (0, shift), textcoords="offset points", ha="center"
-        )
-        told.append(f"{row.name}: {row.kept:.1f} MB, {1 / row.ratio:.2f}")
+        offset = {"xytext": (0, shift), "textcoords": "offset points"}
+        axes.annotate(row.name, (row.kept, 1 / end), ha="center", **offset)
+        clauses.append(f"{row.name}: {row.kept:.1f} MB, {1 / row.ratio:.2f}")
     high, low = (1 / table["ratio_q1"]).max(), (1 / table["ratio_q3"]).min()
     margin = 0.18 * (high - low + 0.1)
     axes.set(xlim=(0, 1.15 * table["kept"].max()), ylim=(low - margin, high + margin))
-    axes.set(
-        xlabel="kept for backward, MB an image at 224 px", ylabel="time of a step, BatchNorm = 1"
-    )
-    return figure, f"Memory kept against time of a training step, BatchNorm = 1. {'; '.join(told)}."
+    axes.set_xlabel("kept for backward, MB an image at 224 px")
+    axes.set_ylabel("time of a step, BatchNorm = 1")
+    intro = "Memory kept against time of a training step, BatchNorm = 1."
+    return figure, f"{intro} {'; '.join(clauses)}."
 
 
 @drawing
 def losses(runs: pd.DataFrame, window: int = 5) -> tuple[Figure, str]:
-    """Training losses of either norm: means over seeds of a running mean, in a band from the least
-    to the largest.
+    """Training losses of either norm, smoothed: means over seeds, in a band from least to largest.
+
+    Args:
+        runs: columns norm, seed, step and loss.
+        window: steps of the running mean.
     """
-    figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
-    axes = figure.subplots()
-    told = []
-    for (norm, rows), colour, dash in zip(
-        runs.groupby("norm", sort=False), (BLUE, VERMILLION), ("-", "--"), strict=True
-    ):
-        smooth = (
-            rows.pivot(index="step", columns="seed", values="loss")
-            .rolling(window, min_periods=1)
-            .mean()
-        )
-        axes.fill_between(
-            smooth.index,
-            smooth.min(axis=1),
-            smooth.max(axis=1),
-            color=colour,
-            alpha=0.2,
-            linewidth=0,
-        )
-        axes.plot(
-            smooth.index,
-            smooth.mean(axis=1),
-            color=colour,
-            linestyle=dash,
-            linewidth=1.8,
-            label=norm,
-        )
-        told.append(f"{norm} ends at {smooth.mean(axis=1).iloc[-1]:.2f}")
+    figure, axes = chart(2.9)
+    clauses = []
+    looks = ({"color": BLUE, "linestyle": "-"}, {"color": VERMILLION, "linestyle": "--"})
+    for (norm, part), look in zip(runs.groupby("norm", sort=False), looks, strict=True):
+        by_seed = part.pivot(index="step", columns="seed", values="loss")
+        smooth = by_seed.rolling(window, min_periods=1).mean()
+        limits, mean = (smooth.min(axis=1), smooth.max(axis=1)), smooth.mean(axis=1)
+        axes.fill_between(smooth.index, *limits, color=look["color"], alpha=0.2, linewidth=0)
+        axes.plot(smooth.index, mean, linewidth=1.8, label=norm, **look)
+        clauses.append(f"{norm} ends at {mean.iloc[-1]:.2f}")
     axes.set(yscale="log", xlabel="step", ylabel="loss")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.yaxis.set_minor_locator(NullLocator())
+    plain_ticks(axes.yaxis)
     axes.legend()
-    return figure, f"Training losses on digits, bfloat16: {'; '.join(told)}."
+    return figure, f"Training losses on digits, bfloat16: {'; '.join(clauses)}."

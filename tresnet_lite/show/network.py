@@ -13,8 +13,10 @@ from torch import nn
 
 from tresnet_lite.counting import count_macs, count_parameters
 from tresnet_lite.counting.shapes import shape_of
+from tresnet_lite.counting.trace import trace
 from tresnet_lite.layers import BlurPool2d, SpaceToDepth
 from tresnet_lite.model import BasicBlock, Bottleneck, TResNet
+from tresnet_lite.show.boxes import arrow, box, canvas
 from tresnet_lite.show.plots import (
     BLUE,
     GREEN,
@@ -26,62 +28,42 @@ from tresnet_lite.show.plots import (
     SMALL,
     VERMILLION,
     WIDTH,
-    arrow,
-    box,
-    canvas,
     drawing,
 )
 
 # the layers that a drawing names
-SHAPERS = (
-    nn.Conv2d,
-    nn.MaxPool2d,
-    nn.AvgPool2d,
-    SpaceToDepth,
-    BlurPool2d,
-)
+SHAPERS = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, SpaceToDepth, BlurPool2d)
+RIGHT = WIDTH / POINT  # the edge of a canvas, in points
 
 
 @drawing
 def chains(
     models: Mapping[str, nn.Sequential], input_size: tuple[int, int, int]
 ) -> tuple[Figure, str]:
-    """Chains of layers side by side, each layer with the shape that it gives; norms and activations
-    are left out.
+    """Chains of layers side by side, each layer with the shape that it gives for `input_size`.
 
-    What is drawn is found by running the models on one image of `input_size` (C, H, W).
+    Norms and activations are left out. The models run once, on one image (C, H, W).
     """
     columns = {
         name: [shape_of(input_size), *map("\n".join, layers(model, input_size))]
         for name, model in models.items()
     }
     longest = max(map(len, columns.values()))
-    step, high = 56.0, 36.0
-    figure, axes = canvas(24 + step * longest - (step - high) + 4)
-    pitch = WIDTH / POINT / len(columns)
+    step, high, pitch = 56.0, 36.0, RIGHT / len(columns)
+    figure, axes = canvas(step * (longest - 1) + high + 28)
     for i, (name, labels) in enumerate(columns.items()):
         middle = (i + 0.5) * pitch
         axes.text(middle, 10, name, ha="center", va="center", weight="bold")
         for row, label in enumerate(labels):
             # The last boxes stand side by side, however many came before.
-            place = longest - 1 if row == len(labels) - 1 else row
-            top = 24 + step * place
+            top = 24 + step * (longest - 1 if row == len(labels) - 1 else row)
             box(axes, middle - pitch / 2 + 3, top, pitch - 6, high, _layer_colour(label))
-            axes.text(
-                middle,
-                top + high / 2,
-                label,
-                ha="center",
-                va="center",
-                fontsize=SMALL,
-                linespacing=1.3,
-            )
+            style = {"ha": "center", "va": "center", "fontsize": SMALL, "linespacing": 1.3}
+            axes.text(middle, top + high / 2, label, **style)
             if row:
                 arrow(axes, middle, 24 + step * (row - 1) + high, top)
-    told = [
-        f"{name}: {' → '.join(labels)}".replace("\n", " to ") for name, labels in columns.items()
-    ]
-    return figure, f"Layers with their output shapes. {'; '.join(told)}."
+    words = [f"{name}: {' → '.join(labels)}" for name, labels in columns.items()]
+    return figure, f"Layers with their output shapes. {'; '.join(words)}.".replace("\n", " to ")
 
 
 def _layer_colour(label: str) -> str:
@@ -90,21 +72,9 @@ def _layer_colour(label: str) -> str:
 
 
 def layers(model: nn.Module, input_size: tuple[int, int, int]) -> list[tuple[str, str]]:
-    """The layers that change a shape or mix values, in the order in which they run: what each is,
-    and what it gives.
-    """
-    found: list[tuple[str, str]] = []
-
-    def note(layer: nn.Module, _: tuple, output: torch.Tensor) -> None:
-        found.append((_layer_name(layer), shape_of(output.shape[1:])))
-
-    hooks = [m.register_forward_hook(note) for m in model.modules() if isinstance(m, SHAPERS)]
-    try:
-        count_macs(model, input_size)  # runs the model once, as in evaluation
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found
+    """The layers that change a shape or mix values, in order: what each is, and what it gives."""
+    calls = [call for call in trace(model, input_size) if isinstance(call.module, SHAPERS)]
+    return [(_layer_name(call.module), shape_of(call.output)) for call in calls]
 
 
 def _layer_name(layer: nn.Module) -> str:
@@ -119,8 +89,7 @@ def _layer_name(layer: nn.Module) -> str:
 
 @drawing
 def permutation(image: torch.Tensor, channels: torch.Tensor) -> tuple[Figure, str]:
-    """Where SpaceToDepth puts each pixel: `image` (H, W) of numbers and `channels` (b², H/b, W/b)
-    made from it.
+    """Where SpaceToDepth puts each pixel of `image` (H, W): `channels` (b², H/b, W/b) made from it.
 
     A patch has one colour on both sides; the first channel and its pixels are outlined.
     """
@@ -129,148 +98,97 @@ def permutation(image: torch.Tensor, channels: torch.Tensor) -> tuple[Figure, st
     cell, pitch = 28.0, 28.0 * small + 11
     below = 24 + cell * side + 42
     figure, axes = canvas(below + block * (pitch + 12) + 2)
-    axes.text(2, 10, f"one channel, {side}×{side} pixels", va="center", weight="bold")
-    patches = [[(r // block, c // block) for c in range(side)] for r in range(side)]
-    _cells(axes, image, patches, (32, 24), cell, outlined=set(channels[0].flatten().tolist()))
-    axes.text(
-        2,
-        below - 12,
-        f"{len(channels)} channels, {small}×{small} pixels each",
-        va="center",
-        weight="bold",
-    )
-    patches = [[(r, c) for c in range(small)] for r in range(small)]
+    head = {"va": "center", "weight": "bold"}
+    axes.text(2, 10, f"one channel, {side}×{side} pixels", **head)
+    axes.text(2, below - 12, f"{len(channels)} channels, {small}×{small} pixels each", **head)
+    outlined = set(channels[0].flatten().tolist())
+    _cells(axes, image, (32, 24), cell, patch=block, outlined=outlined)
     for k, channel in enumerate(channels):
         left, top = 10 + k % block * (pitch + 1), below + 12 + k // block * (pitch + 12)
         axes.text(left, top - 7, f"{k}", va="center", fontsize=SMALL)
-        _cells(
-            axes, channel, patches, (left, top), cell, outlined=set(channels[0].flatten().tolist())
-        )
+        _cells(axes, channel, (left, top), cell, patch=1, outlined=outlined)
     first, second = (channels[k].flatten().int().tolist() for k in (0, 1))
-    return (
-        figure,
-        (
-            f"Above, an image of {side}×{side} numbered pixels in patches of {block}×{block}, a"
-            f" colour each. Below, the {len(channels)} channels: channel 0 holds the upper left"
-            f" pixel of every patch, {first}, channel 1 the pixel to its right, {second}, and so"
-            " on, row by row of the patch."
-        ),
+    return figure, (
+        f"Above, an image of {side}×{side} numbered pixels in patches of {block}×{block}, a"
+        f" colour each. Below, the {len(channels)} channels: channel 0 holds the upper left pixel"
+        f" of every patch, {first}, channel 1 the pixel to its right, {second}, and so on, row by"
+        " row of the patch."
     )
 
 
 def _cells(
     axes: Axes,
     values: torch.Tensor,
-    patches: list[list[tuple[int, int]]],
     corner: tuple[float, float],
     side: float,
+    *,
+    patch: int,
     outlined: Collection[float],
 ) -> None:
-    """A grid of numbers, coloured by the patch that each belongs to."""
+    """A grid of numbers, coloured by the patch (`patch`×`patch` of them) that each belongs to."""
     for r, row in enumerate(values.tolist()):
         for c, value in enumerate(row):
             x, y = corner[0] + c * side, corner[1] + r * side
-            patch_row, patch_column = patches[r][c]
-            fill = matplotlib.colors.to_rgba(
-                (SKY, ORANGE, GREEN, PURPLE)[(2 * patch_row + patch_column) % 4], 0.3
-            )
-            axes.add_patch(
-                Rectangle((x, y), side, side, facecolor=fill, edgecolor=INK, linewidth=0.4)
-            )
+            colour = (SKY, ORANGE, GREEN, PURPLE)[(2 * (r // patch) + c // patch) % 4]
+            fill = matplotlib.colors.to_rgba(colour, 0.3)
+            cell = Rectangle((x, y), side, side, facecolor=fill, edgecolor=INK, linewidth=0.4)
+            axes.add_patch(cell)
             if value in outlined:
-                inner = Rectangle(
-                    (x + 1, y + 1),
-                    side - 2,
-                    side - 2,
-                    fill=False,
-                    edgecolor=VERMILLION,
-                    linewidth=2,
-                )
-                axes.add_patch(inner)
-            axes.text(
-                x + side / 2, y + side / 2, f"{value:g}", ha="center", va="center", fontsize=SMALL
-            )
+                outline = {"fill": False, "edgecolor": VERMILLION, "linewidth": 2}
+                axes.add_patch(Rectangle((x + 1, y + 1), side - 2, side - 2, **outline))
+            middle = (x + side / 2, y + side / 2)
+            axes.text(*middle, f"{value:g}", ha="center", va="center", fontsize=SMALL)
 
 
 @drawing
 def network_map(
     model: TResNet, highlight: Collection[str], image_size: int = 224
 ) -> tuple[Figure, str]:
-    """The network from image to classes, the parts named in `highlight` marked: "stem", "stage 1"
-    to "stage 4", "head".
+    """The network from image to classes, the parts named in `highlight` marked.
+
+    Parts are "stem", "stage 1" to "stage 4", and "head".
 
     Raises:
         ValueError: no such part.
     """
     parts = network_parts(model, image_size)
-    if unknown := set(highlight) - {name for name, _, _ in parts}:
-        raise ValueError(
-            f"no part {', '.join(sorted(unknown))}: there are"
-            f" {', '.join(name for name, _, _ in parts)}"
-        )
+    names = [name for name, _, _ in parts]
+    if unknown := sorted(set(highlight) - set(names)):
+        raise ValueError(f"no part {', '.join(unknown)}: there are {', '.join(names)}")
     step, high = 56.0, 42.0
     figure, axes = canvas(step * len(parts) + 22)
-    axes.text(
-        WIDTH / POINT / 2,
-        8,
-        f"image {model.in_chans}×{image_size}×{image_size}",
-        ha="center",
-        va="center",
-    )
-    for row, (name, what, sizes) in enumerate(parts):
-        top = 30 + step * row
-        arrow(axes, WIDTH / POINT / 2, top - 14, top)
-        box(
-            axes,
-            4,
-            top,
-            WIDTH / POINT - 8,
-            high,
-            VERMILLION if name in highlight else "none",
-            strong=name in highlight,
-        )
+    image = f"image {model.in_chans}×{image_size}×{image_size}"
+    axes.text(RIGHT / 2, 8, image, ha="center", va="center")
+    words = []
+    for row, (name, content, sizes) in enumerate(parts):
+        top, marked = 30 + step * row, name in highlight
+        arrow(axes, RIGHT / 2, top - 14, top)
+        colour = VERMILLION if marked else "none"
+        box(axes, 4, top, RIGHT - 8, high, colour, strong=marked)
         axes.text(12, top + 14, name, va="center", weight="bold")
-        axes.text(WIDTH / POINT - 12, top + 14, what, ha="right", va="center")
+        axes.text(RIGHT - 12, top + 14, content, ha="right", va="center")
         axes.text(12, top + 31, sizes, va="center", fontsize=SMALL)
-    told = [
-        f"{name}{' (marked)' if name in highlight else ''}: {what}, {sizes}"
-        for name, what, sizes in parts
-    ]
-    return figure, f"The network, part by part. {'; '.join(told)}."
+        words.append(f"{name}{' (marked)' if marked else ''}: {content}, {sizes}")
+    return figure, f"The network, part by part. {'; '.join(words)}."
 
 
 def network_parts(model: TResNet, image_size: int) -> list[tuple[str, str, str]]:
-    """Name, content and sizes (output shape, parameters, MACs) of each part, read off the model
-    itself.
-    """
+    """Name, content and sizes (output shape, parameters, MACs) of each part, in order."""
     children = dict(model.body.named_children())
     stem = [part for name, part in children.items() if not name.startswith("layer")]
     parts: dict[str, nn.Module] = {"stem": nn.Sequential(*stem)}
-    parts |= {
-        name.replace("layer", "stage "): part
-        for name, part in children.items()
-        if name.startswith("layer")
-    }
+    for name, part in children.items():
+        if name.startswith("layer"):
+            parts[name.replace("layer", "stage ")] = part
     parts["head"] = model.head
-    shape, rows = (model.in_chans, image_size, image_size), []
+    shape: tuple[int, ...] = (model.in_chans, image_size, image_size)
+    rows = []
     for name, part in parts.items():
-        macs, given = count_macs(part, shape), _output_shape(part, shape)
-        sizes = (
-            f"{shape_of(given)} · {count_parameters(part) / 1e6:.2f} M · {macs / 1e9:.2f} G MACs"
-        )
+        parameters, macs = count_parameters(part) / 1e6, count_macs(part, shape) / 1e9
+        shape = trace(part, shape)[-1].output
+        sizes = f"{shape_of(shape)} · {parameters:.2f} M · {macs:.2f} G MACs"
         rows.append((name, _content(part), sizes))
-        shape = given
     return rows
-
-
-def _output_shape(part: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
-    shapes: list[torch.Size] = []
-    hook = part.register_forward_hook(lambda *call: shapes.append(call[2].shape))
-    try:
-        count_macs(part, shape)
-    finally:
-        hook.remove()
-    return tuple(shapes[0][1:])
 
 
 def _content(part: nn.Module) -> str:

@@ -1,9 +1,12 @@
 """Figures that read well on white, on black and on a phone.
 
-Every function returns one inline SVG with a text that describes it. Its lines and letters take the
-page's own text colour, so the page decides between light and dark; fills are translucent, of a
-palette that colour-blind readers can tell apart (Okabe and Ito). Figures are narrow and tall: in a
-column of 360 pixels the letters are still 9 points.
+Every drawing is one inline SVG with a text that describes it. Its lines and letters take the page's
+own text colour, so the page decides between light and dark; fills are translucent, of a palette
+that colour-blind readers can tell apart (Okabe and Ito). Figures are narrow and tall: in a column
+of 360 pixels the letters are still 9 points.
+
+A drawing begins with `chart` or `charts`. What many of them show is here too: rows of values with
+intervals, the paper's values, accuracy against speed. Boxes and arrows are in `boxes`.
 """
 
 from __future__ import annotations
@@ -11,22 +14,23 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from fractions import Fraction
 from functools import wraps
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import matplotlib
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from tresnet_lite.show.html import Html
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
 
 BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = (
     "#0072B2",
@@ -53,17 +57,20 @@ STYLE = {
     "legend.frameon": False,
     "svg.fonttype": "none",  # letters stay letters: small, searchable, in the page's size
     "svg.hashsalt": "tresnet_lite",  # the same figure is the same file
-    **dict.fromkeys(
-        (
-            "text.color",
-            "axes.edgecolor",
-            "axes.labelcolor",
-            "axes.titlecolor",
-            "xtick.color",
-            "ytick.color",
-        ),
-        INK,
-    ),
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+PAPER = {  # how the paper's values look
+    "color": VERMILLION,
+    "marker": "D",
+    "markersize": 8,
+    "markeredgewidth": 2,
+    "fillstyle": "none",
+    "linestyle": "none",
 }
 
 P = ParamSpec("P")
@@ -73,98 +80,148 @@ def drawing(draw: Callable[P, tuple[Figure, str]]) -> Callable[P, Html]:
     """Turn a function that draws into one that returns the drawing, in the style above."""
 
     @wraps(draw)
-    def drawn(*args: P.args, **kwargs: P.kwargs) -> Html:
+    def draw_in_style(*args: P.args, **kwargs: P.kwargs) -> Html:
         with matplotlib.rc_context(STYLE):
             figure, description = draw(*args, **kwargs)
             return inline_svg(figure, description, _code(draw))
 
-    return drawn
+    return draw_in_style
 
 
 def _code(draw: Callable) -> str:
-    """Where a function stands in the checkout: "tresnet_lite/plots.py#L123"."""
+    """Where a function stands in the checkout: "tresnet_lite/show/plots.py#L123"."""
     return f"{draw.__module__.replace('.', '/')}.py#L{draw.__code__.co_firstlineno}"
 
 
 def inline_svg(figure: Figure, description: str, code: str) -> Html:
     """The figure as an `<svg>` element that takes the page's text colour and shrinks with the page.
 
-    `code` tells where it was drawn; the book makes a link of it.
+    `code` is where it was drawn; the book makes a link of it.
     """
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     svg = file.getvalue()
     viewbox = re.search(r'viewBox="[^"]*"', svg)[0]
-    drawn = svg[svg.index("<g id=") :]
+    body = svg[svg.index("<g id=") :]
     # numbered from 1 in each figure: they would clash on a page
-    drawn = re.sub(r' id="[a-z0-9]+_\d+"', "", drawn)
-    drawn = drawn.replace(INK, "currentColor")
+    body = re.sub(r' id="[a-z0-9]+_\d+"', "", body)
+    body = body.replace(INK, "currentColor")
     opening = (
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
         f' {viewbox} role="img" '
         f'aria-label="{html.escape(description)}" data-code="{code}" style="display:block;'
         'width:min(100%,27rem);height:auto;margin:auto;stroke-linejoin:round;stroke-linecap:butt">'
     )
-    return Html(opening + drawn, description)
+    return Html(opening + body, description)
 
 
-def canvas(height: float) -> tuple[Figure, Axes]:
-    """A figure of the standard width with one bare set of axes, in points from the upper left
-    corner.
-    """
-    figure = Figure(figsize=(WIDTH, height * POINT))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, WIDTH / POINT), ylim=(height, 0))
-    axes.axis("off")
+def chart(height: float) -> tuple[Figure, Axes]:
+    """A figure of the standard width and `height` inches with one set of axes."""
+    figure, (axes,) = charts(1, height)
     return figure, axes
 
 
-def box(
+def charts(
+    count: int, height: float, *, sharex: bool = True, heights: Sequence[float] | None = None
+) -> tuple[Figure, list[Axes]]:
+    """The same with `count` sets of axes below each other; their `heights` are relative."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    grid = figure.subplots(count, 1, sharex=sharex, squeeze=False, height_ratios=heights)
+    return figure, list(grid.flat)
+
+
+def legend_above(figure: Figure, handles: Sequence[Any] | None = None, **options: Any) -> None:
+    """A legend above the axes: of what the first axes label, or of `handles`."""
+    handles = handles or figure.axes[0].get_legend_handles_labels()[0]
+    defaults = {"loc": "outside upper center", "ncols": 2, "handletextpad": 0.4}
+    figure.legend(handles=handles, **defaults | options)
+
+
+def speed_label(figure: Figure, base: str) -> None:
+    """What the horizontal axis is: speeds as ratios to `base`.
+
+    It stands under the figure and not under the axes, which long names make narrower than the line.
+    """
+    figure.supxlabel(f"speed, {base} = 1 (right is faster)", fontsize=STYLE["font.size"])
+
+
+def plain_ticks(axis: Axis, values: Sequence[float] | None = None) -> None:
+    """Plain numbers on a logarithmic axis: `values`, or 1, 2 and 5 times the powers of ten."""
+    if values is None:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    else:
+        axis.set_ticks(values)
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def rows(
     axes: Axes,
-    left: float,
-    top: float,
-    width: float,
-    height: float,
-    colour: str,
+    names: Collection[str],
     *,
-    strong: bool = False,
+    reference: float | None = None,
+    size: float = STYLE["font.size"],
 ) -> None:
-    """A rounded box; a strong one has a thick border of its colour."""
-    fill = matplotlib.colors.to_rgba(colour, 0.3)
-    edge = (
-        {"edgecolor": colour, "linewidth": 2.5} if strong else {"edgecolor": INK, "linewidth": 0.8}
-    )
-    axes.add_patch(
-        FancyBboxPatch(
-            (left, top),
-            width,
-            height,
-            boxstyle="round,pad=0,rounding_size=5",
-            facecolor=fill,
-            **edge,
-        )
-    )
+    """A row beside each name, from the top down, and a thin line at the value `reference`."""
+    if reference is not None:
+        axes.axvline(reference, color=INK, linewidth=0.8, alpha=0.5)
+    bottom = max(len(names), 1) - 0.5
+    axes.set(yticks=range(len(names)), yticklabels=list(names), ylim=(bottom, -0.5))
+    axes.tick_params(axis="y", left=False, labelsize=size)
+    axes.spines["left"].set_visible(False)
 
 
-def arrow(axes: Axes, x: float, top: float, bottom: float) -> None:
-    axes.annotate(
-        "",
-        (x, bottom),
-        (x, top),
-        arrowprops={"arrowstyle": "-|>", "color": INK, "shrinkA": 1, "shrinkB": 1},
-    )
+def intervals(
+    axes: Axes,
+    places: ArrayLike,
+    values: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    *,
+    label: str = "",
+    look: tuple[str, str] = (BLUE, "o"),
+    alpha: float = 1,
+) -> None:
+    """Values in the rows `places`: points, each on a horizontal bar from `low` to `high`.
+
+    Args:
+        look: colour and marker.
+        alpha: opacity of the bars.
+    """
+    colour, marker = look
+    axes.hlines(places, low, high, color=colour, linewidth=3, alpha=alpha)
+    axes.plot(values, places, marker, color=colour, label=label)
+
+
+def paper_marks(
+    axes: Axes, x: ArrayLike, y: ArrayLike, *, label: str = "paper", size: float = 8
+) -> None:
+    """The paper's values: hollow diamonds, `size` points wide."""
+    axes.plot(x, y, **PAPER | {"markersize": size}, label=label)
+
+
+def accuracy_axes(
+    axes: Axes, ticks: Sequence[float], *, xlim: tuple[float, float], ylim: tuple[float, float]
+) -> None:
+    """Axes for accuracy against speed: top-1 over the logarithm of a ratio, with fractions."""
+    axes.set(xscale="log", ylabel="top-1, % (quoted)", xlim=xlim, ylim=ylim)
+    axes.set_xticks(ticks, [str(Fraction(tick)) for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.grid(color=INK, alpha=0.15)
 
 
 @drawing
 def pictures(
     images: Sequence[tuple[str, ArrayLike]], *, columns: int, description: str
 ) -> tuple[Figure, str]:
-    """Images under their names, `columns` in a row: (H, W, 3) in [0, 1], or (H, W) around 0 in two
-    colours.
+    """Images under their names, `columns` in a row.
+
+    An image is (H, W, 3) in [0, 1], or (H, W) around 0, shown in two colours.
     """
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(WIDTH, rows * (WIDTH / columns + 0.22)), layout="constrained")
-    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+    lines = -(-len(images) // columns)
+    figure = Figure(figsize=(WIDTH, lines * (WIDTH / columns + 0.22)), layout="constrained")
+    grid = list(figure.subplots(lines, columns, squeeze=False).flat)
     for axes in grid:
         axes.axis("off")
     for axes, (name, image) in zip(grid, images, strict=False):
@@ -184,38 +241,22 @@ def ratios(table: pd.DataFrame, *, base: str, description: str = "") -> tuple[Fi
         table: columns name, phase, ratio, ratio_q1, ratio_q3, and paper_ratio (NaN: not printed).
         description: what the text begins with; default: "Speed relative to" the base.
     """
-    phases = list(dict.fromkeys(table["phase"]))
-    names = list(dict.fromkeys(table["name"]))
-    figure = Figure(
-        figsize=(WIDTH, len(phases) * (0.7 + 0.3 * len(names)) + 0.5), layout="constrained"
-    )
-    for axes, phase in zip(
-        figure.subplots(len(phases), 1, sharex=True, squeeze=False).flat, phases, strict=True
-    ):
-        rows = table[table["phase"] == phase]
-        places = [names.index(name) for name in rows["name"]]
-        axes.axvline(1, color=INK, linewidth=0.8, alpha=0.5)
-        axes.hlines(places, rows["ratio_q1"], rows["ratio_q3"], color=BLUE, linewidth=3)
-        axes.plot(rows["ratio"], places, "o", color=BLUE, label="measured, with quartiles")
-        hollow = {"color": VERMILLION, "fillstyle": "none", "markeredgewidth": 2, "markersize": 8}
-        if rows["paper_ratio"].notna().any():
-            axes.plot(rows["paper_ratio"], places, "D", label="paper", **hollow)
-        axes.set(
-            title=phase, yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5)
-        )
-        axes.tick_params(left=False)
-        axes.spines["left"].set_visible(False)
-    # Under the figure and not under the axes, which long names make narrower than this line.
-    figure.supxlabel(f"speed, {base} = 1 (right is faster)", fontsize=STYLE["font.size"])
-    figure.legend(
-        *figure.axes[0].get_legend_handles_labels(),
-        loc="outside upper center",
-        ncols=2,
-        handletextpad=0.3,
-    )
-    told = [
+    phases, names = table["phase"].unique(), list(table["name"].unique())
+    figure, panels = charts(len(phases), len(phases) * (0.7 + 0.3 * len(names)) + 0.5)
+    for axes, phase in zip(panels, phases, strict=True):
+        lines = table[table["phase"] == phase]
+        places = lines["name"].map(names.index)
+        axes.set_title(phase)
+        rows(axes, names, reference=1)
+        quartiles = lines["ratio_q1"], lines["ratio_q3"]
+        intervals(axes, places, lines["ratio"], *quartiles, label="measured, with quartiles")
+        if lines["paper_ratio"].notna().any():
+            paper_marks(axes, lines["paper_ratio"], places)
+    speed_label(figure, base)
+    legend_above(figure)
+    clauses = [
         f"{row.phase}, {row.name}: {f'{row.ratio:.2f}' if row.ratio > 0 else 'not measured'}"
         + (f" (paper {row.paper_ratio:.2f})" if row.paper_ratio > 0 else "")
         for row in table.itertuples(index=False)
     ]
-    return figure, f"{description or f'Speed relative to {base}.'} {'; '.join(told)}."
+    return figure, f"{description or f'Speed relative to {base}.'} {'; '.join(clauses)}."

@@ -1,81 +1,64 @@
-"""Table 5: the family at 224 and 448 pixels; what four times the pixels cost, and what they
-give.
-"""
+"""Table 5: the family at 224 and 448 pixels: what four times the pixels cost and give."""
 
 from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, StrMethodFormatter
 
 from tresnet_lite.findings.tables import PAPER_SIDE, PHASES
 from tresnet_lite.paper import paper_table
-from tresnet_lite.show.plots import BLUE, GREEN, INK, ORANGE, SMALL, VERMILLION, WIDTH, drawing
+from tresnet_lite.show.plots import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    accuracy_axes,
+    charts,
+    drawing,
+    legend_above,
+    paper_marks,
+    speed_label,
+)
 
 COLOURS = {"TResNet-M": BLUE, "TResNet-L": GREEN, "TResNet-XL": ORANGE}
+MARKERS = {PAPER_SIDE: "o", 2 * PAPER_SIDE: "s"}
 
 
 @drawing
 def trade(lines: pd.DataFrame) -> tuple[Figure, str]:
-    """Accuracy (quoted) against speed, TResNet-M at 224 px = 1: from 224 to 448 pixels in one run,
-    and the paper's.
+    """Accuracy (quoted) against speed, from 224 to 448 pixels: one run's, and the paper's.
+
+    Speeds are ratios to TResNet-M's at 224 px.
 
     Args:
         lines: of one run of `tables.table5`.
     """
-
     top1 = paper_table(5).rename(columns={"model": "network"})
-    rows = lines.merge(top1, on=["network", "resolution"])
-    figure = Figure(figsize=(WIDTH, 5.6), layout="constrained")
-    told = []
-    for axes, phase in zip(figure.subplots(2, 1, sharex=True), PHASES, strict=True):
-        ours = rows[rows["phase"] == phase]
-        base = ours.set_index(["network", "resolution"]).loc["TResNet-M", PAPER_SIDE]
-        for network, pair in ours.groupby("network", sort=False):
-            colour, pair = COLOURS[network], pair.sort_values("resolution")
-            at = pair["measured"] / base["measured"]
-            axes.plot(at, pair["top1"], "-", color=colour, linewidth=2, alpha=0.6)
-            sizes = zip(at, pair["top1"], pair["resolution"], strict=True)
-            for x, y, side in sizes:
-                axes.plot(x, y, "o" if side == PAPER_SIDE else "s", color=colour, markersize=7)
-            printed = pair["paper"] / base["paper"]
-            axes.plot(
-                printed,
-                pair["top1"],
-                "D",
-                color=VERMILLION,
-                fillstyle="none",
-                markeredgewidth=2,
-                markersize=9,
-            )
-            if pd.notna(at).all():
-                told.append(
-                    f"{phase}, {network}: {at.iloc[0]:.2f} at 224 px, {at.iloc[1]:.2f} at 448 px"
-                )
-        axes.set(title=phase, xscale="log", ylabel="top-1, % (quoted)")
-        axes.set_xticks([0.0625, 0.125, 0.25, 0.5, 1], ["1/16", "1/8", "1/4", "1/2", "1"])
-        axes.set(xlim=(0.05, 1.3), ylim=(80.3, 84.8))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.grid(color=INK, alpha=0.15)
-    figure.axes[-1].set_xlabel(
-        "speed, TResNet-M at 224 px = 1 (right is faster)", fontsize=SMALL + 1
-    )
-    axes = figure.axes[0]
+    lines = lines.merge(top1, on=["network", "resolution"])
+    figure, panels = charts(2, 5.6)
+    clauses = []
+    for axes, phase in zip(panels, PHASES, strict=True):
+        part = lines[lines["phase"] == phase]
+        base = part.set_index(["network", "resolution"]).loc["TResNet-M", PAPER_SIDE]
+        for network, pair in part.groupby("network", sort=False):
+            pair = pair.sort_values("resolution")
+            speeds = pair["measured"] / base["measured"]
+            colour = COLOURS[network]
+            axes.plot(speeds, pair["top1"], "-", color=colour, linewidth=2, alpha=0.6)
+            for x, y, side in zip(speeds, pair["top1"], pair["resolution"], strict=True):
+                axes.plot(x, y, MARKERS[side], color=colour, markersize=7)
+            paper_marks(axes, pair["paper"] / base["paper"], pair["top1"], label="", size=9)
+            if speeds.notna().all():
+                small, large = speeds
+                clauses.append(f"{phase}, {network}: {small:.2f} at 224 px, {large:.2f} at 448 px")
+        axes.set_title(phase)
+        accuracy_axes(axes, [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1], xlim=(0.05, 1.3), ylim=(80.3, 84.8))
+    speed_label(figure, "TResNet-M at 224 px")
     for network, colour in COLOURS.items():
-        axes.plot([], [], "-", color=colour, linewidth=2, label=network)
-    axes.plot(
-        [], [], "D", color=VERMILLION, fillstyle="none", markeredgewidth=2, label="paper, 224 px"
-    )
-    axes.plot([], [], "o", color=INK, label="ours, 224 px")
-    axes.plot([], [], "s", color=INK, label="ours, 448 px")
-    figure.legend(
-        *axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, handletextpad=0.4
-    )
-    return (
-        figure,
-        (
-            "Accuracy against speed, TResNet-M at 224 px = 1."
-            f" {'; '.join(told) or 'Nothing was measured'}."
-        ),
-    )
+        panels[0].plot([], [], "-", color=colour, linewidth=2, label=network)
+    paper_marks(panels[0], [], [], label="paper, 224 px")
+    for side, marker in MARKERS.items():
+        panels[0].plot([], [], marker, color=INK, label=f"ours, {side} px")
+    legend_above(figure)
+    intro = "Accuracy against speed, TResNet-M at 224 px = 1."
+    return figure, f"{intro} {'; '.join(clauses) or 'Nothing was measured'}."
