@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from tresnet_lite import create_model
-from tresnet_lite.bench.point import Bench, _largest_on_gpu, counted_memory, run
+from tresnet_lite.bench import roofline, steps
+from tresnet_lite.bench.memory import TrainingMemory, counted_memory
+from tresnet_lite.bench.point import Bench, run
 from tresnet_lite.bench.suites import Point
 from tresnet_lite.counting.kept import kept_for_backward
-from tresnet_lite.records import Failure, Record
+from tresnet_lite.records import Failure, Record, collect
 from tresnet_lite.records.records import from_json
 
 QUICK = {"repeats": 3, "min_block": 0.005, "max_seconds": 0.01}
@@ -66,10 +68,12 @@ def test_on_a_cpu_the_largest_batch_is_counted_and_says_so():
     n = largest.value.median
     assert base + n * per_image <= 2**30 < base + (n + 1) * per_image
     assert (
-        largest.case == "counted"
+        largest.counted
+        and largest.case == "networks"
         and largest.conditions.memory_budget == 2**30
         and largest.conditions.batch == n
     )
+    assert not any(r.counted for r in run(p) if r.metric == "peak_memory")
 
 
 def test_what_is_counted_is_what_a_real_training_step_keeps():
@@ -91,49 +95,47 @@ def test_the_peak_counts_weights_momentum_and_gradients_once_each():
     assert 3 * weights <= peak.value.median <= 3.1 * weights
 
 
-class Card:
-    """A GPU of `size` bytes in place of the machine's: training holds `base` and `per_image` of
-    them.
-    """
+class Card(TrainingMemory):
+    """A GPU of `size` bytes in place of the machine's: training takes `base` and `per_image`."""
 
-    def __init__(self, monkeypatch, size: int, base: int, per_image: int) -> None:
+    def __init__(self, monkeypatch, bench: Bench, size: int, base: int, per_image: int) -> None:
+        super().__init__(bench.network, bench.images, bench.point.dtype)
         self.size, self.base, self.per_image, self.tried = size, base, per_image, []
-        module = "tresnet_lite.bench.point."
-        monkeypatch.setattr(module + "_train", self.train)
-        monkeypatch.setattr(
-            module + "_peak", lambda bench, network, batch: base + batch * per_image
-        )
-        monkeypatch.setattr(module + "counted_memory", lambda point: (0.8 * base, 0.7 * per_image))
+        counted = (0.8 * base, 0.7 * per_image)
+        monkeypatch.setattr("tresnet_lite.bench.point.counted_memory", lambda point: counted)
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (size, size))
         monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
 
-    def train(self, bench, network, batch, steps) -> None:
+    def peak(self, batch: int) -> int:
+        return self.base + batch * self.per_image
+
+    def train(self, batch: int, steps: int) -> None:
         self.tried.append((batch, steps))
-        if self.base + batch * self.per_image > self.size:
+        if self.peak(batch) > self.size:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
 
 @pytest.mark.parametrize("fitting", [1, 2, 9, 288, 3000])
 def test_a_gpus_largest_batch_is_found_in_few_steps_and_confirmed(monkeypatch, fitting):
-    card = Card(monkeypatch, 10**9 + 10**8 * fitting + 1, 10**9, 10**8)
     bench = Bench(point(batch=None, largest=True))
-    lines = list(_largest_on_gpu(bench, create_model("tresnet_m")))
+    card = Card(monkeypatch, bench, 10**9 + 10**8 * fitting + 1, 10**9, 10**8)
+    lines = bench.largest_by_trying(card)
     (largest,) = [r.value for r in lines if (r.suite, r.metric) == ("table3", "largest_batch")]
     assert largest.median <= fitting <= largest.q3 and largest.q3 - largest.median <= 0.01 * fitting
     assert bench.batch == max(1, int(0.9 * largest.median))
     assert (largest.median, 4) in card.tried and len(card.tried) < 16
+    assert not any(r.counted for r in lines)
 
 
 def test_a_limit_that_is_not_memory_is_told_and_the_speed_still_measured(monkeypatch):
     """32 px: before the first blur lie 128 maps of 8×8, and 262,144 images of these are 2³¹
     elements.
     """
-    Card(monkeypatch, 10**15, 10**6, 10**6)
     bench = Bench(point(batch=None, largest=True))
     with pytest.raises(
         LookupError, match="batch 262143 fits, and the next has a tensor of more than 2³¹ elements"
     ):
-        _largest_on_gpu(bench, create_model("tresnet_m"))
+        bench.largest_by_trying(Card(monkeypatch, bench, 10**15, 10**6, 10**6))
     assert bench.batch == int(0.9 * 262143)
 
 
@@ -162,7 +164,7 @@ def test_one_phase_may_fail_and_the_other_be_measured(monkeypatch):
     def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory in /home/someone/site/kernel.cu")
 
-    monkeypatch.setitem(run.__globals__["STEPS"], "training", full)
+    monkeypatch.setitem(steps.STEPS, "training", full)
     lines = list(run(point(suites=("table3",))))
     (failure,) = [line for line in lines if isinstance(line, Failure)]
     assert (failure.phase, failure.error) == ("training", "out of memory")
@@ -172,17 +174,16 @@ def test_one_phase_may_fail_and_the_other_be_measured(monkeypatch):
     ]
 
 
-def test_stages_operations_and_ceilings_are_cases_of_their_own(monkeypatch):
+def test_stages_and_operations_are_parts_of_a_case_and_ceilings_a_case(monkeypatch):
     options = {"suites": ("micro",), "phases": ("inference",)}
     stages = list(run(point(measures="stages", case="stages", **options)))
-    assert [r.case for r in stages] == [
-        f"stages: {s}" for s in ("stem", "layer1", "layer2", "layer3", "layer4", "head")
+    assert [(r.case, r.part) for r in stages] == [
+        ("stages", s) for s in ("stem", "layer1", "layer2", "layer3", "layer4", "head")
     ]
     operations = list(run(point(measures="operations", case="operations", **options)))
-    assert "operations: others" in {r.case for r in operations} and {
-        r.metric for r in operations
-    } == {"time"}
-    monkeypatch.setitem(run.__globals__["ceiling_work"].__globals__["COPIED"], "cpu", 512)
+    assert "others" in {r.part for r in operations}
+    assert {(r.case, r.metric) for r in operations} == {("operations", "time")}
+    monkeypatch.setitem(roofline.COPIED, "cpu", 512)
     ceilings = point(measures="ceilings", case="ceilings", **options)
     records = list(run(ceilings))
     assert {r.metric for r in records} == {"bandwidth", "arithmetic"} and {
@@ -197,13 +198,16 @@ def start() -> subprocess.Popen:
 
 
 def test_the_process_prints_nothing_but_lines():
-    p = point(suites=("table3",), phases=("inference",))
+    p, here = point(suites=("table3",), phases=("inference",)), collect("cpu")
     with start() as process:
         process.stdin.write(json.dumps({"point": asdict(p), "command": "x"}) + "\n")
         process.stdin.flush()
         (line,) = process.stdout.read().splitlines()
         assert process.wait() == 0
-    assert from_json(line).point == p.id
+    record = from_json(line)
+    assert record.point == p.id
+    assert record.provenance.process not in ("", here.process)
+    assert record.provenance.run == here.run  # the same campaign's
 
 
 def test_the_process_ends_when_its_campaign_is_gone():

@@ -1,5 +1,6 @@
 """`make reproduce`: what is executed again, what survives a failure, and what the book shows."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from tresnet_lite.book import __main__ as reproduce
 from tresnet_lite.book import freshness
 from tresnet_lite.book.__main__ import Project
 from tresnet_lite.checkout import ROOT
-from tresnet_lite.records import store
+from tresnet_lite.records import collect, store
+from tresnet_lite.records.provenance import RUN
 
 
 def cell_outputs(path: Path) -> str:
@@ -127,6 +129,20 @@ def test_an_interruption_is_told_in_a_line(project, capsys, monkeypatch):
     assert [notebook.name for notebook, _ in reproduce.stale_notebooks(project, "smoke")] == [
         "01_one.ipynb"
     ]
+
+
+def test_what_the_notebooks_measure_is_part_of_one_run(project, monkeypatch):
+    runs = []
+
+    def look(*_: object, **__: object) -> None:
+        runs.append(os.environ.get(RUN))
+        raise KeyboardInterrupt
+
+    (project.root / "_toc.yml").touch()
+    monkeypatch.delenv(RUN, raising=False)
+    monkeypatch.setattr("papermill.execute_notebook", look)
+    reproduce.main(["--profile", "smoke", "--root", str(project.root)])
+    assert runs == [collect("cpu").run]
 
 
 def test_an_output_cut_off_in_writing_is_not_fresh(project):

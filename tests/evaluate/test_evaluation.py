@@ -406,6 +406,7 @@ def test_the_command_scores_a_trained_network(folder, trained, tmp_path, capsys)
         "photographs, crop",
         len(images),
     )
+    assert (speed.case, speed.part) == ("photographs, crop", "with reading")
     assert top1.model.startswith("tresnet_m (run, ") and top1.conditions.resolution == 32
     told = capsys.readouterr().out
     assert f"top-1 {expected[0]:.2f} %" in told and "images a second" in told

@@ -27,7 +27,7 @@ from tresnet_lite.experiments.gates import train
 from tresnet_lite.findings import statistics
 from tresnet_lite.paper import paper_table
 from tresnet_lite.profiles import resolve
-from tresnet_lite.records import Conditions, Record, Spread, append, load
+from tresnet_lite.records import Conditions, Record, Spread, append, collect, load
 from tresnet_lite.show import ablation as drawings
 from tresnet_lite.train import Digits
 
@@ -159,9 +159,8 @@ def test_settings_that_cannot_be(wrong):
 
 def test_a_network_trained_is_not_trained_again(record_file, tiny, monkeypatch, capsys):
     first = ablation.measure(tiny, SMOKE).records
-    assert [(r.model, r.case[-6:]) for r in first] == [
-        (rung, f"seed {s}") for s in (0, 1) for rung in RUNGS
-    ]
+    assert [(r.model, r.seed) for r in first] == [(rung, s) for s in (0, 1) for rung in RUNGS]
+    assert {r.case for r in first} == {tiny["digits"].case("digits")}
     # of 16 images
     assert all(0 < r.value.median <= 100 and r.value.median * 16 % 100 == 0 for r in first)
     assert "12 networks, 0 of them trained before" in capsys.readouterr().out
@@ -254,6 +253,9 @@ def test_processes_give_every_outcome_once():
         torch.set_num_threads(before)
     assert {r.point: r.value for r in alone} == {r.point: r.value for r in together}
     assert len(together) == 2 and not multiprocessing.active_children()
+    here = collect("cpu")
+    assert {r.provenance.run for r in together} == {here.run}
+    assert here.process not in {r.provenance.process for r in together}
 
 
 # Statistics.
@@ -266,13 +268,14 @@ def planted(values: dict[str, list[float]], **changes) -> list[Record]:
         replace(
             Record(
                 "ablation",
-                how.case("digits", seed),
+                how.case("digits"),
                 rung,
                 "training",
                 "top1",
                 Spread(v, v, v, 1),
                 Conditions(64, 32),
                 PROVENANCE,
+                seed=seed,
             ),
             **changes,
         )

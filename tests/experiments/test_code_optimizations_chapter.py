@@ -198,28 +198,32 @@ def test_calls_are_recorded_with_what_they_depend_on(monkeypatch):
     x = code.feature_map((2, 4, 6), SMOKE, batch=3, channels_last=True)
     assert x.shape == (3, 2, 4, 6) and x.is_contiguous(memory_format=torch.channels_last)
     calls = {"eager": lambda x: x * 3, "script": lambda x: x * 3}
-    eager, script = code.time_calls(calls, x, SMOKE, case="blur: stage 2", phase="training")
+    where = {"case": "blur", "part": "stage 2"}
+    eager, script = code.time_calls(calls, x, SMOKE, **where, phase="training")
     assert all(torch.equal(gradient, torch.full_like(x, 3)) for (gradient,) in ran)
-    assert (eager.metric, eager.case, eager.phase, eager.value.median) == (
+    assert (eager.metric, eager.case, eager.part, eager.phase, eager.value.median) == (
         "time",
-        "blur: stage 2",
+        "blur",
+        "stage 2",
         "training",
         0.002,
     )
     assert eager.conditions == Conditions(3, 64, "float32", "channels_last", "eager")
     assert script.conditions.compile == "TorchScript"
     with pytest.raises(ValueError, match="give 'inference' or 'training'"):
-        code.time_calls(calls, x, SMOKE, case="blur: stage 2", phase="test")
+        code.time_calls(calls, x, SMOKE, **where, phase="test")
 
 
-def record(case: str, way: str, seconds: float, **changes) -> Record:
-    """10 % of spread to either side; images of 224 pixels unless told otherwise."""
+def record(place: str, way: str, seconds: float, **changes) -> Record:
+    """A time at "case: part", 10 % of spread to either side; 224 pixels unless told otherwise."""
+    case, part = place.split(": ")
     ran = {"batch": 4, "resolution": 224} | {k: v for k, v in changes.items() if k != "phase"}
     phase, value = (
         changes.get("phase", "inference"),
         Spread(seconds, seconds * 0.9, seconds * 1.1, 5),
     )
-    return Record(code.SUITE, case, way, phase, "time", value, Conditions(**ran), collect())
+    what = (code.SUITE, case, way, phase, "time", value, Conditions(**ran), collect())
+    return Record(*what, part=part)
 
 
 def test_times_are_compared_within_a_place():

@@ -114,8 +114,8 @@ def test_what_was_trained_is_not_trained_again(record_file, monkeypatch, capsys)
         lambda epochs, real=training.recipes: {n: real(epochs)[n] for n in names},
     )
     found = training.measure(SMOKE, TINY).records
-    assert [(r.model, r.case) for r in found] == [
-        (name, f"64 digits, 1 epoch, seed {seed}") for seed in (0, 1) for name in names
+    assert [(r.model, r.case, r.seed) for r in found] == [
+        (name, "64 digits, 1 epoch", seed) for seed in (0, 1) for name in names
     ]
     assert all(r.value.repeats == 1 and 0 <= r.value.median <= 100 for r in found)
     monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("trained again"))

@@ -3,6 +3,7 @@
 import dataclasses
 import subprocess
 import sys
+from multiprocessing import get_context
 
 import pytest
 import torch
@@ -11,7 +12,9 @@ import tresnet_lite
 from tresnet_lite.records import collect
 from tresnet_lite.records.provenance import (
     NO_COMMIT,
+    RUN,
     git_state,
+    process_id,
     read_smi,
     read_throttle,
     without_folders,
@@ -68,6 +71,39 @@ def test_provenance_of_this_process():
     assert provenance.cpu in provenance.device and str(provenance.threads) in provenance.device
     assert provenance.cuda is None and provenance.driver is None
     assert provenance.date[:10] in provenance.source and provenance.device in provenance.source
+
+
+ELSEWHERE = """
+from tresnet_lite.records import collect
+here = collect("cpu")
+print(here.process, here.run)
+"""
+
+
+def elsewhere() -> list[str]:
+    """Process and run, as another process that this one starts gives them."""
+    command = [sys.executable, "-c", ELSEWHERE]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_a_process_has_one_id_and_another_process_another():
+    here = collect("cpu")
+    assert here.process and here.process == collect("cpu").process
+    assert here.process not in (elsewhere()[0], elsewhere()[0])
+
+
+def test_a_forked_process_has_an_id_of_its_own():
+    process_id()
+    with get_context("fork").Pool(1) as pool:
+        assert pool.apply(process_id) != process_id()
+
+
+def test_what_a_process_starts_is_part_of_its_run(monkeypatch):
+    monkeypatch.delenv(RUN, raising=False)
+    here = collect("cpu")
+    assert here.run == here.process == elsewhere()[1]  # nobody named a run: it begins here
+    monkeypatch.setenv(RUN, "night")
+    assert collect("cpu").run == "night" == elsewhere()[1]
 
 
 def test_the_command_line_names_no_folder(monkeypatch):
@@ -127,6 +163,8 @@ def test_folders_of_a_machine_are_left_out(text, rest):
         ({"torch": None}, "without torch"),
         ({"date": "yesterday"}, "isoformat"),
         ({"date": "2026-01-01T00:00:00"}, "not in UTC"),
+        ({"process": None}, "process is None"),
+        ({"run": 7}, "run is 7"),
     ],
 )
 def test_provenance_that_says_nothing_is_refused(change, reason):

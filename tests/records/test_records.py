@@ -24,8 +24,10 @@ from tresnet_lite.records import (
     pair,
     repair,
 )
+from tresnet_lite.records.files import read
+from tresnet_lite.records.lines import VERSION, digest
 from tresnet_lite.records.provenance import NO_COMMIT
-from tresnet_lite.records.records import _digest, read
+from tresnet_lite.records.records import from_json
 
 CONDITIONS = Conditions(batch=8, resolution=224)
 
@@ -53,7 +55,7 @@ def planted(**changes) -> str:
     fields = {
         name: value for name, value in fields.items() if value is not None and name != "digest"
     }
-    return json.dumps(fields | {"digest": _digest(fields)})
+    return json.dumps(fields | {"digest": digest(fields)})
 
 
 @given(
@@ -62,12 +64,21 @@ def planted(**changes) -> str:
     st.sampled_from(["training", "inference"]),
     st.integers(1, 10**4),
     st.sampled_from(["channels_first", "channels_last"]),
+    st.fixed_dictionaries(
+        {
+            "case": st.text(min_size=1),
+            "part": st.text(),
+            "seed": st.none() | st.integers(0, 2**63),
+            "counted": st.booleans(),
+        }
+    ),
 )
-def test_a_record_comes_back_from_its_line(median, model, phase, batch, memory_format):
+def test_a_record_comes_back_from_its_line(median, model, phase, batch, memory_format, fields):
     conditions = Conditions(batch, 224, memory_format=memory_format)
-    record = make(model, median, phase=phase, conditions=conditions)
+    record = make(model, median, phase=phase, conditions=conditions, **fields)
     line = record.to_json()
-    assert "\n" not in line and Record.from_json(line) == record
+    assert "\n" not in line and Record.from_json(line) == record == from_json(line)
+    assert json.loads(line)["version"] == VERSION == 2
 
 
 def test_records_are_appended(tmp_path):
@@ -107,6 +118,13 @@ def test_records_are_appended(tmp_path):
         (planted(metric="beauty"), "metric is 'beauty'"),
         (planted(suite=""), "suite is ''"),
         (planted(model=None), "missing fields .*model"),
+        (planted(part=3), "part is 3"),
+        (planted(seed=-1), "seed is -1"),
+        (planted(seed=True), "seed is True"),
+        (planted(counted=1), "counted is 1"),
+        (planted(version=3), "version 3 is newer .* up to 2: update tresnet_lite"),
+        (planted(version="2"), "version is '2'"),
+        (planted(version=0), "version is 0"),
         (planted(conditions={"batch": 0, "resolution": 224}), "batch is 0"),
         (
             planted(conditions={"batch": 1, "resolution": 224, "memory_budget": 0}),
@@ -201,7 +219,7 @@ def test_a_failure_that_was_made_good_is_over(tmp_path):
 )
 def test_a_failure_without_provenance_or_changed_by_hand_is_refused(tmp_path, change, reason):
     fields = {k: v for k, v in (json.loads(failed().to_json()) | change).items() if v is not None}
-    fields.setdefault("digest", _digest(fields))
+    fields.setdefault("digest", digest(fields))
     file = tmp_path / "r.jsonl"
     file.write_text(json.dumps(fields) + "\n", encoding="utf-8")
     for reader in (load, failures, read):
@@ -209,14 +227,116 @@ def test_a_failure_without_provenance_or_changed_by_hand_is_refused(tmp_path, ch
             reader(file)
 
 
+def version1(record: Record | Failure, **changes) -> str:
+    """The line that version 1 wrote for a record whose case is given in `changes`, if not plain."""
+    fields = json.loads(record.to_json())
+    for added in ("version", "digest", "part", "seed", "counted"):
+        fields.pop(added, None)
+    for added in ("process", "run"):
+        del fields["provenance"][added]
+    fields |= changes
+    return json.dumps(fields | {"digest": digest(fields)}, ensure_ascii=False)
+
+
 def test_a_line_written_before_points_and_budgets_is_still_a_record():
-    fields = json.loads(make().to_json())
+    fields = json.loads(version1(make()))
     del fields["point"], fields["digest"]
     for added in ("memory", "memory_budget"):
         del fields["conditions"][added]
     for added in ("throttled", "clock_before", "temperature_before"):
         del fields["provenance"][added]
-    assert Record.from_json(json.dumps(fields | {"digest": _digest(fields)})) == make()
+    assert Record.from_json(json.dumps(fields | {"digest": digest(fields)})) == make()
+
+
+LARGEST = {"metric": "largest_batch", "value": Spread(8, 8, 8, 1)}
+
+
+@pytest.mark.parametrize(
+    ("suite", "case", "fields"),
+    [
+        ("micro", "stages: layer1", {"case": "stages", "part": "layer1"}),
+        ("micro", "operations: aten::mm", {"case": "operations", "part": "aten::mm"}),
+        ("code", "SE scaling: stage 1", {"case": "SE scaling", "part": "stage 1"}),
+        ("training", "digits, 4 epochs, seed 12", {"case": "digits, 4 epochs", "seed": 12}),
+        ("ablation", "digits, width 8, seed 0", {"case": "digits, width 8", "seed": 0}),
+        (
+            "accuracy",
+            "ImageNet validation, crop, with reading",
+            {"case": "ImageNet validation, crop", "part": "with reading"},
+        ),
+        ("table1", "counted", {"case": "networks", "counted": True} | LARGEST),
+        ("table4", "counted", {"case": "ladder", "counted": True} | LARGEST),
+        ("memory", "counted", {"case": "settings", "counted": True} | LARGEST),
+        # what looks so in other suites, or in part, is a case like any other
+        ("mine", "stages: layer1", {"case": "stages: layer1"}),
+        ("mine", "digits, seed 1", {"case": "digits, seed 1"}),
+        ("micro", "ceilings", {"case": "ceilings"}),
+        ("training", "digits, 4 epochs", {"case": "digits, 4 epochs"}),
+        ("table1", "counted", {"case": "counted"}),  # a speed: nothing that was counted
+    ],
+)
+def test_a_case_of_version_1_is_read_as_the_fields_that_it_stood_for(suite, case, fields):
+    record = make(suite=suite, **fields)
+    read_record = Record.from_json(version1(record, case=case))
+    assert read_record == record
+    assert read_record.key == Record.from_json(record.to_json()).key
+
+
+@given(st.text(min_size=1), st.text(min_size=1).filter(lambda text: ":" not in text), st.data())
+def test_any_case_of_version_1_is_read(suite, case, data):
+    """Parts and seeds come back as they were put in, and what has none stays as it is."""
+    part, seed = data.draw(st.text(min_size=1)), data.draw(st.integers(0, 2**63))
+    pairs = [
+        (make(suite="code", case=case, part=part), f"{case}: {part}"),
+        (make(suite="ablation", case=case, seed=seed), f"{case}, seed {seed}"),
+        (make(suite=f"my {suite}", case=f"{case}: {part}"), f"{case}: {part}"),
+    ]
+    for record, old_case in pairs:
+        assert Record.from_json(version1(record, case=old_case)) == record
+
+
+def test_a_failure_of_version_1_has_its_seed_too():
+    failure = failed(suite="training", case="digits, 4 epochs", seed=3)
+    assert from_json(version1(failure, case="digits, 4 epochs, seed 3")) == failure
+    assert from_json(failure.to_json()) == failure
+
+
+def test_a_line_of_version_1_that_was_changed_by_hand_is_refused():
+    line = version1(make(suite="micro", case="stages", part="stem"), case="stages: stem")
+    changes = [("100.0", "105.0"), ("stages: stem", "stages: head"), ("{", '{"version": 2, ')]
+    for old, new in changes:
+        assert old in line
+        with pytest.raises(ValueError, match="the digest does not fit"):
+            Record.from_json(line.replace(old, new, 1))
+
+
+def test_records_of_both_versions_supersede_each_other(tmp_path):
+    def stage(median: float, day: int) -> Record:
+        date = f"2026-01-0{day}T00:00:00+00:00"
+        return make(median=median, date=date, suite="micro", case="stages", part="stem")
+
+    old, new = stage(1.0, 1), stage(2.0, 2)
+    other = dataclasses.replace(old, part="head")
+    seeds = [make(suite="training", case="digits, 4 epochs", seed=seed) for seed in (0, 1)]
+    file = tmp_path / "r.jsonl"
+    lines = [
+        new.to_json(),
+        version1(old, case="stages: stem"),
+        version1(other, case="stages: head"),
+        version1(seeds[0], case="digits, 4 epochs, seed 0"),
+        seeds[1].to_json(),
+    ]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert load(file) == [new, old, other, *seeds]
+    assert set(latest(load(file))) == {new, other, *seeds}
+    append(file, stage(3.0, 3))
+    assert {r.value.median for r in latest(load(file)) if r.part == "stem"} == {3.0}
+
+
+def test_what_was_counted_and_what_was_tried_are_two_cases():
+    tried = make(suite="table3", case="networks", **LARGEST)
+    counted = dataclasses.replace(tried, counted=True)
+    assert set(latest([tried, counted])) == {tried, counted}
 
 
 def test_several_records_are_written_at_once(tmp_path, monkeypatch):
@@ -263,3 +383,17 @@ def test_committed_records_were_made_from_a_commit():
     if not measured:
         pytest.skip("no records are committed yet")
     assert [r for r in measured if r.provenance.commit == NO_COMMIT or r.provenance.dirty] == []
+
+
+def test_committed_records_stay_as_they_were_written():
+    """Every line is read, of whatever version, and refused when a character is changed."""
+    lines = [
+        line
+        for file in sorted((DATA / "measured").glob("*.jsonl"))
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]
+    for line in lines:
+        record = from_json(line)
+        assert from_json(record.to_json()) == record
+        with pytest.raises(ValueError, match="the digest does not fit"):
+            from_json(line.replace('"date": "2', '"date": "3'))

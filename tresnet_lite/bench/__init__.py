@@ -9,7 +9,8 @@ roofline      a device's two ceilings, and what a model asks of each
 `python -m tresnet_lite.bench` measures what the paper measured, in campaigns:
 
 suites        what there is to measure, as points
-batch_search  the largest batch that fits
+batch_search  a search for the largest batch that fits
+memory        the memory that training takes: counted, measured, and tried until it is full
 where         time by stage and by operation
 point         one point, in a process of its own
 campaign      many points, one process after the other on each device, resumable

@@ -5,8 +5,7 @@
     python -m tresnet_lite.bench run table1 --dry-run      only say what would be measured
     python -m tresnet_lite.bench slurm paper --partition gpu
 
-The exit code is 0 even if points failed, for a failure is a result; it is 2 for what cannot be done
-at all.
+The exit code is 0 even if points failed, for a failure is a result; 2 if nothing could be started.
 """
 
 from __future__ import annotations
@@ -47,57 +46,39 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="do", required=True)
     names = f"of: {', '.join(suites.SUITES)}; paper is all of them"
+    gpu_or_cpu = "default: gpu where there is one, else cpu"
+    out = f"file of records; default: ${store.VARIABLE}, or build/records/PROFILE.jsonl"
 
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--profile", choices=PROFILES, help="default: gpu where there is one, else cpu"
-    )
-    common.add_argument(
-        "--quick", action="store_true", help="fixed batches; tables and figures alone"
-    )
-    common.add_argument(
-        "--memory-cap", type=float, metavar="GB", help="emulate a GPU with so many GiB of memory"
-    )
-    common.add_argument(
-        "--models", type=lambda text: text.split(","), metavar="A,B", help="these models alone"
-    )
+    add = common.add_argument
+    add("--profile", choices=PROFILES, help=gpu_or_cpu)
+    add("--quick", action="store_true", help="fixed batches; only tables and figures")
+    add("--memory-cap", type=float, metavar="GB", help="emulate a GPU with so many GiB of memory")
+    add("--models", type=_words, metavar="A,B", help="only these models")
 
     work = argparse.ArgumentParser(add_help=False, parents=[common])
-    work.add_argument("suites", nargs="+", metavar="SUITE", help=names)
-    work.add_argument(
-        "--out",
-        type=Path,
-        help=f"file of records; default: ${store.VARIABLE}, or build/records/PROFILE.jsonl",
-    )
-    work.add_argument(
-        "--retry-errors", action="store_true", help="measure again what failed before"
-    )
-    work.add_argument(
-        "--dry-run", action="store_true", help="list the points and how long they may take"
-    )
+    add = work.add_argument
+    add("suites", nargs="+", metavar="SUITE", help=names)
+    add("--out", type=Path, help=out)
+    add("--retry-errors", action="store_true", help="measure again what failed before")
+    add("--dry-run", action="store_true", help="list the points and how long they may take")
 
-    run = commands.add_parser("run", parents=[work], help="measure here")
-    run.add_argument("--minutes", type=float, help="stop then, the most valuable points first")
-    run.add_argument(
-        "--gpus",
-        type=lambda text: text.split(","),
-        default=[],
-        metavar="0,1",
-        help="GPUs to use at once",
-    )
-    run.add_argument("--seed", type=int, default=0, help="of the order")
+    add = commands.add_parser("run", parents=[work], help="measure here").add_argument
+    add("--minutes", type=float, help="stop then, the most valuable points first")
+    add("--gpus", type=_words, default=[], metavar="0,1", help="GPUs to use at once")
+    add("--seed", type=int, default=0, help="of the order")
 
-    away = commands.add_parser("slurm", parents=[work], help="measure on a cluster")
-    away.add_argument("--partition", help="of Slurm")
-    away.add_argument(
-        "--cluster",
-        choices=("slurm", "local"),
-        default="slurm",
-        help="local: processes on this machine",
-    )
-    away.add_argument("--jobs", type=int, default=8, help="at the same time, at most")
+    add = commands.add_parser("slurm", parents=[work], help="measure on a cluster").add_argument
+    clusters = ("slurm", "local")
+    add("--partition", help="of Slurm")
+    add("--cluster", choices=clusters, default="slurm", help="local: processes on this machine")
+    add("--jobs", type=int, default=8, help="at the same time, at most")
     commands.add_parser("list", parents=[common], help="the suites, and how long each may take")
     return parser
+
+
+def _words(text: str) -> list[str]:
+    return text.split(",")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -106,11 +87,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _dry_run(points, out, options)
     slots = campaign.find_slots(profile.device, options.gpus)
-    print(
-        f"{profile.name}: {len(points)} points on {', '.join(slot.device for slot in slots)} →"
-        f" {out}",
-        flush=True,
-    )
+    devices = ", ".join(slot.device for slot in slots)
+    print(f"{profile.name}: {len(points)} points on {devices} → {out}", flush=True)
     with _Progress(len(points)) as progress:
         left = campaign.run(
             points,
@@ -121,12 +99,9 @@ def _run(options: argparse.Namespace) -> int:
             seed=options.seed,
             tell=progress,
         )
-    over = len(points) - len(left)
-    print(
-        f"{progress.measured} points measured, {progress.failed} of them failed; {over} of"
-        f" {len(points)} are done"
-    )
-    return _tell_left(left)
+    outcomes = f"{progress.measured} points measured, {progress.failed} of them failed"
+    print(f"{outcomes}; {len(points) - len(left)} of {len(points)} are done")
+    return _print_left(left)
 
 
 def _slurm(options: argparse.Namespace) -> int:
@@ -135,37 +110,34 @@ def _slurm(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _dry_run(points, out, options)
     settings = {"partition": options.partition, "cluster": options.cluster, "jobs": options.jobs}
-    return _tell_left(slurm.run(points, out, retry_errors=options.retry_errors, **settings))
+    return _print_left(slurm.run(points, out, retry_errors=options.retry_errors, **settings))
 
 
 def _list(options: argparse.Namespace) -> int:
     profile = _profile(options.profile)
     points = suites.points(profile, quick=options.quick, memory_budget=_budget(options))
     for suite in (*suites.SUITES, "paper"):
-        chosen = suites.select(points, [suite])
-        print(f"{suite:8} {len(chosen):3} points, about {_minutes(chosen)}")
+        of_suite = suites.select(points, [suite])
+        print(f"{suite:8} {len(of_suite):3} points, about {_minutes(of_suite)}")
     print(f"profile {profile}")
     return 0
 
 
 def _dry_run(points: list[Point], out: Path, options: argparse.Namespace) -> int:
     # Which GPU would be used is not known without using it, so a point counts as done on any.
-    devices = (
-        {campaign.find_slots("cpu")[0].device} if points and points[0].device == "cpu" else None
-    )
+    on_cpu = points and points[0].device == "cpu"
+    devices = {campaign.find_slots("cpu")[0].device} if on_cpu else None
     over = campaign.done(campaign.read(out), devices, retry_errors=options.retry_errors)
     for point in points:
         state = "done" if point.id in over else f"{point.seconds:.0f} s"
         print(f"{state:>6}  {', '.join(point.suites)}: {point.id}")
     left = [point for point in points if point.id not in over]
-    print(
-        f"{len(points)} points, {len(points) - len(left)} of them done; the others may take"
-        f" {_minutes(left)}"
-    )
+    counts = f"{len(points)} points, {len(points) - len(left)} of them done"
+    print(f"{counts}; the others may take {_minutes(left)}")
     return 0
 
 
-def _tell_left(left: list[Point]) -> int:
+def _print_left(left: list[Point]) -> int:
     if left:
         print(f"left, about {_minutes(left)}; the same command goes on with them:")
     for point in left:

@@ -1,8 +1,7 @@
-"""The largest batch that a training step has memory for (Table 3), found by trying.
+"""The search for the largest batch that training has memory for (Table 3).
 
-Grow by doubling until a batch does not fit, then halve the gap. A batch fits when steps run
-through, and does not when the device runs out of memory; any other error is no answer and ends the
-search.
+Strides double until a batch does not fit, then the gap is halved. A batch fits when steps run
+through, and does not when the device runs out of memory; any other error ends the search.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-# What PyTorch says where an allocation fails outside its own allocator, which raises
-# torch.OutOfMemoryError.
+# What PyTorch says when an allocation fails outside its own allocator, which has an error for it.
 _ALLOCATION_FAILED = (
     "CUDA error: out of memory",
     "CUDNN_STATUS_ALLOC_FAILED",
@@ -25,9 +23,7 @@ _ALLOCATION_FAILED = (
 
 @dataclass(frozen=True)
 class Largest:
-    """`batch` fits and `too_large` does not; None: nothing larger was tried, as `limit` was
-    reached.
-    """
+    """`batch` fits and `too_large` does not; None where `limit` was reached."""
 
     batch: int
     too_large: int | None
@@ -41,18 +37,16 @@ def largest_batch(
     limit: int = 2**31,
     confirm: Callable[[int], bool] | None = None,
 ) -> Largest:
-    """The largest batch for which `fits` is true, where it is true up to some batch and false
-    above.
+    """The largest batch that fits, where all batches up to it fit and none above.
 
     Args:
         fits: batch → does it fit?
-        guess: where the search starts. A good one spares steps and a bad one costs some; the answer
-            is the same.
-        precision: stop once the gap to the smallest batch that does not fit is this share of the
-            answer; 0: exact.
+        guess: where the search starts. A good one spares steps; the answer is the same.
+        precision: stop once the gap to a batch that does not fit is this share of the answer; 0:
+            exact.
         limit: try nothing larger.
-        confirm: a stricter `fits` for the answer, several steps for instance; where it says no, it
-            decides below.
+        confirm: a stricter `fits` for the answer, several steps for instance; it decides below the
+            batch that it refuses.
 
     Raises:
         torch.OutOfMemoryError: not even one image fits.
@@ -75,9 +69,7 @@ def largest_batch(
 def _bracket(
     fits: Callable[[int], bool], start: int, precision: float, limit: int
 ) -> tuple[int, int]:
-    """(fits, does not fit) around `start`, by strides that double; (limit, limit + 1) where
-    everything fits.
-    """
+    """(fits, does not fit) around `start`, by doubling strides; (limit, limit + 1) if all fit."""
     stride = _gap(start, precision)
     if fits(start):
         low = start
@@ -109,17 +101,12 @@ def _gap(batch: int, precision: float) -> int:
 
 def ran_out_of_memory(error: BaseException) -> bool:
     """Does an exception say that the device has no memory left, and nothing else?"""
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(
-        words in str(error) for words in _ALLOCATION_FAILED
-    )
+    failed = any(words in str(error) for words in _ALLOCATION_FAILED)
+    return isinstance(error, torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and failed)
 
 
 def runs_in_memory(run: Callable[[], object]) -> bool:
-    """Run something; False where the device runs out of memory. Any other exception is passed
-    on.
-    """
+    """Run something; False where the device runs out of memory. Other errors are passed on."""
     try:
         run()
         return True
@@ -127,9 +114,8 @@ def runs_in_memory(run: Callable[[], object]) -> bool:
         if not ran_out_of_memory(error):
             raise
     finally:
-        # Here the traceback, which holds the failed step's tensors, is gone or about to be; the
-        # cache is returned so that what one batch left in pieces does not stand in the way of the
-        # next.
+        # The traceback, which held the failed step's tensors, is gone or about to be. The cache is
+        # returned, so that the pieces one batch left do not stand in the way of the next.
         gc.collect()
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()

@@ -22,8 +22,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from tresnet_lite.bench.suites import Point
-from tresnet_lite.records import Failure, Record, append, collect, records, repair
-from tresnet_lite.records.provenance import without_folders
+from tresnet_lite.records import Failure, Record, append, collect, files, repair
+from tresnet_lite.records.provenance import run_id, without_folders
 from tresnet_lite.records.records import from_json
 
 COMMAND = (sys.executable, "-m", "tresnet_lite.bench.point")
@@ -36,9 +36,7 @@ class CampaignError(RuntimeError):
 
 @dataclass(frozen=True)
 class Slot:
-    """A place where one point at a time is measured: environment variables, and the name of the
-    device there.
-    """
+    """A place that measures one point at a time: environment variables, and its device's name."""
 
     environment: Mapping[str, str]
     device: str
@@ -57,19 +55,17 @@ class Outcome:
         return any(isinstance(line, Failure) for line in self.lines)
 
     def __str__(self) -> str:
-        wrong = [line for line in self.lines if isinstance(line, Failure)]
-        told = f"FAILED, {wrong[0].error}: {wrong[0].message}" if wrong else "done"
-        return f"{self.point.id}: {self.seconds:.0f} s, {told}"
+        failures = [line for line in self.lines if isinstance(line, Failure)]
+        end = f"FAILED, {failures[0].error}: {failures[0].message}" if failures else "done"
+        return f"{self.point.id}: {self.seconds:.0f} s, {end}"
 
 
 def find_slots(
     device: str, gpus: Sequence[str] = (), command: Sequence[str] = COMMAND
 ) -> list[Slot]:
-    """The places to measure in: the CPU, or one for each GPU named, by default the first that is
-    visible.
+    """The places to measure in: the CPU, or each GPU named; by default the first visible one.
 
-    A GPU is tried by a process of its own, as a process that has used one keeps a part of its
-    memory.
+    A GPU is tried by a process of its own: one that has used a GPU keeps a part of its memory.
 
     Raises:
         CampaignError: a GPU that is not there, or that this torch cannot use.
@@ -97,8 +93,7 @@ def _probe(device: str, environment: Mapping[str, str], command: Sequence[str]) 
 def done(
     lines: Iterable[Record | Failure], devices: set[str] | None, *, retry_errors: bool = False
 ) -> set[str]:
-    """The ids of the points that need no measuring: those with a line from one of `devices` (None:
-    from any).
+    """The ids of the points that have a line from one of `devices` (None: from any).
 
     With `retry_errors` not those whose last line is a failure; a campaign writes a point's failures
     last.
@@ -106,33 +101,27 @@ def done(
     last = {
         line.point: line for line in lines if devices is None or line.provenance.device in devices
     }
-    return {
-        point for point, line in last.items() if not (retry_errors and isinstance(line, Failure))
-    }
+    failed = {point for point, line in last.items() if isinstance(line, Failure)}
+    return set(last) - failed if retry_errors else set(last)
 
 
 def read(path: Path) -> list[Record | Failure]:
-    """All lines of a file of records, which need not exist; a line that a killed campaign left half
-    is removed.
-    """
+    """All lines of a file, if it exists; a half-written one, of a killed campaign, is removed."""
     if not path.exists():
         return []
     if repair(path):
         print(f"{path}: removed a half-written line, which a killed run had left", file=sys.stderr)
-    return records.read(path)
+    return files.read(path)
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the file of records against another campaign; the system lets go of it when this process
-    dies.
-    """
+    """Hold the file of records against another campaign, at most until this process ends."""
     from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        # A campaign that was just killed may have been starting a process, which lets go of the
-        # lock a moment later.
+        # A process that a killed campaign was just starting lets go of the lock a moment later.
         with FileLock(f"{path}.lock", timeout=2):
             yield
     except Timeout as error:
@@ -171,10 +160,10 @@ class Queue:
         """The first point that is likely to end before the deadline; None if there is none."""
         with self._lock:
             left = self.deadline - time.monotonic()
-            chosen = next((p for p in self.points if self.pace * p.seconds <= left), None)
-            if chosen is not None:
-                self.points.remove(chosen)
-            return chosen
+            point = next((p for p in self.points if self.pace * p.seconds <= left), None)
+            if point is not None:
+                self.points.remove(point)
+            return point
 
     def give_back(self, point: Point) -> None:
         with self._lock:
@@ -197,11 +186,10 @@ def run(
     command: Sequence[str] = COMMAND,
     tell: Callable[[Outcome, Queue], None] = lambda outcome, queue: None,
 ) -> list[Point]:
-    """Measure the points that are not done yet and append their records to `out`; return those that
-    are left.
+    """Measure the points that are not done yet, append their records to `out`, return the rest.
 
     Args:
-        minutes: stop then: what is running is given up, to be measured another time.
+        minutes: stop then; what is running is given up, to be measured another time.
         retry_errors: measure again what failed before.
         seed: of the order.
         command: the program that measures a point.
@@ -211,6 +199,7 @@ def run(
         CampaignError: another campaign is writing `out`.
         RecordError: `out` holds what is no record.
     """
+    run_id()  # which the processes that measure inherit
     deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     with locked(out):
         over = done(read(out), {slot.device for slot in slots}, retry_errors=retry_errors)
@@ -235,9 +224,7 @@ def run(
 def _work_together(
     work: Callable[[Slot], None], slots: Sequence[Slot], stop: threading.Event
 ) -> None:
-    """One thread a slot; an error in one, or an interruption, stops all of them and the processes
-    they wait for.
-    """
+    """One thread for each slot; an error in one, or an interruption, stops all and their work."""
     with ThreadPoolExecutor(len(slots)) as pool:
         try:
             for finished in as_completed([pool.submit(work, slot) for slot in slots]):
@@ -253,7 +240,7 @@ def measure_point(
     start = time.monotonic()
     patience = start + PATIENCE * point.seconds + 300
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        output, said = Path(scratch, "out"), Path(scratch, "err")
+        output, messages = Path(scratch, "out"), Path(scratch, "err")
         environment = {
             **os.environ,
             **slot.environment,
@@ -261,7 +248,7 @@ def measure_point(
         }
         with (
             output.open("wb") as out,
-            said.open("wb") as err,
+            messages.open("wb") as err,
             subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=out, stderr=err, env=environment
             ) as process,
@@ -281,14 +268,12 @@ def measure_point(
         if stopped:
             lines = _failed(point, slot, "timeout", f"gave no answer for {seconds:.0f} s")
         else:
-            lines = _understand(point, slot, process.returncode, _text(output), _text(said))
+            lines = _understand(point, slot, process.returncode, _text(output), _text(messages))
     return Outcome(point, lines, seconds)
 
 
 def _give(process: subprocess.Popen, job: dict) -> None:
-    """Hand over a job. Standard input stays open: its end would tell the process that the campaign
-    is gone.
-    """
+    """Hand over a job. Standard input stays open: its end says that the campaign is gone."""
     with contextlib.suppress(BrokenPipeError):  # it died already, and will be asked why
         process.stdin.write(json.dumps(job).encode() + b"\n")
         process.stdin.flush()
@@ -299,35 +284,30 @@ def _text(path: Path) -> str:
 
 
 def _understand(
-    point: Point, slot: Slot, status: int, output: str, said: str
+    point: Point, slot: Slot, status: int, output: str, messages: str
 ) -> Sequence[Record | Failure]:
     """The lines that a process wrote; a failure where it died or wrote none."""
     if status:
-        return _failed(point, slot, "died", f"exit status {status}: {_last_line(said)}")
+        return _failed(point, slot, "died", f"exit status {status}: {_last_line(messages)}")
     try:
         lines = [from_json(line) for line in output.splitlines()]
     except ValueError as error:
         return _failed(point, slot, "no records", str(error))
-    return lines or _failed(point, slot, "no records", _last_line(said))
+    return lines or _failed(point, slot, "no records", _last_line(messages))
 
 
 def _failed(point: Point, slot: Slot, error: str, message: str) -> list[Failure]:
     """The failure of a process that could not tell of itself, with this process's provenance."""
     here = replace(collect("cpu"), device=slot.device, command=_command_line())
-    return [
-        Failure(suite, point.case, point.model, "", error, message, point.id, here)
-        for suite in point.suites
-    ]
+    what = (point.case, point.model, "", error, message, point.id, here)
+    return [Failure(suite, *what) for suite in point.suites]
 
 
 def _last_line(text: str) -> str:
-    last = next(
-        (line.strip() for line in reversed(text.splitlines()) if line.strip()), "it said nothing"
-    )
-    return without_folders(last)[:500]
+    lines = text.strip().splitlines() or ["it said nothing"]
+    return without_folders(lines[-1].strip())[:500]
 
 
 def _command_line() -> str:
-    return without_folders(
-        collect("cpu").command.replace("__main__.py", "python -m tresnet_lite.bench", 1)
-    )
+    command = collect("cpu").command.replace("__main__.py", "python -m tresnet_lite.bench", 1)
+    return without_folders(command)

@@ -16,20 +16,18 @@ from dataclasses import dataclass, field
 
 import torch
 
+from tresnet_lite.bench.suites import Point
+from tresnet_lite.profiles import Profile
 from tresnet_lite.records import Spread
 from tresnet_lite.records.records import MIN_REPEATS
 
-SHORTEST_BLOCK = (
-    1e-3  # seconds; below it, reading a synchronised clock costs more than 1 % (tens of µs)
-)
+SHORTEST_BLOCK = 1e-3  # seconds; below it, reading a synchronised clock (tens of µs) costs over 1 %
 STEADY = 0.05  # warm when three blocks in a row lie within 5 %
 LATE = 0.05  # a device still busy for 5 % of a block after the clock stopped was not waited for
 
 
 class TimingError(RuntimeError):
-    """The timing would mislead: too short, too few blocks, or stopped before the device was
-    done.
-    """
+    """The timing would mislead: too short, too few blocks, or stopped while the device worked."""
 
 
 @dataclass(frozen=True)
@@ -58,23 +56,18 @@ class Timing:
 
     @property
     def seconds(self) -> Spread:
-        """Seconds a call."""
-        q1, median, q3 = statistics.quantiles(
-            (b / self.calls for b in self.blocks), n=4, method="inclusive"
-        )
-        return Spread(median, q1, q3, len(self.blocks))
+        """Seconds per call."""
+        return Spread.over(block / self.calls for block in self.blocks)
 
     def rate(self, items: int) -> Spread:
-        """Items a second, for a call that handles `items` of them (a batch of images, say)."""
+        """Items per second, for a call that handles `items` of them (a batch of images, say)."""
         s = self.seconds
         # slowest quartile, lowest rate
         return Spread(items / s.median, items / s.q3, items / s.q1, s.repeats)
 
     @property
     def noise(self) -> float:
-        """Interquartile range over median, divided by √repeats: how well the median is known,
-        roughly.
-        """
+        """Interquartile range over median, divided by √repeats: roughly how well it is known."""
         s = self.seconds
         return (s.q3 - s.q1) / s.median / s.repeats**0.5
 
@@ -96,9 +89,7 @@ class Clock:
     now: Callable[[], float] = time.perf_counter
 
     def block(self, fn: Callable[[], object], calls: int) -> tuple[float, float]:
-        """Seconds that `calls` calls took, and seconds that some device was still busy
-        afterwards.
-        """
+        """Seconds that `calls` calls took, and seconds that a device was busy afterwards."""
         # timeit keeps the garbage collector out
         seconds = timeit.Timer(fn, timer=self._read).timeit(calls)
         stopped = self.now()
@@ -140,16 +131,14 @@ class _Run:
     warmed_again: bool = False
 
     def warm_up(self, min_block: float, max_seconds: float) -> None:
-        """Grow the block until it lasts `min_block`, then go on until the pace is steady or time is
-        up.
+        """Grow the block to `min_block`, then go on until the pace is steady or time is up.
 
-        The fastest pace seen decides: a block that some other program held up is no longer than it
+        The fastest pace so far decides: a block that another program held up is no longer than it
         was.
         """
         recent: list[float] = []
-        fastest = float("inf")  # seconds a call
-        # a first call may compile, allocate or load: it counts for nothing
-        self.clock.block(self.fn, 1)
+        fastest = float("inf")  # seconds per call
+        self.clock.block(self.fn, 1)  # may compile, allocate or load: it counts for nothing
         deadline = self.clock.now() + max_seconds
         while not self.steady:
             seconds, _ = self.clock.block(self.fn, self.calls)
@@ -172,9 +161,7 @@ class _Run:
             )
 
     def repeat(self, min_block: float, max_seconds: float) -> None:
-        """Time one block. Where it shows that the warm-up was held up until its end, warm up again,
-        and once only.
-        """
+        """Time one block; once, warm up again where it shows that the warm-up was held up."""
         seconds, late = self.clock.block(self.fn, self.calls)
         self.blocks.append(seconds)
         self.late.append(late)
@@ -186,8 +173,7 @@ class _Run:
 
     def timing(self) -> Timing:
         timing = Timing(tuple(self.blocks), self.calls, self.steady)
-        # Medians, because the operating system may take the processor away between any two
-        # readings.
+        # Medians: the operating system may take the processor away between any two readings.
         late, block = statistics.median(self.late), statistics.median(self.blocks)
         if late > LATE * block:
             raise TimingError(
@@ -208,16 +194,14 @@ def measure_many(
     seed: int = 0,
     clock: Clock | None = None,
 ) -> dict[str, Timing]:
-    """Time several functions against each other, one block of each in every round, in random order.
+    """Time several functions together: in every round one block of each, in random order.
 
     Args:
         functions: name → function without arguments; each call is timed as a whole.
-        device: where the functions run; an accelerator is synchronised before each reading of the
-            clock.
+        device: where the functions run; an accelerator is synchronised before the clock is read.
         min_block: seconds that one block of calls lasts at least.
         min_repeats: rounds to run at least (3 or more).
-        max_seconds: for each function, warm-up apart, after which the rounds stop even if they are
-            noisy.
+        max_seconds: per function, without warm-up; then the rounds stop even if they are noisy.
         noise: stop early once every median is known to this share (see `Timing.noise`).
         seed: of the random order.
         clock: another clock than the device's (tests use a virtual one).
@@ -237,16 +221,26 @@ def measure_many(
         shuffle(order)
         for run in order:
             run.repeat(min_block, max_seconds)
-        timed_out, done = clock.now() > deadline, min(len(run.blocks) for run in order)
-        if done >= min_repeats and (timed_out or all(run.timing().noise <= noise for run in order)):
-            break
-    return {name: run.timing() for name, run in runs.items()}
+        if min(len(run.blocks) for run in order) < min_repeats:
+            continue
+        if clock.now() > deadline or all(run.timing().noise <= noise for run in order):
+            return {name: run.timing() for name, run in runs.items()}
+
+
+def clock_options(settings: Profile | Point) -> dict[str, object]:
+    """The options of `measure_many` as a profile, or a point of a campaign, sets them."""
+    return {
+        "device": settings.device,
+        "min_block": settings.min_block,
+        "min_repeats": settings.repeats,
+        "max_seconds": settings.max_seconds,
+    }
 
 
 def measure(fn: Callable[[], object], **options) -> Timing:
     """Time one function; the options are `measure_many`'s.
 
     >>> timing = measure(lambda: model(images), device="cuda")
-    >>> timing.seconds.median, timing.rate(len(images)).median  # seconds a call, images a second
+    >>> timing.seconds.median, timing.rate(len(images)).median  # s per call, images per s
     """
     return measure_many({"it": fn}, **options)["it"]

@@ -1,6 +1,4 @@
-"""Time several models against each other under a profile, or take their peaks of memory; each
-result a record.
-"""
+"""Records of several models under a profile: timed against each other, or their memory's peaks."""
 
 from __future__ import annotations
 
@@ -9,9 +7,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 
-from tresnet_lite.bench.clock import measure_many
+from tresnet_lite.bench.clock import clock_options, measure_many
 from tresnet_lite.bench.peak import training_peak
-from tresnet_lite.bench.steps import inference_step, synthetic_images, training_step
+from tresnet_lite.bench.steps import step_maker, synthetic_images
 from tresnet_lite.layers import InPlaceABN
 from tresnet_lite.model import TResNet, TResNetConfig
 from tresnet_lite.profiles import Profile
@@ -28,70 +26,48 @@ def compare(
     loss: Callable[[torch.Tensor], torch.Tensor] | None = None,
     inputs: torch.Tensor | None = None,
 ) -> list[Record]:
-    """Images a second of each model, interleaved in random order (see `measure_many`), eager,
-    channels first.
+    """Images per second of each model, interleaved (`measure_many`), eager, channels first.
 
     Args:
         models: name → model for images of 3 channels; each is moved to the profile's device.
         suite, case: what the records are filed under.
         phase: "inference" or "training" (forward, loss, backward, SGD step).
         loss: in training, output → scalar; the default suits classifiers.
-        inputs: in place of random images, `profile.batch` of whatever the models take, on the
-            profile's device.
+        inputs: in place of random images: a batch of what the models take, on the device.
 
     Raises:
         ValueError: an unknown phase.
         TimingError: the result would mislead.
     """
-    if phase not in ("inference", "training"):
-        raise ValueError(f"phase {phase!r}: give 'inference' or 'training'")
+    make_step = step_maker(phase)
     images = inputs
     if images is None:
         images = synthetic_images(profile.batch, profile.image_size, device=profile.device)
-    make_step = inference_step if phase == "inference" else training_step
-    options = {"dtype": profile.dtype} | (
-        {"loss": loss} if loss is not None and phase == "training" else {}
-    )
+    options: dict[str, object] = {"dtype": profile.dtype}
+    if loss is not None and phase == "training":
+        options["loss"] = loss
     steps = {
         name: make_step(model.to(profile.device), images, **options)
         for name, model in models.items()
     }
-    timings = measure_many(
-        steps,
-        device=profile.device,
-        min_block=profile.min_block,
-        min_repeats=profile.repeats,
-        max_seconds=profile.max_seconds,
-    )
+    timings = measure_many(steps, **clock_options(profile))
     provenance = collect(profile.device)
-
-    def record(name: str) -> Record:
-        speed = timings[name].rate(profile.batch)
-        return Record(
-            suite,
-            case,
-            name,
-            phase,
-            "throughput",
-            speed,
-            _conditions(models[name], profile),
-            provenance,
-        )
-
-    return [record(name) for name in models]
+    records = []
+    for name, model in models.items():
+        speed, ran = timings[name].rate(profile.batch), _conditions(model, profile)
+        records.append(Record(suite, case, name, phase, "throughput", speed, ran, provenance))
+    return records
 
 
 def training_peaks(
     models: Mapping[str, nn.Module], profile: Profile, *, suite: str, case: str
 ) -> list[Record]:
-    """The peak memory of one training step of each model, by itself (see `training_peak`);
-    arguments as `compare`'s.
-    """
+    """The peak memory of a training step of each model alone; arguments as `compare`'s."""
     images = synthetic_images(profile.batch, profile.image_size, device=profile.device)
     provenance, records = collect(profile.device), []
     for name, model in models.items():
         peak = float(training_peak(model.to(profile.device), images, profile.dtype))
-        value, ran = Spread(peak, peak, peak, 1), _conditions(model, profile)
+        value, ran = Spread.over([peak]), _conditions(model, profile)
         records.append(Record(suite, case, name, "training", "peak_memory", value, ran, provenance))
     return records
 

@@ -1,5 +1,4 @@
-"""Build and install the published Inplace-ABN for this torch: ``python -m
-tresnet_lite.bench.install_iabn``.
+"""``python -m tresnet_lite.bench.install_iabn``: the published Inplace-ABN, for this torch.
 
 The package ``inplace-abn`` is source only, so it is compiled against the torch that is installed:
 for the GPU where one is usable and an nvcc fits, else for the CPU. The wheel is kept, by torch
@@ -35,33 +34,26 @@ class BuildError(RuntimeError):
 
 
 def cuda_toolkit() -> Path | None:
-    """The CUDA toolkit whose nvcc has the major version of torch's CUDA, where a GPU is there to
-    use it.
-    """
+    """The CUDA toolkit whose nvcc has torch's major version of CUDA, where a GPU can use it."""
     if not torch.cuda.is_available():
         return None
     roots = [Path(os.environ.get("CUDA_HOME") or "/usr/local/cuda")]
-    if nvcc := shutil.which("nvcc"):
-        roots.append(Path(nvcc).resolve().parent.parent)
+    if path := shutil.which("nvcc"):
+        roots.append(Path(path).resolve().parent.parent)
     for root in roots:
-        if (
-            not (root / "bin" / "nvcc").exists()
-            or not (root / "include" / "cuda_runtime.h").exists()
-        ):
-            continue  # a bare nvcc without the toolkit's headers compiles nothing
-        told = subprocess.run(
-            [root / "bin" / "nvcc", "--version"], capture_output=True, text=True
-        ).stdout
-        release = re.search(r"release (\d+)\.", told)
+        nvcc = root / "bin" / "nvcc"
+        # A bare nvcc without the toolkit's headers compiles nothing.
+        if not nvcc.exists() or not (root / "include" / "cuda_runtime.h").exists():
+            continue
+        version = subprocess.run([nvcc, "--version"], capture_output=True, text=True).stdout
+        release = re.search(r"release (\d+)\.", version)
         if release and release[1] == torch.version.cuda.partition(".")[0]:
             return root
     return None
 
 
 def target() -> tuple[str, dict[str, str]]:
-    """The kind of build, which names its folder in the cache, and the environment variables it
-    needs.
-    """
+    """The kind of build, which names its folder in the cache, and its environment variables."""
     python = f"cp{sys.version_info.major}{sys.version_info.minor}"
     toolkit = cuda_toolkit()
     if toolkit is None:
@@ -73,10 +65,8 @@ def target() -> tuple[str, dict[str, str]]:
 
 def pip(*arguments: str, **environment: str) -> None:
     """Run this Python's pip; on failure raise BuildError with the line that tells most."""
-    command = [sys.executable, "-m", "pip", *arguments]
-    result = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True
-    )
+    command, env = [sys.executable, "-m", "pip", *arguments], {**os.environ, **environment}
+    result = subprocess.run(command, env=env, capture_output=True, text=True)
     if result.returncode:
         lines = [line.strip() for line in (result.stdout + result.stderr).splitlines()]
         errors = [line for line in lines if re.search(r"error:|mismatches", line, re.IGNORECASE)]
@@ -97,23 +87,15 @@ def build(cache: Path, settings: dict[str, str]) -> Path:
             Path(work, "sitecustomize.py").write_text(CPU_ONLY, encoding="utf-8")
             settings = {"PYTHONPATH": work}
         # pip's own cache would hand back a wheel that was built for another torch.
-        options = [
-            "--no-cache-dir",
-            "--no-build-isolation",
-            "--no-deps",
-            "--wheel-dir",
-            f"{work}/wheel",
-        ]
-        pip("wheel", *options, REQUIREMENT, **settings)
+        options = ["--no-cache-dir", "--no-build-isolation", "--no-deps"]
+        pip("wheel", *options, "--wheel-dir", f"{work}/wheel", REQUIREMENT, **settings)
         shutil.rmtree(cache, ignore_errors=True)
         os.replace(f"{work}/wheel", cache)
     return next(cache.glob("*.whl"))
 
 
 def install() -> str:
-    """Install from the cache, or build first. Returns the kind of build; BuildError tells why
-    not.
-    """
+    """Install from the cache, or build first; returns the kind of build, or raises BuildError."""
     kind, settings = target()
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     cache = home / "tresnet_lite" / "inplace_abn" / kind

@@ -12,8 +12,9 @@ from tresnet_lite.bench.steps import training_step
 
 
 def training_peak(model: nn.Module, images: Tensor, dtype: str = "float32") -> int:
-    """The most bytes that a warm training step holds at once above weights, momentum and images:
-    gradients count.
+    """The most bytes that a warm training step holds above weights, momentum and images.
+
+    Gradients count.
 
     Args:
         images, dtype: as `training_step` takes them.
@@ -41,10 +42,8 @@ def peak_memory(step: Callable[[], object], device: torch.device | str = "cpu") 
         return torch.cuda.max_memory_allocated(device) - before
     with torch.autograd.profiler.profile(profile_memory=True) as profile:
         step()
-    # The public events give an operator's net memory alone, and take longer to make than the step;
+    # The public events give only an operator's net memory, and take longer to make than the step;
     # these tell each allocation (+) and release (-).
-    changes = (event for event in profile.kineto_results.events() if event.name() == "[memory]")
-    held = accumulate(
-        event.nbytes() for event in sorted(changes, key=lambda event: event.start_ns())
-    )
-    return max(held, default=0)
+    events = [event for event in profile.kineto_results.events() if event.name() == "[memory]"]
+    events.sort(key=lambda event: event.start_ns())
+    return max(accumulate(event.nbytes() for event in events), default=0)

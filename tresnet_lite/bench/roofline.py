@@ -1,5 +1,4 @@
-"""The roofline of a device: its two ceilings, measured, and what a model asks of each (Williams et
-al., 2009).
+"""The roofline of a device (Williams et al., 2009): two ceilings, and what a model asks of each.
 
 No program computes faster than the device does on data at hand, nor faster than memory feeds it:
 
@@ -18,7 +17,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 
-from tresnet_lite.bench.clock import Timing, measure_many
+from tresnet_lite.bench.clock import Timing, clock_options, measure_many
 from tresnet_lite.profiles import DTYPES, Profile
 from tresnet_lite.records import Conditions, Record, Spread, collect
 
@@ -32,9 +31,7 @@ CONVOLVED = {"cpu": (4, 256, 28), "cuda": (128, 256, 56)}
 
 @dataclass(frozen=True)
 class Work:
-    """Something to time: each call of `run` moves or computes `amount`, in bytes or in FLOP as
-    `metric` says.
-    """
+    """Something to time: each call of `run` moves `amount` bytes, or computes `amount` FLOP."""
 
     run: Callable[[], object]
     amount: int
@@ -43,12 +40,11 @@ class Work:
 
 
 def ceiling_work(device: str | torch.device = "cpu", dtype: str = "float32") -> dict[str, Work]:
-    """What reaches a device's ceilings: a copy, each byte read once and written once, and two kinds
-    of arithmetic.
+    """What reaches a device's ceilings: a copy of memory, and two kinds of arithmetic.
 
-    A 3×3 convolution stands beside the matrix product because torch may have a better library for
-    the one than for the other. To compare a model with the ceilings, time it together with these
-    (`measure_many`).
+    The copy reads each byte once and writes it once. A 3×3 convolution stands beside the matrix
+    product because torch may have a better library for the one than for the other. To compare a
+    model with the ceilings, time it together with these (`measure_many`).
 
     Raises:
         ValueError: an unknown dtype.
@@ -57,7 +53,7 @@ def ceiling_work(device: str | torch.device = "cpu", dtype: str = "float32") -> 
     if dtype not in DTYPES:
         raise ValueError(f"dtype {dtype!r}: give one of {', '.join(DTYPES)}")
     side = COPIED[device.type]
-    # written now: pages never touched would be read from nowhere
+    # Written now: pages never touched would be read from nowhere.
     source = torch.ones(side, side, device=device)
     target = torch.zeros_like(source)
     copy = Work(lambda: target.copy_(source), 2 * source.nbytes, "bandwidth", Conditions(1, side))
@@ -69,12 +65,8 @@ def _product(device: torch.device, dtype: str) -> Work:
     side = MULTIPLIED[device.type]
     left, right = torch.rand(2, side, side, device=device).to(DTYPES[dtype])
     result = torch.empty_like(left)
-    return Work(
-        lambda: torch.mm(left, right, out=result),
-        2 * side**3,
-        "arithmetic",
-        Conditions(1, side, dtype),
-    )
+    ran = Conditions(1, side, dtype)
+    return Work(lambda: torch.mm(left, right, out=result), 2 * side**3, "arithmetic", ran)
 
 
 def _convolution(device: torch.device, dtype: str) -> Work:
@@ -82,9 +74,8 @@ def _convolution(device: torch.device, dtype: str) -> Work:
     x = torch.rand(batch, channels, side, side, device=device).to(DTYPES[dtype])
     weight = torch.rand(channels, channels, 3, 3, device=device).to(DTYPES[dtype])
     flop = 2 * 9 * channels**2 * batch * side**2
-    return Work(
-        lambda: F.conv2d(x, weight, padding=1), flop, "arithmetic", Conditions(batch, side, dtype)
-    )
+    ran = Conditions(batch, side, dtype)
+    return Work(lambda: F.conv2d(x, weight, padding=1), flop, "arithmetic", ran)
 
 
 def ceiling_records(
@@ -94,39 +85,23 @@ def ceiling_records(
 
     The condition `resolution` is the side of the matrices or of the convolution's maps.
     """
-    provenance = collect(device)
-    return [
-        Record(
-            "roofline",
-            "ceilings",
-            name,
-            "inference",
-            w.metric,
-            timings[name].rate(w.amount),
-            w.conditions,
-            provenance,
-        )
-        for name, w in work.items()
-    ]
+    provenance, records = collect(device), []
+    for name, w in work.items():
+        what, rate = ("roofline", "ceilings", name, "inference"), timings[name].rate(w.amount)
+        records.append(Record(*what, w.metric, rate, w.conditions, provenance))
+    return records
 
 
 def measure_ceilings(profile: Profile) -> list[Record]:
     """Time a device's ceilings by themselves, in the profile's dtype."""
     work = ceiling_work(profile.device, profile.dtype)
-    options = {
-        "min_block": profile.min_block,
-        "min_repeats": profile.repeats,
-        "max_seconds": profile.max_seconds,
-    }
-    timings = measure_many(
-        {name: w.run for name, w in work.items()}, device=profile.device, **options
-    )
+    timings = measure_many({name: w.run for name, w in work.items()}, **clock_options(profile))
     return ceiling_records(work, timings, profile.device)
 
 
 @dataclass(frozen=True)
 class Roofline:
-    """A device's two ceilings: `bandwidth` in bytes a second, `arithmetic` in FLOP/s."""
+    """A device's two ceilings: `bandwidth` in B/s, `arithmetic` in FLOP/s."""
 
     bandwidth: Spread
     arithmetic: Spread
@@ -150,9 +125,7 @@ class Roofline:
 
     @property
     def ridge(self) -> float:
-        """The intensity, in FLOP/byte, from which on arithmetic is the limit and no longer
-        memory.
-        """
+        """The intensity, in FLOP/byte, from which arithmetic is the limit instead of memory."""
         return self.arithmetic.median / self.bandwidth.median
 
     def attainable(self, intensity: float) -> float:

@@ -1,5 +1,4 @@
-"""The same points as Slurm jobs, through submitit: one job a point, the records gathered in one
-file.
+"""The same points as Slurm jobs, through submitit: a job for each, all records in one file.
 
 Each job writes a file of its own, beside the one that all are gathered in. A job's records are thus
 kept even if the process that submitted it is gone; the next one gathers them.
@@ -17,6 +16,7 @@ from tresnet_lite.bench import campaign
 from tresnet_lite.bench.campaign import CampaignError
 from tresnet_lite.bench.suites import Point
 from tresnet_lite.records import append
+from tresnet_lite.records.provenance import run_id
 
 
 def run(
@@ -29,8 +29,7 @@ def run(
     retry_errors: bool = False,
     tell: Callable[[str], None] = print,
 ) -> list[Point]:
-    """Submit the points that are not done yet, wait for the jobs, gather their records; return what
-    is left.
+    """Submit the points not done yet, wait for the jobs, gather their records; return the rest.
 
     Args:
         out: the file of records, on a file system that all machines see.
@@ -41,6 +40,7 @@ def run(
     Raises:
         CampaignError: submitit is not installed, or another campaign is writing `out`.
     """
+    run_id()  # which the jobs inherit
     executor = _executor(out, cluster)
     with campaign.locked(out):
         gather(out)
@@ -60,31 +60,20 @@ def run(
 
 def measure(point: Point, part: Path) -> str:
     """What a job does: a campaign of one point, into a file of its own."""
-    told: list[str] = []
+    outcomes: list[str] = []
     slots = campaign.find_slots(point.device)
-    campaign.run([point], part, slots, tell=lambda outcome, queue: told.append(str(outcome)))
-    return told[0] if told else f"{point.id}: was done"
+    campaign.run([point], part, slots, tell=lambda outcome, queue: outcomes.append(str(outcome)))
+    return outcomes[0] if outcomes else f"{point.id}: was done"
 
 
 def gather(out: Path) -> None:
-    """Move what the jobs have measured to the end of `out`. Killed in between, it does no line
-    twice.
-    """
+    """Move what the jobs have measured to the end of `out`; if killed meanwhile, no line twice."""
     for part in sorted(_parts(out).glob("*.jsonl")):
-        # a part whose job is at work is left for later
-        with (
-            contextlib.suppress(CampaignError),
-            campaign.locked(part),
-        ):
+        # A part whose job is at work is left for later.
+        with contextlib.suppress(CampaignError), campaign.locked(part):
             known = {(line.point, line.provenance) for line in campaign.read(out)}
-            append(
-                out,
-                *(
-                    line
-                    for line in campaign.read(part)
-                    if (line.point, line.provenance) not in known
-                ),
-            )
+            lines = campaign.read(part)
+            append(out, *(line for line in lines if (line.point, line.provenance) not in known))
             part.unlink()
 
 

@@ -1,6 +1,4 @@
-"""One step of a model, inference or training, as a function without arguments that the clock can
-call.
-"""
+"""One step of a model, inference or training, as a function that the clock can call."""
 
 from __future__ import annotations
 
@@ -23,14 +21,11 @@ def synthetic_images(
     channels_last: bool = False,
     seed: int = 0,
 ) -> torch.Tensor:
-    """Random images in [0, 1], shape (batch, 3, resolution, resolution), on the device: no loader
-    waits.
-    """
+    """Random images in [0, 1], (batch, 3, resolution, resolution), on the device: no loader."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.rand(batch, 3, resolution, resolution, generator=generator)
-    return images.to(
-        device, memory_format=torch.channels_last if channels_last else torch.contiguous_format
-    )
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return images.to(device, memory_format=layout)
 
 
 def _autocast(images: torch.Tensor, dtype: str) -> torch.autocast:
@@ -42,9 +37,7 @@ def _autocast(images: torch.Tensor, dtype: str) -> torch.autocast:
 def inference_step(
     model: nn.Module, images: torch.Tensor, *, dtype: str = "float32"
 ) -> Callable[[], torch.Tensor]:
-    """A forward pass in evaluation mode without gradients; a half dtype means autocast (mixed
-    precision).
-    """
+    """A forward pass in evaluation mode, without gradients; a half dtype means autocast."""
     model.eval()
     autocast = _autocast(images, dtype)
 
@@ -71,12 +64,11 @@ def training_step(
     dtype: str = "float32",
     loss: Callable[[torch.Tensor], torch.Tensor] = _to_class_zero,
 ) -> Callable[[], torch.Tensor]:
-    """Forward, loss, backward, SGD step with momentum; a half dtype means autocast, float16 a
-    scaled loss.
+    """Forward, loss, backward, SGD step with momentum.
 
-    `loss` maps the model's output to a scalar; the default suits a classifier. The learning rate is
-    0, so that the model stays what it is however long it is timed; the optimiser moves the same
-    bytes.
+    A half dtype means autocast, and float16 a scaled loss too. `loss` maps the model's output to a
+    scalar; the default suits a classifier. The learning rate is 0, so that the model stays what it
+    is however long it is timed; the optimiser moves the same bytes.
     """
     model.train()
     autocast = _autocast(images, dtype)
@@ -99,6 +91,16 @@ def training_step(
     return step
 
 
+STEPS = {"training": training_step, "inference": inference_step}
+
+
+def step_maker(phase: str) -> Callable[..., Callable[[], torch.Tensor]]:
+    """What makes the step of a phase. Raises ValueError for an unknown phase."""
+    if phase not in STEPS:
+        raise ValueError(f"phase {phase!r}: give 'inference' or 'training'")
+    return STEPS[phase]
+
+
 def throughput(
     model: nn.Module,
     images: torch.Tensor,
@@ -107,13 +109,9 @@ def throughput(
     dtype: str = "float32",
     **options,
 ) -> Spread:
-    """Images a second of one model, `phase` being "inference" or "training"; `options` are the
-    clock's.
+    """Images per second of one model in a phase; `options` are the clock's.
 
     To compare models, time their steps together with `measure_many` instead.
     """
-    steps = {"inference": inference_step, "training": training_step}
-    if phase not in steps:
-        raise ValueError(f"phase {phase!r}: give 'inference' or 'training'")
-    step = steps[phase](model, images, dtype=dtype)
+    step = step_maker(phase)(model, images, dtype=dtype)
     return measure(step, device=images.device, **options).rate(len(images))

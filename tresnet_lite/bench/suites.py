@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 
 from tresnet_lite.ablation import ablation_ladder
 from tresnet_lite.profiles import Profile
+from tresnet_lite.records.records import PHASES
 
 SUITES = ("table1", "table3", "table4", "table5", "figure4", "figure5", "memory", "axes", "micro")
-SHOWN = {"figure4": "inference", "figure5": "training"}  # the phase that a suite is limited to
-BOTH = ("training", "inference")
+ONE_PHASE = {"figure4": "inference", "figure5": "training"}  # suites with one phase
 GIB = 2**30
 
 TABLE1 = (
@@ -71,7 +71,7 @@ class Point:
     dtype: str = "float32"
     largest: bool = False
     measures: str = "speed"
-    phases: tuple[str, ...] = BOTH
+    phases: tuple[str, ...] = PHASES
     memory_format: str = "channels_first"
     compile: str = "eager"
     norm: str | None = None
@@ -95,22 +95,11 @@ class Point:
         batch = f"batch {self.batch}" if self.batch else "90 % of the largest batch"
         search = "largest batch" if self.largest and self.batch else ""
         budget = f"{self.memory_budget / GIB:g} GiB" if self.memory_budget else ""
-        options = (
-            f"{key} {value}"
-            for key, value in (("norm", self.norm), ("memory", self.memory))
-            if value
-        )
-        ran = (
-            f"{self.resolution} px",
-            batch,
-            search,
-            budget,
-            self.dtype,
-            self.memory_format,
-            self.compile,
-            *options,
-        )
-        return ", ".join(filter(None, (self.measures, self.model, *ran, " and ".join(self.phases))))
+        norm = f"norm {self.norm}" if self.norm else ""
+        memory = f"memory {self.memory}" if self.memory else ""
+        work = (self.measures, self.model, f"{self.resolution} px", batch, search, budget)
+        way = (self.dtype, self.memory_format, self.compile, norm, memory)
+        return ", ".join(filter(None, (*work, *way, " and ".join(self.phases))))
 
     @classmethod
     def from_dict(cls, fields: dict) -> Point:
@@ -124,25 +113,26 @@ def points(
     """All points of a profile, the most valuable first.
 
     Args:
-        quick: the tables and figures alone, at fixed batches, with largest batches for Table 3
-            alone.
+        quick: only tables and figures, at fixed batches, with largest batches only for Table 3.
         memory_budget: bytes that training may use, to stand in for a smaller GPU. A CPU has 16 GiB
             by default, the memory that the paper's largest batches point to.
     """
     if device_kind(profile) == "cpu":
         memory_budget = memory_budget or 16 * GIB
-    chosen = [*_networks(profile), *_ladder(profile)]
-    chosen += [] if quick else [*_memory(profile), *_axes(profile), *_micro(profile)]
-    settled = [_settle(point, profile, quick, memory_budget) for point in chosen]
+    open_points = [*_networks(profile), *_ladder(profile)]
+    if not quick:
+        open_points += [*_memory(profile), *_axes(profile), *_micro(profile)]
     if profile.name == "smoke":
-        small = (
-            p.model in SMOKE and p.compile == "eager" or p.measures == "ceilings" for p in settled
-        )
-        settled = [p for p, keep in zip(settled, small, strict=True) if keep]
+        open_points = [
+            p
+            for p in open_points
+            if p.measures == "ceilings" or (p.model in SMOKE and p.compile == "eager")
+        ]
+    settled = [_settle(point, profile, quick, memory_budget) for point in open_points]
     return sorted(settled, key=lambda p: p.priority)
 
 
-def select(chosen: list[Point], suites: list[str], models: list[str] | None = None) -> list[Point]:
+def select(points: list[Point], suites: list[str], models: list[str] | None = None) -> list[Point]:
     """The points of some suites ("paper": all), and of some models where these are given.
 
     Raises:
@@ -152,13 +142,13 @@ def select(chosen: list[Point], suites: list[str], models: list[str] | None = No
         raise ValueError(
             f"no suite {', '.join(sorted(unknown))}: there are {', '.join(SUITES)} and paper"
         )
-    known = {p.model for p in chosen}
+    known = {p.model for p in points}
     if unknown := set(models or ()) - known:
         raise ValueError(
             f"no model {', '.join(sorted(unknown))}: there are {', '.join(sorted(known))}"
         )
     wanted = set(SUITES) if "paper" in suites else set(suites)
-    return [p for p in chosen if wanted & set(p.suites) and (not models or p.model in models)]
+    return [p for p in points if wanted & set(p.suites) and (not models or p.model in models)]
 
 
 def device_kind(profile: Profile) -> str:
@@ -167,9 +157,7 @@ def device_kind(profile: Profile) -> str:
 
 
 def _point(profile: Profile, suites: tuple[str, ...], case: str, model: str, **settings) -> Point:
-    """A point at the profile's settings and the paper's resolution; batch 0 is one that `_settle`
-    will choose.
-    """
+    """A point at the profile's settings, 224 px; batch 0 is one that `_settle` will choose."""
     own = {"resolution": 224, "batch": 0, "dtype": profile.dtype}
     clock = {
         "repeats": profile.repeats,
@@ -182,11 +170,16 @@ def _point(profile: Profile, suites: tuple[str, ...], case: str, model: str, **s
 def _networks(profile: Profile) -> list[Point]:
     """Tables 1, 3 and 5 and Figures 4 and 5: each network at a resolution, both phases."""
     figures = ("figure4", "figure5")
-    found: dict[tuple[str, int], tuple[tuple[str, ...], int]] = {}
+    shared: dict[tuple[str, int], Point] = {}
 
     def add(suites: tuple[str, ...], model: str, resolution: int, priority: int) -> None:
-        before, first = found.get((model, resolution), ((), priority))
-        found[model, resolution] = (*before, *suites), min(first, priority)
+        same = shared.get((model, resolution))
+        if same is not None:
+            suites, priority = (*same.suites, *suites), min(same.priority, priority)
+        settings = {"resolution": resolution, "batch": None, "largest": True}
+        shared[model, resolution] = _point(
+            profile, suites, "networks", model, priority=priority, **settings
+        )
 
     for model in TABLE1:
         add(("table1",), model, EFFICIENTNETS.get(model, 224), 1)
@@ -199,19 +192,7 @@ def _networks(profile: Profile) -> list[Point]:
         # The two largest take a CPU longer than all others of the figures, and few TResNets are as
         # slow as they are.
         add(figures, model, resolution, {"efficientnet_b6": 5, "efficientnet_b7": 6}.get(model, 4))
-    return [
-        _point(
-            profile,
-            suites,
-            "networks",
-            model,
-            resolution=resolution,
-            batch=None,
-            largest=True,
-            priority=priority,
-        )
-        for (model, resolution), (suites, priority) in found.items()
-    ]
+    return list(shared.values())
 
 
 def _ladder(profile: Profile) -> list[Point]:
@@ -220,64 +201,37 @@ def _ladder(profile: Profile) -> list[Point]:
 
 
 def _memory(profile: Profile) -> list[Point]:
-    """TResNet-M with the norms and memory settings that Table 3 leaves out; L and XL as the paper's
-    largest batches.
-    """
+    """TResNet-M with the norms and memory settings that Table 3 lacks; L and XL as the paper's."""
     settings = [("tresnet_m", "bn", "paper"), *((model, "iabn", "paper") for model in TRESNETS)]
     settings += [("tresnet_m", "iabn", "recompute"), ("tresnet_m", "iabn", "min")]
-    common = {"batch": None, "largest": True, "phases": ("training",)}
-    return [
-        _point(
-            profile,
-            ("memory",),
-            "settings",
-            model,
-            norm=norm,
-            memory=memory,
-            priority=5 if model == "tresnet_m" else 6,
-            **common,
-        )
-        for model, norm, memory in settings
-    ]
+    points = []
+    for model, norm, memory in settings:
+        options = {"norm": norm, "memory": memory, "priority": 5 if model == "tresnet_m" else 6}
+        options |= {"batch": None, "largest": True, "phases": ("training",)}
+        points.append(_point(profile, ("memory",), "settings", model, **options))
+    return points
 
 
 def _axes(profile: Profile) -> list[Point]:
     """One batch size for all, so that nothing but the way of running differs."""
-    # a CPU compiles for minutes, so there it comes last
+    # A CPU compiles for minutes, so there it comes last.
     compiled = 10 if device_kind(profile) == "cpu" else 6
     ways = [("eager", "channels_first"), ("eager", "channels_last"), ("default", "channels_last")]
-    chosen = [
-        _point(
-            profile,
-            ("axes",),
-            "ways of running",
-            model,
-            compile=mode,
-            memory_format=layout,
-            priority=6 if mode == "eager" else compiled,
-        )
-        for model in TABLE3[:2]
-        for mode, layout in ways
-    ]
-    chosen += [
-        _point(profile, ("axes",), "norms", "tresnet_m", norm=norm, memory="paper", priority=7)
-        for norm in ("iabn", "bn", "mapillary")
-    ]
+    points = []
+    for model in TABLE3[:2]:
+        for mode, layout in ways:
+            way = {"compile": mode, "memory_format": layout}
+            way["priority"] = 6 if mode == "eager" else compiled
+            points.append(_point(profile, ("axes",), "ways of running", model, **way))
+    for norm in ("iabn", "bn", "mapillary"):
+        way = {"norm": norm, "memory": "paper", "priority": 7}
+        points.append(_point(profile, ("axes",), "norms", "tresnet_m", **way))
     # A CPU has no float16 worth timing; bfloat16 it has, where the processor's instructions allow.
     other = "bfloat16" if profile.dtype != "bfloat16" else "float16"
-    chosen += [
-        _point(
-            profile,
-            ("axes",),
-            "precisions",
-            model,
-            dtype=other,
-            memory_format="channels_last",
-            priority=8,
-        )
-        for model in TABLE3[:2]
-    ]
-    return chosen
+    for model in TABLE3[:2]:
+        way = {"dtype": other, "memory_format": "channels_last", "priority": 8}
+        points.append(_point(profile, ("axes",), "precisions", model, **way))
+    return points
 
 
 def _micro(profile: Profile) -> list[Point]:
@@ -290,9 +244,7 @@ def _micro(profile: Profile) -> list[Point]:
 
 
 def _settle(point: Point, profile: Profile, quick: bool, memory_budget: int | None) -> Point:
-    """Settle what depends on the profile: batch, resolution, memory budget, and with them the
-    estimate.
-    """
+    """A point with what depends on the profile: batch, resolution, memory budget, estimate."""
     on_cpu = device_kind(profile) == "cpu"
     if profile.image_size != 224:
         side = max(32, point.resolution * profile.image_size // 224 // 32 * 32)
@@ -311,10 +263,8 @@ def _settle(point: Point, profile: Profile, quick: bool, memory_budget: int | No
     return replace(point, **_cpu_times(point) if on_cpu else _gpu_times(point))
 
 
-# Estimates. They order nothing; they say how long a campaign may take, and the campaign corrects
-# them as it goes.
-# of one image at 224 px, or at an EfficientNet's own resolution; like the counted ones to 5 %
-GMACS = {
+# Estimates. They order nothing; they say how long a campaign may take, which corrects them.
+GMACS = {  # of an image at 224 px, or at an EfficientNet's own resolution; to 5 %
     "resnet50": 4.1,
     "resnet50d": 4.3,
     "resnext50_32x4d": 4.2,
@@ -342,9 +292,7 @@ def macs(point: Point) -> float:
 
 
 def _cpu_times(point: Point) -> dict[str, float]:
-    """The estimate on two cores; a step of many seconds is timed three times, with the quartiles
-    that gives.
-    """
+    """The estimate on two cores; a step of many seconds is timed three times."""
     depthwise = point.model.startswith(("efficientnet", "mixnet"))
     step = macs(point) * point.batch / (10e9 if depthwise else 45e9)
     weights = {"training": 3.0, "inference": 1.0}
@@ -356,9 +304,7 @@ def _cpu_times(point: Point) -> dict[str, float]:
 
 
 def _gpu_times(point: Point) -> dict[str, float]:
-    """On a GPU a step at 90 % of the memory takes about as long for every network: a second, more
-    or less.
-    """
+    """The estimate on a GPU: a step at 90 % of its memory takes any network about a second."""
     search = 14.0 if point.largest else 0.0
     timed = sum({"training": 10.0, "inference": 5.0}[phase] for phase in point.phases)
     timed = timed / 2 if point.batch else timed

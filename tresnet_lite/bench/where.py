@@ -1,6 +1,4 @@
-"""Where a network's time goes: by stage, each timed alone, and by operation, from torch's
-profiler.
-"""
+"""Where a network's time goes: by stage, each timed alone, and by operation, by the profiler."""
 
 from __future__ import annotations
 
@@ -31,8 +29,7 @@ def stages(network: TResNet) -> dict[str, nn.Module]:
 def stage_times(
     network: TResNet, images: torch.Tensor, *, phase: str, dtype: str = "float32", **options
 ) -> dict[str, Spread]:
-    """Seconds that each stage takes alone, on what the stages before it give; `options` are the
-    clock's.
+    """Seconds of each stage alone, on what the stages before it give; `options` are the clock's.
 
     A training step of a stage is its forward, the mean as loss, its backward down to its input and
     its SGD step. The stages' times add up to a little more than the network's, as each has a loss
@@ -42,6 +39,7 @@ def stage_times(
         images: (B, 3, H, W), on the network's device.
         phase: "inference" or "training".
     """
+    options.setdefault("device", images.device)
     steps = {}
     for name, stage in stages(network).items():
         x = images
@@ -53,7 +51,7 @@ def stage_times(
             steps[name] = training_step(stage, x, dtype=dtype, loss=lambda y: y.float().mean())
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
             images = stage(images)
-    timings = measure_many(steps, device=images.device, **options)
+    timings = measure_many(steps, **options)
     return {name: timing.seconds for name, timing in timings.items()}
 
 
@@ -64,14 +62,15 @@ def _drop_gradient(x: torch.Tensor) -> None:
 def operation_times(
     step: Callable[[], object], device: str | torch.device, *, repeats: int = 5, least: float = 0.01
 ) -> dict[str, Spread]:
-    """Seconds of a step in each of torch's operators, without those called by it, and "others"
-    below a share.
+    """Seconds of a step in each of torch's operators, without the operators that it calls.
+
+    Those that take less than a share of the step come together as "others".
 
     Args:
         step: a warm one, such as `training_step` makes.
         device: where it runs; on a GPU the time of the kernels counts.
         repeats: steps to profile, 3 or more.
-        least: share of the step from which on an operator is told apart.
+        least: the share of the step that gives an operator a time of its own.
     """
     if repeats < MIN_REPEATS:
         raise ValueError(f"repeats is {repeats}: quartiles need at least {MIN_REPEATS}")
@@ -81,7 +80,7 @@ def operation_times(
     large = [name for name in names if _median(runs, name) >= least * total]
     values = {name: [run.get(name, 0.0) for run in runs] for name in large}
     values["others"] = [sum(t for name, t in run.items() if name not in large) for run in runs]
-    return {name: _spread(times) for name, times in values.items() if min(times) > 0}
+    return {name: Spread.over(times) for name, times in values.items() if min(times) > 0}
 
 
 def _profile(step: Callable[[], object], kind: str) -> dict[str, float]:
@@ -99,8 +98,3 @@ def _profile(step: Callable[[], object], kind: str) -> dict[str, float]:
 
 def _median(runs: list[dict[str, float]], name: str) -> float:
     return statistics.median(run.get(name, 0.0) for run in runs)
-
-
-def _spread(times: list[float]) -> Spread:
-    q1, median, q3 = statistics.quantiles(times, n=4, method="inclusive")
-    return Spread(median, q1, q3, len(times))

@@ -38,6 +38,7 @@ from tresnet_lite.book.staging import stage_notebook, stage_page
 from tresnet_lite.claims.ledger import ledger, ledger_lines
 from tresnet_lite.profiles import PROFILES
 from tresnet_lite.records import RecordError, store
+from tresnet_lite.records.provenance import run_id
 
 # The profiler writes what it misses on a CPU (a GPU, the origin of older memory) past every
 # notebook to the terminal.
@@ -335,6 +336,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"profile: {profile} ({reason})")
     for name, level in QUIET.items():
         os.environ.setdefault(name, level)
+    run_id()  # which the notebooks' processes inherit
 
     try:
         failures = [] if options.book_only else execute_all(project, profile)

@@ -19,9 +19,9 @@ from tresnet_lite.counting.kept import kept_per_image
 from tresnet_lite.findings.sizes import model_sizes
 from tresnet_lite.paper import paper_value
 from tresnet_lite.records import Record, pair
+from tresnet_lite.records.records import PHASES
 from tresnet_lite.show import plots
 
-PHASES = ("inference", "training")
 MODEL, BASE = "tresnet_m", "resnet50"
 SIDE = 224  # pixels: the paper's
 NOTHING = f"not attempted: no records of Table 3's networks at {SIDE} px"
@@ -74,7 +74,7 @@ def speeds(records: Iterable[Record]) -> pd.DataFrame:
     """
 
     rows, records = [], list(records)
-    for phase in PHASES:
+    for phase in reversed(PHASES):
         found = [_ratio(a, b) for a, b in pairs(records, phase)] or [{"name": "not measured yet"}]
         rows += [{"phase": phase, "paper_ratio": printed(phase)} | columns for columns in found]
     return pd.DataFrame(rows).reindex(
@@ -105,7 +105,7 @@ def landing_numbers(records: Iterable[Record]) -> str:
     """The five numbers, as HTML."""
     records = list(records)
     numbers = [
-        *(_speed(records, phase) for phase in PHASES),
+        *(_speed(records, phase) for phase in reversed(PHASES)),
         _kept(),
         _parameters(),
         _claims(records),

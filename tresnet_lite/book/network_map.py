@@ -95,10 +95,9 @@ def time_records(records: Iterable[Record]) -> dict[tuple[str, str], Record]:
         names = list(stages(create_model(MODEL)))
     runs: dict[tuple, dict[tuple[str, str], Record]] = {}
     for r in records:
-        stage = r.case.rpartition(": ")[2]
-        what = (r.suite, r.model, r.metric, r.conditions.resolution)
-        if what == ("micro", MODEL, "time", SIDE) and stage in names:
-            runs.setdefault((r.provenance.device, r.conditions), {})[r.phase, stage] = r
+        what = (r.suite, r.case, r.model, r.metric, r.conditions.resolution)
+        if what == ("micro", "stages", MODEL, "time", SIDE) and r.part in names:
+            runs.setdefault((r.provenance.device, r.conditions), {})[r.phase, r.part] = r
     whole = [run for run in runs.values() if {s for _, s in run} == set(names)]
     return min(whole, key=lambda run: best_first(next(iter(run.values()))), default={})
 

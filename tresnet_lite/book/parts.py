@@ -20,7 +20,7 @@ from tresnet_lite.claims.verdict import DIFFERS, NOT_ATTEMPTED, REPRODUCED
 from tresnet_lite.findings.landscape import landscape
 from tresnet_lite.records import Record, store
 
-COUNTED = "by counting, or why not"
+NO_DEVICE = "by counting, or why not"
 MARKS = {REPRODUCED: "✔", DIFFERS: "✘", NOT_ATTEMPTED: "–"}
 
 
@@ -46,7 +46,7 @@ def _devices(rows: pd.DataFrame) -> str:
     """The devices that judged something, and where their records lie."""
     committed = {r.provenance.device for r in store.committed()}
     link = f"[in the repository]({source_link('data/measured')})"
-    named = sorted(set(rows["column"]) - {COUNTED})
+    named = sorted(set(rows["column"]) - {NO_DEVICE})
     lines = [
         f"- {name}: records {link if name in committed else 'of this machine, not committed'}"
         for name in named
@@ -59,7 +59,7 @@ def _column(row: object) -> str:
     has.
     """
     measured = re.fullmatch(r"measured \((.*), [^,]*, [^,]*\)", row.label)
-    return measured[1] if measured else COUNTED
+    return measured[1] if measured else NO_DEVICE
 
 
 def _place(section: str) -> tuple[bool, str]:
@@ -68,7 +68,7 @@ def _place(section: str) -> tuple[bool, str]:
 
 
 def _section_table(rows: pd.DataFrame) -> str:
-    columns = [COUNTED, *sorted(set(rows["column"]) - {COUNTED})]
+    columns = [NO_DEVICE, *sorted(set(rows["column"]) - {NO_DEVICE})]
     lines = [["claim", "paper", *columns], ["---"] * (2 + len(columns))]
     for _, verdicts in rows.groupby("id", sort=False):
         first = verdicts.iloc[0]

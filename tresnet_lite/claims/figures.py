@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tresnet_lite.bench.suites import SHOWN
+from tresnet_lite.bench.suites import ONE_PHASE
 from tresnet_lite.claims.verdict import DIFFERS, NOT_ATTEMPTED, REPRODUCED, Verdict
 from tresnet_lite.findings.curves import family, heights
 from tresnet_lite.findings.figures import figure
@@ -108,7 +108,7 @@ def _runs(records: list[Record], number: int) -> list[tuple[str, pd.DataFrame]]:
 
 
 def _nothing(number: int) -> Verdict:
-    phase = SHOWN[f"figure{number}"]
+    phase = ONE_PHASE[f"figure{number}"]
     return Verdict(
         NOT_ATTEMPTED,
         f"no records; needs Figure {number}'s networks, {phase}, each at its own size",

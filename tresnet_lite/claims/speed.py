@@ -111,20 +111,13 @@ def _timed_pairs(
     case: str,
     phase: str,
 ) -> tuple[dict[str, list[tuple[Record, Record]]], list[Verdict]]:
-    """For each device the pairs of call times, one for each "case: place", batch and dtype;
-    channels first.
-    """
+    """For each device the pairs of call times, by place, batch and dtype; channels first."""
     found: dict[tuple, dict[str, Record]] = {}
     for r in latest(records):
-        c, operation = r.conditions, r.case.partition(":")[0]
-        if (r.suite, operation, r.phase, r.metric, c.memory_format) == (
-            suite,
-            case,
-            phase,
-            "time",
-            "channels_first",
-        ):
-            way = (r.provenance.device, c.resolution, r.case, c.batch, c.dtype)
+        c = r.conditions
+        what = (r.suite, r.case, r.phase, r.metric, c.memory_format)
+        if what == (suite, case, phase, "time", "channels_first"):
+            way = (r.provenance.device, c.resolution, r.part, c.batch, c.dtype)
             found.setdefault(way, {})[r.model] = r
     pairs: dict[str, list[tuple[Record, Record]]] = {}
     for (device, size, *_), r in found.items():
@@ -205,12 +198,8 @@ def _range(ratios: list[float]) -> str:
 
 def runs_at_any_size(records: list[Record], *, suite: str, case: str, model: str) -> list[Verdict]:
     """Was `model`, made once, run on inputs of several sizes?"""
-    runs = [
-        r
-        for r in latest(records)
-        if (r.suite, r.case.partition(":")[0], r.model) == (suite, case, model)
-    ]
-    sizes = {(r.case, r.conditions.batch) for r in runs}
+    runs = [r for r in latest(records) if (r.suite, r.case, r.model) == (suite, case, model)]
+    sizes = {(r.part, r.conditions.batch) for r in runs}
     if len(sizes) < 2:
         return [Verdict(NOT_ATTEMPTED, f"no records of {model} at two sizes")]
     why = "one function, made once, served all"

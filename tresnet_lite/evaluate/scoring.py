@@ -62,19 +62,18 @@ def to_records(
     ran = Conditions(batch, of.size, dtype, norm=norm_backend(of.network), memory=memory)
     case = case_of(images, of.protocol, real)
 
-    def record(case: str, metric: str, value: Spread) -> Record:
-        return Record(SUITE, case, of.name, "inference", metric, value, ran, found.provenance)
+    def record(metric: str, value: Spread, part: str = "") -> Record:
+        here = found.provenance
+        return Record(SUITE, case, of.name, "inference", metric, value, ran, here, part=part)
 
     made = [
-        record(case, metric, _spread(of_one))
+        record(metric, _spread(of_one))
         for metric, of_one in zip(("top1", "top5"), scores, strict=True)
     ]
     speeds = found.speeds_of(batch)
     if len(speeds) >= MIN_REPEATS and not real:
         q1, median, q3 = statistics.quantiles(speeds, n=4, method="inclusive")
-        made.append(
-            record(f"{case}, with reading", "throughput", Spread(median, q1, q3, len(speeds)))
-        )
+        made.append(record("throughput", Spread(median, q1, q3, len(speeds)), "with reading"))
     return made
 
 

@@ -62,9 +62,9 @@ class Training:
         epochs = f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}{images}"
         return f"{epochs} in batches of {self.batch}, peak rate {self.lr:g}, width {WIDTH}"
 
-    def case(self, data: str, seed: int) -> str:
-        """What a record is filed under: all settings in words, the seed last."""
-        return f"{data}, {self.settings}, seed {seed}"
+    def case(self, data: str) -> str:
+        """What a record is filed under: all settings in words."""
+        return f"{data}, {self.settings}"
 
 
 Task = tuple[str, str, int, Training]  # set of images, rung, seed, how
@@ -159,7 +159,7 @@ def _tasks(wanted: Mapping[str, Training]) -> list[Task]:
 def point(data: str, rung: str, seed: int, training: Training) -> str:
     """What makes two trainings the same: the settings, and the network's configuration in short."""
     configuration = hashlib.sha256(repr(asdict(small_ladder()[rung])).encode()).hexdigest()[:8]
-    return f"{training.case(data, seed)}, {rung} ({configuration})"
+    return f"{training.case(data)}, seed {seed}, {rung} ({configuration})"
 
 
 def _train(
@@ -168,8 +168,9 @@ def _train(
     """Train one network and tell its accuracy on the held-out images. One whose weights are no
     numbers has failed.
     """
-    told = {"suite": SUITE, "case": training.case(data, seed), "model": rung, "phase": "training"}
+    told = {"suite": SUITE, "case": training.case(data), "model": rung, "phase": "training"}
     told |= {"point": point(data, rung, seed, training), "provenance": collect(profile.device)}
+    told |= {"seed": seed}
     images = _images(data, profile.device)
     network = new_network(rung, images, seed)
     few = replace(

@@ -1,7 +1,7 @@
 """The operations of §2.2 alone, on TResNet-M's shapes: where it runs them, bytes, and time.
 
-Cases of the records are "operation: place", such as "blur: stage 2"; the place says where in
-TResNet-M, and with that the shape. Their resolution is that of the network's images, not of the
+A record's case is the operation, such as "blur"; its part is the place in TResNet-M, such as
+"stage 2", and with that the shape. The resolution is that of the network's images, not of the
 operation's own input. `compiling` and `in_place` hold what §2.2.1 and §2.2.2 need besides.
 """
 
@@ -115,7 +115,13 @@ def feature_map(
 
 
 def time_calls(
-    calls: Mapping[str, Call], x: Tensor, profile: Profile, *, case: str, phase: str = "inference"
+    calls: Mapping[str, Call],
+    x: Tensor,
+    profile: Profile,
+    *,
+    case: str,
+    part: str = "",
+    phase: str = "inference",
 ) -> list[Record]:
     """Seconds a call of each function on `x` (B, C, H, W), interleaved.
 
@@ -136,7 +142,7 @@ def time_calls(
         max_seconds=profile.max_seconds / 4,
     )
     return [
-        record(profile, x, case, way, phase, "time", timing.seconds)
+        record(profile, x, case, part, way, phase, "time", timing.seconds)
         for way, timing in timings.items()
     ]
 
@@ -152,13 +158,21 @@ def _training(call: Call, x: Tensor) -> Callable[[], tuple[Tensor, ...]]:
 
 
 def record(
-    profile: Profile, x: Tensor, case: str, way: str, phase: str, metric: str, value: Spread
+    profile: Profile,
+    x: Tensor,
+    case: str,
+    part: str,
+    way: str,
+    phase: str,
+    metric: str,
+    value: Spread,
 ) -> Record:
     """A record of this suite, about a call on `x` (B, C, H, W) done in some way."""
     memory_format = "channels_first" if x.is_contiguous() else "channels_last"
     compiler = COMPILERS.get(way, "eager")
     ran = Conditions(len(x), profile.image_size, profile.dtype, memory_format, compiler)
-    return Record(SUITE, case, way, phase, metric, value, ran, collect(profile.device))
+    here = collect(profile.device)
+    return Record(SUITE, case, way, phase, metric, value, ran, here, part=part)
 
 
 def times(records: Iterable[Record], *operations: str, base: str) -> pd.DataFrame:
@@ -166,7 +180,7 @@ def times(records: Iterable[Record], *operations: str, base: str) -> pd.DataFram
 
     Columns: what, where (both words for a reader), way, time, ratio, ratio_q1, ratio_q3.
     """
-    timed = [r for r in records if r.metric == "time" and r.case.partition(": ")[0] in operations]
+    timed = [r for r in records if r.metric == "time" and r.case in operations]
     bases = {_where(r): r.value.median for r in timed if r.model == base}
     rows = []
     for r in timed:
@@ -182,10 +196,9 @@ def times(records: Iterable[Record], *operations: str, base: str) -> pd.DataFram
 
 def _where(record: Record) -> tuple[str, str]:
     """("blur, training", "stage 2, batch 4") and the like."""
-    operation, _, place = record.case.partition(": ")
-    words = [operation]
+    words = [record.case]
     if record.phase == "training":
         words.append("training")
     if record.conditions.memory_format == "channels_last":
         words.append("channels-last")
-    return ", ".join(words), f"{place}, batch {record.conditions.batch}"
+    return ", ".join(words), f"{record.part}, batch {record.conditions.batch}"

@@ -25,6 +25,7 @@ from tresnet_lite.profiles import Profile
 from tresnet_lite.records import Record, Spread
 
 OUT, IN, ONE = "out of place", "in place", "one operation"
+PLACE = "stage 1"  # of TResNet-M, where the operations are timed
 
 # from y, the convolution's result, the shortcut s, and SE: the result z
 Operation = Callable[[Tensor, Tensor, SqueezeExcite], Tensor]
@@ -118,19 +119,18 @@ def measure(shape: tuple[int, int, int], profile: Profile) -> list[Record]:
     """Time of each operation on a map (C, H, W), and peak of training four layers, both ways."""
     records = []
     for name, ways in OPERATIONS.items():
-        case = f"{name}: stage 1"
         y = feature_map(shape, profile)
         # A sum with 0 and a gate of 1: overwritten again and again, the values neither grow nor
         # vanish.
         others = {"s": torch.zeros_like(y), "se": _OpenGate(y)}
         calls = {way: partial(operation, **others) for way, operation in ways.items()}
-        records += time_calls(calls, y, profile, case=case)
+        records += time_calls(calls, y, profile, case=name, part=PLACE)
         for way, operation in ways.items():
             layers = nn.Sequential(*(Layer(operation, shape[0]) for _ in range(4)))
             step = _training_step(layers.to(y.device, y.dtype), y)
             peak = float(peak_memory(step, profile.device))
             value = Spread(peak, peak, peak, 1)
-            records.append(record(profile, y, case, way, "training", "peak_memory", value))
+            records.append(record(profile, y, name, PLACE, way, "training", "peak_memory", value))
     return records
 
 
@@ -158,7 +158,7 @@ def times_and_peaks(records: Iterable[Record]) -> pd.DataFrame:
     Columns: operation, out and in (µs), speedup (in place ÷ out of place), spread (its quartiles),
     peak out and peak in (MB per image).
     """
-    by_way = {(r.case.partition(":")[0], r.metric, r.model): r for r in records}
+    by_way = {(r.case, r.metric, r.model): r for r in records}
     rows = []
     for name in OPERATIONS:
         out, into = (by_way[name, "time", way].value for way in (OUT, IN))

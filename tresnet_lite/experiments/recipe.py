@@ -274,16 +274,16 @@ def measure(profile: Profile, chosen: Plan) -> Measured:
     return recorded(profile, SUITE)
 
 
-def case(seed: int, epochs: int, images: int | None) -> str:
-    """What a record is filed under, the seed last."""
-    return f"{images_of(images).name}, {epochs} epoch{'s' if epochs > 1 else ''}, seed {seed}"
+def case(epochs: int, images: int | None) -> str:
+    """What a record is filed under."""
+    return f"{images_of(images).name}, {epochs} epoch{'s' if epochs > 1 else ''}"
 
 
 def point(name: str, seed: int, epochs: int, images: int | None) -> str:
     """What makes two trainings the same: the settings, and recipe and network in short."""
     settings = json.dumps([asdict(recipes(epochs)[name]), SMALL], sort_keys=True)
     return (
-        f"{SUITE}: {case(seed, epochs, images)}, {name}"
+        f"{SUITE}: {case(epochs, images)}, seed {seed}, {name}"
         f" ({hashlib.sha256(settings.encode()).hexdigest()[:8]})"
     )
 
@@ -294,8 +294,9 @@ def _train(
     """Train one network and tell its accuracy on the held-out images, or that its loss is no
     number.
     """
-    told = {"suite": SUITE, "case": case(seed, epochs, images), "model": name, "phase": "training"}
+    told = {"suite": SUITE, "case": case(epochs, images), "model": name, "phase": "training"}
     told |= {"point": point(name, seed, epochs, images), "provenance": collect(profile.device)}
+    told |= {"seed": seed}
     recipe, network = recipes(epochs)[name], small_network(seed)
     try:
         result = train(

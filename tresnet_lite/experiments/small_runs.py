@@ -17,7 +17,7 @@ import torch
 from tresnet_lite.bench.campaign import read
 from tresnet_lite.profiles import Profile
 from tresnet_lite.records import Failure, Record, append, store
-from tresnet_lite.records.provenance import device_name
+from tresnet_lite.records.provenance import device_name, run_id
 from tresnet_lite.records.store import Measured
 
 Work = Callable[..., Record | Failure]  # called with what a task holds, then the profile
@@ -80,6 +80,7 @@ def outcomes(
             work(*task, profile) for task in takewhile(lambda _: time.monotonic() < end, tasks)
         )
         return
+    run_id()  # which the other processes inherit
     left, running = iter(tasks), set()
     options = {
         "mp_context": get_context("spawn"),

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pandas as pd
 
 from tresnet_lite.counting.kept import kept_per_image, memory_settings
-from tresnet_lite.findings.tables import COUNTED, MODELS, Run
+from tresnet_lite.findings.tables import MODELS, Run
 from tresnet_lite.paper import paper_table
 from tresnet_lite.records import Record, latest
 
@@ -93,7 +93,7 @@ def _settings_of(
         return []
     largest = base["largest_batch"]
     run = f"{largest.label}; {Run.of(largest)}"
-    if largest.case == COUNTED:
+    if largest.counted:
         run += "; largest batches counted"
     counted = _counted(largest.conditions.dtype)
     rows = []

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from tresnet_lite.bench.suites import EFFICIENTNETS, SHOWN
+from tresnet_lite.bench.suites import EFFICIENTNETS, ONE_PHASE
 from tresnet_lite.findings import landscape
 from tresnet_lite.findings.curves import heights
 from tresnet_lite.findings.tables import MODELS, PAPER_SIDE, Line, beside
@@ -35,9 +35,10 @@ def figure(
     """
 
     suite = f"figure{number}"
-    if suite not in SHOWN:
-        raise ValueError(f"no Figure {number} of speeds: there are {', '.join(SHOWN)}")
-    frame = beside(records, _lines(SHOWN[suite]), suite=suite, case="networks", failures=failures)
+    if suite not in ONE_PHASE:
+        raise ValueError(f"no Figure {number} of speeds: there are {', '.join(ONE_PHASE)}")
+    lines = _lines(ONE_PHASE[suite])
+    frame = beside(records, lines, suite=suite, case="networks", failures=failures)
     keys = zip(frame["network"], frame["resolution"], strict=True)
     top1, sources = zip(*(landscape.accuracy()[key] for key in keys), strict=True)
     frame = frame.assign(top1=top1, top1_source=sources, speed=frame["measured"])

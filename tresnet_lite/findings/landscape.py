@@ -21,10 +21,11 @@ import pandas as pd
 
 from tresnet_lite.bench.suites import EFFICIENTNETS
 from tresnet_lite.findings.curves import family
-from tresnet_lite.findings.tables import NETWORKS, PAPER_SIDE, PHASES
+from tresnet_lite.findings.tables import NETWORKS, PAPER_SIDE
 from tresnet_lite.paper import paper_table
 from tresnet_lite.paper.published import accuracies, benchmarks
 from tresnet_lite.records import Record, latest
+from tresnet_lite.records.records import PHASES
 
 NAMES = NETWORKS | {model: f"EfficientNet-{model[-2:].upper()}" for model in EFFICIENTNETS}
 # of the suites' records: those of whole networks as they come

@@ -31,12 +31,9 @@ def results(records: Sequence[Record]) -> pd.DataFrame:
     chosen = sorted((r for r in records if r.metric == "top1"), key=lambda r: r.provenance.date)
     rows, sources = [], {}
     for r in chosen:
-        settings, _, seed = r.case.rpartition(", seed ")
-        key = (settings, r.provenance.device)
-        sources[key] = f"{settings}; {r.label}"  # the last one's
-        rows.append(
-            {"key": key, "data": settings.split(",")[0], "rung": r.model, "seed": int(seed)}
-        )
+        key = (r.case, r.provenance.device)
+        sources[key] = f"{r.case}; {r.label}"  # the last one's
+        rows.append({"key": key, "data": r.case.split(",")[0], "rung": r.model, "seed": r.seed})
         rows[-1]["top1"] = r.value.median
     columns = ["run", "data", "rung", "seed", "top1"]
     if not rows:

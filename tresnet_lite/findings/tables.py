@@ -23,10 +23,9 @@ import pandas as pd
 from tresnet_lite.bench.suites import EFFICIENTNETS, GIB
 from tresnet_lite.paper import NAMES, paper_table
 from tresnet_lite.records import Failure, Record, latest
+from tresnet_lite.records.records import PHASES
 
 BATCH = "largest batch"
-COUNTED = "counted"  # the case of a largest batch that a CPU counted to fit a budget of memory
-PHASES = ("training", "inference")
 PAPER_SIDE = 224  # pixels; the EfficientNets and Table 5 have their own
 NETWORKS = NAMES | {  # records' → the paper's
     "resnet50d": "ResNet50-D",
@@ -166,7 +165,7 @@ def beside(
     module's.
     """
 
-    chosen = [r for r in latest(records) if r.suite == suite and r.case in (case, COUNTED)]
+    chosen = [r for r in latest(records) if (r.suite, r.case) == (suite, case)]
     failed = [f for f in failures if (f.suite, f.case) == (suite, case)]
     rows = []
     for run in _runs(chosen, lines):
@@ -255,9 +254,8 @@ def _measured(record: Record | None, base: Record | None) -> dict[str, object]:
     if record is None:
         return {}
     v = record.value
-    source = COUNTED if record.case == COUNTED else "measured"
     numbers = {
-        "source": source,
+        "source": "counted" if record.counted else "measured",
         "measured": v.median,
         "q1": v.q1,
         "q3": v.q3,

@@ -15,7 +15,7 @@ FILE = re.compile(
     r"benchmark-(?P<phase>infer|train)-(?P<dtype>amp|amp_bf16|bf16|fp32)-(?P<memory_format>nchw|nhwc)"
     r"-pt(?P<torch>\d+)-(?:cu\d+|cpu)-(?P<device>[a-z0-9_]+?)(?P<compile>-dynamo)?\.csv"
 )
-PHASES = {"infer": "inference", "train": "training"}
+PHASE_NAMES = {"infer": "inference", "train": "training"}
 # as in a record
 DTYPES = {
     "amp": "float16",
@@ -54,7 +54,7 @@ def conditions(source_file: str) -> dict[str, str]:
     return {
         "device": DEVICES[found["device"]],
         "torch": version,
-        "phase": PHASES[found["phase"]],
+        "phase": PHASE_NAMES[found["phase"]],
         "dtype": DTYPES[found["dtype"]],
         "memory_format": LAYOUTS[found["memory_format"]],
         "compile": "compiled" if found["compile"] else "eager",

@@ -1,24 +1,18 @@
-"""Records: one JSON line a measurement, with its provenance, in files that the store knows.
+"""Records: one JSON line for each measurement, with its provenance, in files that the store knows.
 
-records      the line: what was measured, or why not; read, checked, appended
-provenance   the device, the versions and the commit that a number belongs to
+records      what a record is: what was measured, or why not
+lines        the line that it is written as, with its version and its digest
+version1     the lines of version 1, as today's
+files        lines appended, read and repaired
+selection    which records stand, and which may be compared
+provenance   the device, the versions, the commit and the process that a number comes from
 store        where records lie: the committed ones and this machine's
 """
 
+from tresnet_lite.records.files import RecordError, append, failures, load, repair
 from tresnet_lite.records.provenance import Provenance, collect
-from tresnet_lite.records.records import (
-    Conditions,
-    Failure,
-    Record,
-    RecordError,
-    Spread,
-    append,
-    failures,
-    latest,
-    load,
-    pair,
-    repair,
-)
+from tresnet_lite.records.records import Conditions, Failure, Record, Spread
+from tresnet_lite.records.selection import latest, pair
 
 __all__ = [
     "Conditions",

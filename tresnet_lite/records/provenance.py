@@ -1,16 +1,19 @@
-"""Where a number comes from: the device, the versions, the commit and the moment."""
+"""Where a number comes from: the device, the versions, the commit, the moment and the process."""
 
 from __future__ import annotations
 
 import datetime
 import functools
 import importlib.metadata
+import os
 import platform
 import re
+import secrets
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,17 +21,20 @@ import tresnet_lite
 
 PACKAGE = Path(__file__).resolve().parents[1]
 NO_COMMIT = "not a checkout"  # the package was installed, or copied, without its history
+RUN = "TRESNET_LITE_RUN"  # environment: the id of the run that a process is part of
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a reader needs to judge, or to repeat, a measurement. None where the device does not
-    tell.
+    """What a reader needs to judge, or repeat, a measurement. None where the device does not tell.
 
     `dirty` says that the package differed from the commit. Power in watts, clocks in MHz,
     temperature in °C, all read at the moment of collection. `throttled` names what held the clocks
     down then, "" for nothing. A campaign reads these while the measured work is running, and clock
     and temperature once before it.
+
+    `process` is an id of the process that measured, and `run` one of the run that it was part of: a
+    `make reproduce`, a campaign, a chapter. Both are random, and empty in records of version 1.
     """
 
     device: str
@@ -54,26 +60,27 @@ class Provenance:
     throttled: str | None = None
     clock_before: float | None = None
     temperature_before: float | None = None
+    process: str = ""
+    run: str = ""
 
     def __post_init__(self) -> None:
         for name in ("device", "cpu", "torch", "python", "system", "package", "commit", "date"):
             value = getattr(self, name)
             if not isinstance(value, str) or not value.strip():
                 raise ValueError(f"provenance without {name}: it is {value!r}")
+        for name in ("process", "run"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"provenance: {name} is {getattr(self, name)!r}, not a text")
         moment = datetime.datetime.fromisoformat(self.date)  # raises ValueError on anything else
         if moment.utcoffset() != datetime.timedelta(0):
             raise ValueError(f"provenance date {self.date!r} is not in UTC")
 
     @property
     def source(self) -> str:
-        """The short label that stands beside a number: device, day and commit ("+": with
-        changes).
-        """
-        commit = (
-            self.commit
-            if self.commit == NO_COMMIT
-            else self.commit[:8] + ("+" if self.dirty else "")
-        )
+        """The short label beside a number: device, day and commit ("+": with changes)."""
+        commit = self.commit
+        if commit != NO_COMMIT:
+            commit = commit[:8] + ("+" if self.dirty else "")
         return f"{self.device}, {self.date[:10]}, {commit}"
 
 
@@ -94,14 +101,32 @@ def collect(device: str | torch.device = "cpu") -> Provenance:
         date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         command=_command(),
         timm=_version("timm"),
+        process=process_id(),
+        run=run_id(),
         **(_cuda(device) if device.type == "cuda" else {}),
     )
 
 
-def device_name(device: str | torch.device) -> str:
-    """The name that records are grouped by: the GPU's, or the CPU's with the number of threads in
-    use.
+def process_id() -> str:
+    """A random id of this process."""
+    return _id_of(os.getpid())
+
+
+@functools.cache
+def _id_of(pid: int) -> str:  # a forked process, which inherits the cache, gets an id of its own
+    return secrets.token_hex(4)
+
+
+def run_id() -> str:
+    """The id of the run that this process is part of; processes that it starts inherit it.
+
+    Where the environment names none, the run begins with this process.
     """
+    return os.environ.setdefault(RUN, process_id())
+
+
+def device_name(device: str | torch.device) -> str:
+    """The name that records are grouped by: the GPU's, or the CPU's with its threads in use."""
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
@@ -130,11 +155,8 @@ def git_state(package: Path = PACKAGE) -> tuple[str, bool]:
     commit = _output(*git, "rev-parse", "HEAD")
     if commit is None:
         return NO_COMMIT, True
-    # a status that fails proves nothing
-    return (
-        commit,
-        _output(*git, "status", "--porcelain", "--", ".") != "",
-    )
+    changes = _output(*git, "status", "--porcelain", "--", ".")
+    return commit, changes != ""  # a status that fails proves nothing
 
 
 _SMI = {
@@ -147,8 +169,8 @@ _SMI = {
 }
 
 
-def _cuda(device: torch.device) -> dict[str, object]:
-    facts: dict[str, object] = {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+def _cuda(device: torch.device) -> dict[str, Any]:
+    facts: dict[str, Any] = {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
     # By its identifier, because nvidia-smi counts all GPUs and torch only those that are visible.
     identifier = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
     answer = _smi(",".join(_SMI.values()), identifier)
@@ -156,9 +178,9 @@ def _cuda(device: torch.device) -> dict[str, object]:
     reasons = _smi("clocks_event_reasons.active", identifier) or _smi(
         "clocks_throttle_reasons.active", identifier
     )
-    return (
-        facts | (read_smi(answer) if answer else {}) | {"throttled": read_throttle(reasons or "")}
-    )
+    if answer:
+        facts |= read_smi(answer)
+    return facts | {"throttled": read_throttle(reasons or "")}
 
 
 def _smi(fields: str, identifier: str) -> str | None:
@@ -167,11 +189,9 @@ def _smi(fields: str, identifier: str) -> str | None:
     )
 
 
-def read_smi(answer: str) -> dict[str, object]:
-    """One line of nvidia-smi's answer, by the names of `Provenance`; what it does not tell is
-    None.
-    """
-    facts: dict[str, object] = {}
+def read_smi(answer: str) -> dict[str, Any]:
+    """One line of nvidia-smi's answer, by the names of `Provenance`; None for what is missing."""
+    facts: dict[str, Any] = {}
     for name, text in zip(_SMI, answer.split(","), strict=True):
         text = text.strip()
         known = text and not text.startswith("[")  # "[N/A]", "[Not Supported]"
@@ -194,9 +214,7 @@ _THROTTLE = {
 
 
 def read_throttle(answer: str) -> str | None:
-    """nvidia-smi's bits in words, "" where nothing holds the clocks down; None where it does not
-    tell.
-    """
+    """nvidia-smi's bits in words, "" for nothing that holds the clocks down; None for no answer."""
     try:
         bits = int(answer.strip(), 16)
     except ValueError:  # "[N/A]", or nothing
@@ -212,19 +230,15 @@ def _version(package: str) -> str | None:
 
 
 def _command() -> str:
-    """The command line without the folders in it; of a notebook's kernel, whose file is gone when
-    it ends, its kind.
-    """
+    """The command line without the folders in it; "in a notebook" for a notebook's kernel."""
     program, *arguments = sys.argv
-    if Path(program).name == "ipykernel_launcher.py":
+    if Path(program).name == "ipykernel_launcher.py":  # with a file that is gone when it ends
         return "in a notebook"
     return without_folders(" ".join([Path(program).name, *arguments]))
 
 
 def without_folders(text: str) -> str:
-    """A text whose absolute paths are cut down to the last name: where they lie says nothing to
-    others.
-    """
+    """A text whose absolute paths are cut down to the last name: folders say nothing to others."""
     return re.sub(r"(?<![\w.:/])/(?:[^\s/'\":]+/)*(?=[^\s/])", "", text)
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from tresnet_lite.checkout import DATA, ROOT
 from tresnet_lite.profiles import Profile
-from tresnet_lite.records.records import Failure, Record, append, failures, latest, load
+from tresnet_lite.records.files import append, failures, load
+from tresnet_lite.records.records import Failure, Record
+from tresnet_lite.records.selection import latest
 
 COMMITTED = DATA / "measured"
 VARIABLE = "TRESNET_LITE_RECORDS"
@@ -51,8 +53,10 @@ def standing(own: Path | None = None) -> list[Record]:
 def measured(own: Path, suite: str | None = None) -> Measured:
     """Every record and every failure, or those of one suite, the committed ones first."""
     paths = _paths(own)
-    lines = load(*paths), failures(*paths)
-    return Measured(*([x for x in part if suite in (None, x.suite)] for part in lines))
+    return Measured(
+        [record for record in load(*paths) if suite in (None, record.suite)],
+        [failure for failure in failures(*paths) if suite in (None, failure.suite)],
+    )
 
 
 def keep(records: Iterable[Record], profile: Profile) -> None:

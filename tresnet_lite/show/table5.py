@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from tresnet_lite.findings.tables import PAPER_SIDE, PHASES
+from tresnet_lite.findings.tables import PAPER_SIDE
 from tresnet_lite.paper import paper_table
+from tresnet_lite.records.records import PHASES
 from tresnet_lite.show.plots import (
     BLUE,
     GREEN,

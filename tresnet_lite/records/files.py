@@ -1,0 +1,95 @@
+"""Files of records: lines are appended, never changed, and every line is checked when it is read.
+
+What is no record is refused with its place and the reason, and so is a line that a crash cut short,
+until `repair` removes it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tresnet_lite.records.records import Failure, Record, from_json
+
+
+class RecordError(ValueError):
+    """A line that is no record; the message names file, line and reason."""
+
+
+def append(path: str | os.PathLike[str], *records: Record | Failure) -> None:
+    """Append records by a single write that is on disk when this returns; writers take turns.
+
+    A process killed in the middle of that write leaves whole lines and a half-written one, which is
+    refused.
+
+    Raises:
+        RecordError: the file ends in a half-written line; `repair` it first.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        # A file grows page by page: another process's write would look like a half-written line.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            raise RecordError(
+                f"{path} ends in a half-written line: repair({str(path)!r}) removes it"
+            )
+        lines = "".join(record.to_json() + "\n" for record in records).encode()
+        if os.write(descriptor, lines) != len(lines):
+            raise OSError(f"{path}: only part of the records was written; is the disk full?")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read(*paths: str | os.PathLike[str]) -> list[Record | Failure]:
+    """All lines of JSON-lines files, or of every `*.jsonl` in a folder, in the order written.
+
+    Raises:
+        RecordError: a line that is no record, or is cut short; nothing is skipped silently.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        files += sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    return [line for file in files for line in _read_file(file)]
+
+
+def load(*paths: str | os.PathLike[str]) -> list[Record]:
+    """The records that `read` gives, without the failures. Raises RecordError as `read` does."""
+    return [line for line in read(*paths) if isinstance(line, Record)]
+
+
+def failures(*paths: str | os.PathLike[str]) -> list[Failure]:
+    """What could not be measured, nor since: the last line of its point on its device failed."""
+    lines = read(*paths)
+    last = {(line.point, line.provenance.device): line for line in lines}
+    failed = {key for key, line in last.items() if isinstance(line, Failure)}
+    return [x for x in lines if isinstance(x, Failure) and (x.point, x.provenance.device) in failed]
+
+
+def repair(path: str | os.PathLike[str]) -> str:
+    """Remove a half-written last line, which a killed run may leave; return it, "" for none."""
+    path = Path(path)
+    whole, newline, rest = path.read_bytes().rpartition(b"\n")
+    if rest:
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_bytes(whole + newline)
+        os.replace(temporary, path)
+    return rest.decode(errors="replace")
+
+
+def _read_file(path: Path) -> Iterator[Record | Failure]:
+    *lines, rest = path.read_bytes().split(b"\n")
+    if rest:
+        raise RecordError(
+            f"{path}:{len(lines) + 1}: a half-written line; repair({str(path)!r}) removes it"
+        )
+    for number, line in enumerate(lines, 1):
+        try:
+            yield from_json(line.decode())
+        except (ValueError, TypeError) as error:
+            raise RecordError(f"{path}:{number}: {error}") from error

@@ -1,0 +1,61 @@
+"""The line that a record is written as: JSON, the version of its fields, a digest of all of them.
+
+The digest lets a reader refuse a line that was edited by hand. It is no guard against forgery:
+whoever can read records can write one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from tresnet_lite.records.version1 import upgrade
+
+VERSION = 2
+
+
+def encode(fields: dict[str, Any]) -> str:
+    """One line, without its newline, that holds the fields in today's version."""
+    content = {"version": VERSION} | fields
+    return json.dumps(content | {"digest": digest(content)}, ensure_ascii=False, allow_nan=False)
+
+
+def decode(line: str) -> dict[str, Any]:
+    """The fields of a line, in today's version, once its digest fits.
+
+    Lines of version 1 name no version. Their digest is checked on the fields as they were written;
+    then they are upgraded.
+
+    Raises:
+        ValueError: no JSON object, no provenance, a newer version, or a digest that does not fit.
+    """
+    try:
+        fields = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise ValueError("not a JSON object")
+    if not fields.get("provenance"):
+        raise ValueError("no provenance: where and with what was this measured?")
+    version = fields.get("version", 1)
+    if type(version) is not int or version < 1:
+        raise ValueError(f"version is {version!r}: it must be a whole number, 1 or more")
+    if version > VERSION:
+        raise ValueError(
+            f"version {version} is newer than this package, which reads up to {VERSION}: update"
+            " tresnet_lite"
+        )
+    if fields.pop("digest", None) != digest(fields):
+        raise ValueError(
+            "the digest does not fit the content: was the line changed after it was measured?"
+        )
+    fields.pop("version", None)
+    return upgrade(fields) if version == 1 else fields
+
+
+def digest(fields: dict[str, Any]) -> str:
+    """The digest of a line's fields, "digest" itself apart, in whatever order they stand."""
+    content = {name: value for name, value in fields.items() if name != "digest"}
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
