@@ -31,7 +31,6 @@ LAYERS = {"SpaceToDepth": SpaceToDepth, "blur": BlurPool2d, "average": FastGloba
 # way → `Conditions.compile`; others run eagerly
 COMPILERS = {"script": "TorchScript", "compile": "default"}
 
-
 Call = Callable[[Tensor], Tensor]
 
 

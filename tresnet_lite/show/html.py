@@ -34,8 +34,8 @@ def table(
 ) -> Html:
     """A table of a frame's columns, with their headings, units and formats in `COLUMNS`.
 
-    Numbers are set to the right, and a missing value shows as a dash. "quartiles" are made of the
-    frame's q1 and q3 where it has these.
+    Numbers are set to the right, and a missing value shows as a dash. A frame with q1 and q3 has a
+    column "quartiles" as well.
 
     Args:
         names: of the columns, in the order shown.
@@ -49,9 +49,9 @@ def table(
     head = "".join(_cell("th", column.title, column.style) for column in columns)
     cells = [[_cell("td", text, column.style) for text in column.texts] for column in columns]
     rows = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*cells, strict=True))
-    shown = f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    grid = f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
     small = f'<p style="text-align:center"><small>{html.escape(note)}</small></p>' if note else ""
-    return Html(shown + small, f"{_markdown(columns)}\n\n{note}".strip())
+    return Html(grid + small, f"{_markdown(columns)}\n\n{note}".strip())
 
 
 def markdown(frame: pd.DataFrame, *names: str, headings: Mapping[str, str] | None = None) -> str:
@@ -68,21 +68,21 @@ class _Column(NamedTuple):
 def _columns(
     frame: pd.DataFrame, names: Collection[str], headings: Mapping[str, str]
 ) -> list[_Column]:
-    if {"q1", "q3"} <= set(frame):
+    if "quartiles" not in frame and {"q1", "q3"} <= set(frame):
         frame = frame.assign(quartiles=list(zip(frame["q1"], frame["q3"], strict=True)))
     _check(names, COLUMNS, "no column of tables is called {}: tresnet_lite/show/columns.py has {}")
     _check(names, frame, "this table has no column {}: it has {}")
     _check(headings, names, "a heading is given for {}, which is not shown: there are {}")
     columns, number_format = [], ""
     for name in names:
-        heading, (unit, format_) = COLUMNS[name]
-        if format_ == AS_THE_SLOWEST:
+        heading, (unit, rule) = COLUMNS[name]
+        if rule == AS_THE_SLOWEST:
             number_format = _speed_format(frame, names)
-        elif format_ != AS_BEFORE:
-            number_format = format_
+        elif rule != AS_BEFORE:
+            number_format = rule
         title = ", ".join(filter(None, (headings.get(name, heading), unit)))
         texts = [_text(value, number_format) for value in frame[name]]
-        columns.append(_Column(title, _style(frame[name], format_), texts))
+        columns.append(_Column(title, _style(frame[name], rule), texts))
     return columns
 
 
@@ -108,8 +108,8 @@ def _text(value: object, number_format: str) -> str:
     return MISSING if pd.isna(value) else format(value, number_format)
 
 
-def _style(values: pd.Series, number_format: str) -> str:
-    if number_format == AS_BEFORE:
+def _style(values: pd.Series, rule: str) -> str:
+    if rule == AS_BEFORE:
         return "text-align:left;white-space:nowrap"
     return f"text-align:{'right' if pd.api.types.is_numeric_dtype(values) else 'left'}"
 
