@@ -336,7 +336,7 @@ def test_the_figures_say_what_they_show(records):
     roof = Roofline(Spread(1e10, 1e10, 1e10, 3), Spread(1e12, 1e12, 1e12, 3))
     text = drawings.roofline(points, roof).text
     assert "10 GB/s and 1 TFLOP/s" in text and text.count("of stage") == 8
-    mixes = blocks.mix_speeds(records).assign(parameters=range(16))
+    mixes = blocks.mix_speeds(records).assign(parameters_m=range(16))
     assert all(f"{name}: " in drawings.mixes(mixes).text for name in blocks.MIXES)
     with torch.device("meta"):
         named = {kind: blocks.block(kind, 3, TResNetConfig()) for kind in KINDS}

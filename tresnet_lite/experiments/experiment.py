@@ -47,7 +47,7 @@ class Experiment:
         networks = self.build(profile.width)
         case = {"suite": self.suite, "case": self.case}
         records = []
-        for phase in PHASES:
+        for phase in reversed(PHASES):
             timed = {name: networks[name] for name in self._timed_in(phase)}
             if timed:
                 inputs = self.inputs(profile, phase) if self.inputs else None
@@ -81,7 +81,7 @@ class Experiment:
         paper, paper_ratio, measured, ratio (to the base of the same run), label.
         """
         rows = []
-        for phase in PHASES:
+        for phase in reversed(PHASES):
             for model in self.labels:
                 row = {"model": model, "phase": phase, "paper": self.paper_speed(model, phase)}
                 row["paper_ratio"] = self.paper_ratio(model, phase)
