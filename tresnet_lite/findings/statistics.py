@@ -20,25 +20,6 @@ from tresnet_lite.records import Record
 ALPHA = 0.05  # a difference counts where its corrected p is below; the intervals are of 1 - ALPHA
 HIGHER, LOWER, NOT_TOLD_APART, UNTESTED = "higher", "lower", "not told apart", "cannot be tested"
 
-# Columns for `notebook.table`.
-LEVELS = {
-    "rung|rung": "",
-    "paper, ImageNet, %|paper": ".1f",
-    "measured, %|mean": ".2f",
-    "95 % interval|interval": "",
-    "networks|networks": "d",
-}
-GAINS = {
-    "rung|rung": "",
-    "compared with|base": "",
-    "paper, points|paper": "+.1f",
-    "measured, points|gain": "+.2f",
-    "95 % interval|interval": "",
-    "p|p": ".2g",
-    "p, corrected|corrected": ".2g",
-    "accuracy is|word": "",
-}
-
 
 def results(records: Sequence[Record]) -> pd.DataFrame:
     """A line for each network. Columns: run (settings and source), data, rung, seed, top1 (%).
@@ -80,7 +61,7 @@ def _spread(values: Sequence[float]) -> bool:
 def levels(run: pd.DataFrame) -> pd.DataFrame:
     """Accuracy of each rung of one run of `results`, ImageNet's as printed beside it.
 
-    Columns: rung, paper (quoted), mean, low, high, interval (as text), networks.
+    Columns: rung, paper_top1 (quoted), mean, low, high, interval (as text), networks.
     """
 
     printed = _printed()
@@ -89,7 +70,7 @@ def levels(run: pd.DataFrame) -> pd.DataFrame:
         values = run.loc[run["rung"] == rung, "top1"].tolist()
         row = {
             "rung": rung,
-            "paper": printed[rung],
+            "paper_top1": printed[rung],
             "mean": sum(values) / len(values),
             "networks": len(values),
         }
@@ -115,8 +96,8 @@ def _bounds(values: Sequence[float], spec: str) -> dict[str, object]:
 def gains(run: pd.DataFrame) -> pd.DataFrame:
     """Each rung against the one before, then against ResNet50: paired by seed, corrected together.
 
-    Columns: rung, base, paper (points, quoted), gain (points, mean over the seeds that both have),
-    low, high, interval (as text), seeds, p (paired t test), corrected (Holm), word.
+    Columns: rung, base, paper_gain (points, quoted), gain (points, mean over the seeds that both
+    have), low, high, interval (as text), seeds, p (paired t test), corrected (Holm), word.
     """
 
     printed, wide = _printed(), run.pivot(index="seed", columns="rung", values="top1")
@@ -126,12 +107,12 @@ def gains(run: pd.DataFrame) -> pd.DataFrame:
         row = {
             "rung": rung,
             "base": base,
-            "paper": printed[rung] - printed[base],
+            "paper_gain": printed[rung] - printed[base],
             "seeds": len(values),
         }
         row["gain"] = sum(values) / len(values) if values else math.nan
         rows.append(row | _bounds(values, "+.2f") | {"p": paired_p(values)})
-    columns = ("rung", "base", "paper", "seeds", "gain", "low", "high", "interval", "p")
+    columns = ("rung", "base", "paper_gain", "seeds", "gain", "low", "high", "interval", "p")
     frame = pd.DataFrame(rows, columns=columns)
     frame["corrected"] = holm(frame["p"].tolist())
     frame["word"] = [word(*row) for row in frame[["gain", "corrected"]].itertuples(index=False)]
