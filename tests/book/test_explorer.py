@@ -82,7 +82,7 @@ def browser_page(points, tmp_path):
         f"{head}<body><main>{raw}</main>", encoding="utf-8"
     )
     shutil.copytree(ROOT / "book" / "static", tmp_path / "_static")
-    for place, source in explorer.assets(tmp_path).items():
+    for place, source in explorer.assets(tmp_path, []).items():
         shutil.copy(source, tmp_path / "_static" / place.name)
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(

@@ -11,8 +11,8 @@ import torch
 from helpers import write_notebook
 
 from tresnet_lite.book import __main__ as reproduce
-from tresnet_lite.book import freshness
-from tresnet_lite.book.__main__ import Project
+from tresnet_lite.book import device, execute, freshness
+from tresnet_lite.book.project import Project
 from tresnet_lite.checkout import ROOT
 from tresnet_lite.records import collect, store
 from tresnet_lite.records.provenance import RUN
@@ -37,7 +37,7 @@ def project(tmp_path):
 
 
 def key(project, profile="smoke"):
-    return reproduce.notebook_key(project, project.notebooks()[0], profile)
+    return execute.notebook_key(project, project.notebooks()[0], profile)
 
 
 def edit_cell(project):
@@ -97,7 +97,7 @@ def test_a_failing_notebook_does_not_stop_the_rest(project, capsys):
     )
     write_notebook(folder / "03_dies.ipynb", "import os\nos._exit(1)")
     write_notebook(folder / "04_last.ipynb", "import os\nprint(os.path.basename(os.getcwd()))")
-    failures = reproduce.execute_all(project, "smoke")
+    failures = execute.execute_all(project, "smoke")
 
     assert [failure.notebook for failure in failures] == ["02_fails.ipynb", "03_dies.ipynb"]
     assert (
@@ -114,7 +114,7 @@ def test_a_failing_notebook_does_not_stop_the_rest(project, capsys):
     # The two that passed rest; mending one of the others executes that one and the one that still
     # fails.
     write_notebook(folder / "02_fails.ipynb", "print('mended')")
-    stale = [notebook.name for notebook, _ in reproduce.stale_notebooks(project, "smoke")]
+    stale = [notebook.name for notebook, _ in execute.stale_notebooks(project, "smoke")]
     assert stale == ["02_fails.ipynb", "03_dies.ipynb"]
 
 
@@ -126,7 +126,7 @@ def test_an_interruption_is_told_in_a_line(project, capsys, monkeypatch):
     monkeypatch.setattr("papermill.execute_notebook", interrupt)
     assert reproduce.main(["--profile", "smoke", "--root", str(project.root)]) == 130
     assert "interrupted: what was executed" in capsys.readouterr().err
-    assert [notebook.name for notebook, _ in reproduce.stale_notebooks(project, "smoke")] == [
+    assert [notebook.name for notebook, _ in execute.stale_notebooks(project, "smoke")] == [
         "01_one.ipynb"
     ]
 
@@ -150,9 +150,9 @@ def test_an_output_cut_off_in_writing_is_not_fresh(project):
     output.parent.mkdir(parents=True)
     output.write_text("{}")
     freshness.write_json(output.with_suffix(".json"), {"key": key(project)})
-    assert not list(reproduce.stale_notebooks(project, "smoke"))
+    assert not list(execute.stale_notebooks(project, "smoke"))
     output.with_suffix(".json").write_text('{"key": "')
-    assert list(reproduce.stale_notebooks(project, "smoke"))
+    assert list(execute.stale_notebooks(project, "smoke"))
 
 
 def test_the_claims_are_judged_again_after_a_change_alone(project, monkeypatch, capsys):
@@ -197,9 +197,9 @@ def test_claims_that_cannot_be_judged_are_told_with_the_reason(project, monkeypa
 
 
 def test_the_profile_follows_the_device(monkeypatch):
-    assert reproduce.choose_profile("smoke") == ("smoke", "asked for")
+    assert device.choose_profile("smoke") == ("smoke", "asked for")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert reproduce.choose_profile() == ("cpu", "no CUDA device is visible")
+    assert device.choose_profile() == ("cpu", "no CUDA device is visible")
 
 
 def test_a_gpu_is_used_when_this_torch_can_compute_on_it(monkeypatch):
@@ -213,11 +213,11 @@ def test_a_gpu_is_used_when_this_torch_can_compute_on_it(monkeypatch):
         ),
         ("raise SystemExit('driver too old')", "cpu", "cannot use the GPU: driver too old"),
     ):
-        reproduce.try_gpu.cache_clear()
-        monkeypatch.setattr(reproduce, "TRIAL", trial)
-        chosen, why = reproduce.choose_profile()
+        device.try_gpu.cache_clear()
+        monkeypatch.setattr(device, "TRIAL", trial)
+        chosen, why = device.choose_profile()
         assert chosen == profile and reason in why
-    reproduce.try_gpu.cache_clear()
+    device.try_gpu.cache_clear()
 
 
 def test_a_folder_that_is_no_checkout_is_refused(tmp_path, capsys):
@@ -237,7 +237,7 @@ def test_the_book(project, capsys):
         "format: jb-book\nroot: book/page\nchapters:\n- glob: notebooks/*\n"
     )
     output = project.executed(project.notebooks()[0], "smoke")
-    assert reproduce.execute(project.notebooks()[0], output, "smoke") is None
+    assert execute.execute(project.notebooks()[0], output, "smoke") is None
 
     def build() -> int:
         return reproduce.main(["--root", str(project.root), "--book-only", "--profile", "smoke"])

@@ -2,8 +2,7 @@
 
 import pytest
 
-from tresnet_lite.claims import printed, tables
-from tresnet_lite.claims import printed as checks_printed
+from tresnet_lite.claims import memory, printed
 from tresnet_lite.paper import paper_table
 
 
@@ -19,12 +18,12 @@ def edit(monkeypatch):
     def read(number):
         return changed.get(number, paper_table(number))
 
-    monkeypatch.setattr(checks_printed, "paper_table", read)
+    monkeypatch.setattr(printed, "paper_table", read)
     return change
 
 
 def word(check, **arguments):
-    (verdict,) = getattr(checks_printed, check)([], **arguments)
+    (verdict,) = getattr(printed, check)([], **arguments)
     return verdict.word
 
 
@@ -86,6 +85,6 @@ def test_what_cannot_be_judged_says_what_it_needs():
 
 
 def test_paths_keep_maps():
-    (more,) = tables.multi_path_keeps([], networks=["ResNeXt50"], than="ResNet50", side=64)
-    (less,) = tables.multi_path_keeps([], networks=["ResNet50"], than="ResNeXt50", side=64)
+    (more,) = memory.multi_path_keeps([], networks=["ResNeXt50"], than="ResNet50", side=64)
+    (less,) = memory.multi_path_keeps([], networks=["ResNet50"], than="ResNeXt50", side=64)
     assert (more.word, less.word) == ("reproduced", "differs")

@@ -10,7 +10,7 @@ import torch
 from tresnet_lite.bench import __main__ as bench
 from tresnet_lite.bench import campaign, suites
 from tresnet_lite.book import __main__ as reproduce
-from tresnet_lite.book import serve
+from tresnet_lite.book import execute, serve
 from tresnet_lite.checkout import ROOT
 from tresnet_lite.experiments import ablation, antialias, campaigns, recipe, shifts, studies
 from tresnet_lite.profiles import PROFILES, Training, resolve
@@ -78,10 +78,10 @@ def test_shifts_follow_a_fourth_profile(laptop, monkeypatch):
 
 def test_what_a_notebook_depends_on_names_a_fourth_profiles_device(laptop, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(reproduce, "try_gpu", lambda: ("Imaginary GPU", ""))
-    assert reproduce.conditions("laptop")[:2] == ("laptop", "cpu")
+    monkeypatch.setattr(execute, "try_gpu", lambda: ("Imaginary GPU", ""))
+    assert execute.conditions("laptop")[:2] == ("laptop", "cpu")
     monkeypatch.setitem(PROFILES, "laptop", replace(laptop, device="cuda"))
-    assert reproduce.conditions("laptop")[:2] == ("laptop", "Imaginary GPU")
+    assert execute.conditions("laptop")[:2] == ("laptop", "Imaginary GPU")
 
 
 def knows_a_profile(source: str) -> bool:

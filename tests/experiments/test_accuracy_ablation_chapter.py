@@ -406,11 +406,13 @@ def test_each_rung_is_compared_with_the_one_before_and_with_resnet50_once():
 def test_the_papers_column_is_table_4s():
     run = statistics.results(planted({rung: [50.0, 51.0 + i] for i, rung in enumerate(RUNGS)}))
     printed = paper_table(4).set_index("refinement")["top1"]
-    assert statistics.levels(run).set_index("rung")["paper"].to_dict() == printed.to_dict()
+    assert statistics.levels(run).set_index("rung")["paper_top1"].to_dict() == printed.to_dict()
     table = statistics.gains(run).set_index(["base", "rung"])
     for base, rung in product(RUNGS, RUNGS):
         if (base, rung) in table.index:
-            assert table.loc[(base, rung), "paper"] == pytest.approx(printed[rung] - printed[base])
+            assert table.loc[(base, rung), "paper_gain"] == pytest.approx(
+                printed[rung] - printed[base]
+            )
     assert statistics.levels(run)["mean"].tolist() == pytest.approx(
         [50.5 + i / 2 for i in range(6)]
     )
@@ -430,7 +432,7 @@ def test_drawings_tell_their_numbers():
     table = statistics.gains(run)
     drawn = drawings.gains(table)
     for row in table.itertuples():
-        assert f"{row.gain:+.2f} ({row.interval}), paper {row.paper:+.1f}" in drawn.text
+        assert f"{row.gain:+.2f} ({row.interval}), paper {row.paper_gain:+.1f}" in drawn.text
     for row in statistics.levels(run).itertuples():
         assert f"{row.rung} {row.mean:.2f} % over 3" in drawings.networks(run).text
     shown = drawings.examples(

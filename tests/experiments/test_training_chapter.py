@@ -39,8 +39,8 @@ def test_decays_follow_their_recurrences():
         path.append(weight)
     for row in found.itertuples():
         assert row.decoupled == pytest.approx((1 - 0.2 * 0.05) ** row.steps, rel=1e-12)
-        assert row.plain == pytest.approx(row.decoupled, rel=1e-12)
-        assert row.l2 == pytest.approx(path[row.steps], rel=1e-12)
+        assert row.l2 == pytest.approx(row.decoupled, rel=1e-12)
+        assert row.l2_momentum == pytest.approx(path[row.steps], rel=1e-12)
 
 
 def test_what_decays_is_what_has_more_than_one_dimension():
@@ -68,10 +68,10 @@ def test_the_smoothed_loss_is_least_where_it_is_said(classes):
     loss = make_loss(make_recipe("imagenet"))(logits, torch.tensor([1]))
     (slope,) = torch.autograd.grad(loss, logits)
     assert slope.abs().max() < 1e-12
-    assert loss.item() == pytest.approx(row.least, rel=1e-12)
+    assert loss.item() == pytest.approx(row.least_loss, rel=1e-12)
     target = np.full(classes, row.other)
     target[1] = row.true
-    assert row.least == pytest.approx(stats.entropy(target), rel=1e-12)
+    assert row.least_loss == pytest.approx(stats.entropy(target), rel=1e-12)
 
 
 def test_augmented_photographs_differ_as_their_names_say():

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import pandas as pd
 import pytest
 import torch
 from helpers import images
@@ -107,14 +106,6 @@ def test_the_note_tells_where_numbers_come_from(records):
     note = notebook.source(records, QUICK)
     assert records[0].provenance.source in note
     assert "32 px, batches of 2, float32" in note and QUICK.caveat in note
-
-
-def test_a_table_shows_what_its_text_says():
-    frame = pd.DataFrame({"n": ["<a>", "b"], "x": [1234.5, float("nan")]})
-    table = notebook.table(frame, {"name|n": "", "number|x": ",.1f"}, note="a note")
-    assert table.text == "| name | number |\n| --- | --- |\n| <a> | 1,234.5 |\n| b | – |\n\na note"
-    assert "&lt;a&gt;" in table.html and "<td" in table.html and "a note" in table.html
-    assert 'text-align:right;padding:0.2em 0.6em">1,234.5' in table.html
 
 
 def test_claims_are_those_of_the_paper_with_a_verdict_each(records):

@@ -18,7 +18,7 @@ from tresnet_lite.train import (
     load_data,
     test_loader,
 )
-from tresnet_lite.train.reading import Steps, mixed, name_of, training_loader
+from tresnet_lite.train.reading import Steps, image_loader, mixed, name_of
 
 
 def fill(folder, images=4, classes=("cat", "dog")):
@@ -164,7 +164,7 @@ def test_workers_change_nothing():
     batches = []
     for workers in (0, 2):
         images = Images(data().train, RECIPE.train_transform(channels=1), seed=1, substitute=True)
-        batches.append(list(training_loader(images, steps, workers=workers)))
+        batches.append(list(image_loader(images, steps, workers=workers)))
     for alone, helped in zip(*batches, strict=True):
         assert torch.equal(alone.images, helped.images) and torch.equal(alone.labels, helped.labels)
 

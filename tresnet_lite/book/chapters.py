@@ -7,14 +7,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from tresnet_lite.checkout import ROOT
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """A notebook: its name without ending, its title, and the prefixes of the claims that it
-    judges.
-    """
+    """A notebook: its name without ending, its title, and the prefixes of its claims' ids."""
 
     stem: str
     title: str
@@ -42,9 +42,9 @@ def chapter(number: int, root: Path = ROOT) -> Chapter:
     Raises:
         LookupError: there is none.
     """
-    for found in chapters(root):
-        if found.number == number:
-            return found
+    for candidate in chapters(root):
+        if candidate.number == number:
+            return candidate
     raise LookupError(f"no chapter {number}: there are {', '.join(c.stem for c in chapters(root))}")
 
 
@@ -60,11 +60,8 @@ def _read(path: Path) -> Chapter:
     title = re.search(r"^# (.+)$", "\n".join(cell.source for cell in cells), re.MULTILINE)
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
     calls = " ".join(re.findall(r"notebook\.(?:claims|verdicts)\(([^)]*)\)", code))
-    return Chapter(
-        path.stem,
-        title[1] if title else path.stem,
-        tuple(dict.fromkeys(re.findall(r'"([\w-]+)"', calls))),
-    )
+    claims = tuple(dict.fromkeys(re.findall(r'"([\w-]+)"', calls)))
+    return Chapter(path.stem, title[1] if title else path.stem, claims)
 
 
 def address(root: Path = ROOT) -> str:
@@ -81,6 +78,4 @@ def source_link(path: str, root: Path = ROOT, *, line: int | None = None) -> str
 
 @functools.cache
 def _repository(root: Path) -> dict[str, str]:
-    import yaml
-
     return yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]

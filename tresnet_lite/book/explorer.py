@@ -1,5 +1,4 @@
-"""The explorer: an interactive chart of the book, accuracy against speed over all that is known
-here.
+"""The explorer: an interactive chart of accuracy against speed, over all that is known here.
 
 The part holds its data and works without a network: plotly's script is the installed package's,
 copied beside the page's own (`book/static/explorer.js`). Without scripts a drawing and a file of
@@ -30,11 +29,10 @@ CHOICES = {  # what can be chosen, in this order; the data's columns
     "compile": "Compiler",
 }
 SCALES = {"speed": "Images a second", "ratio": "ResNet50 = 1"}
-# what the page and its drawing show at first
-FIRST = (
-    "RTX 4090, torch 2.4.0 (quoted, timm)",
-    "inference",
-)
+# what the page and its drawing show at first: place and phase
+FIRST = ("RTX 4090, torch 2.4.0 (quoted, timm)", "inference")
+COLUMNS = [*CHOICES, *SCALES, "network", "family", "resolution", "q1", "q3", "batch"]
+COLUMNS += ["top1", "top1_source", "kind", "source"]
 
 PART = Template("""\
 ```{raw} html
@@ -69,12 +67,12 @@ def assets(folder: Path, records: Iterable[Record]) -> dict[Path, Path]:
 
 def places(points: pd.DataFrame) -> pd.DataFrame:
     """The points with `place`: device, version of torch and kind of source in one."""
-
-    def place(row: object) -> str:
+    column = []
+    for row in points.itertuples():
+        device = f"{row.device}, torch {row.torch}" if row.torch else row.device
         source = f"quoted, {row.source.partition(',')[0]}" if row.kind == "quoted" else "measured"
-        return f"{row.device}{f', torch {row.torch}' if row.torch else ''} ({source})"
-
-    return points.assign(place=[place(row) for row in points.itertuples()])
+        column.append(f"{device} ({source})")
+    return points.assign(place=column)
 
 
 def explorer(points: pd.DataFrame) -> str:
@@ -84,8 +82,12 @@ def explorer(points: pd.DataFrame) -> str:
         points: as `landscape` gives them.
     """
     points = places(points)
-    parts = {"choices": _choices(points), "drawing": _drawing(points).html, "data": _json(points)}
-    return PART.substitute(parts, stated=", ".join(FIRST))
+    return PART.substitute(
+        choices=_choices(points),
+        drawing=_drawing(points).html,
+        stated=", ".join(FIRST),
+        data=_json(points),
+    )
 
 
 def speeds_file(points: pd.DataFrame) -> str:
@@ -95,55 +97,33 @@ def speeds_file(points: pd.DataFrame) -> str:
 
 def _drawing(points: pd.DataFrame) -> Html:
     """What stands for the chart where no script runs."""
-
     place, phase = FIRST
-    shown = points[
-        (points["place"] == place) & (points["phase"] == phase) & (points["compile"] == "eager")
-    ]
-    return landscape_drawing(shown[shown["memory_format"] == "channels_first"])
+    usual = "compile == 'eager' and memory_format == 'channels_first'"
+    return landscape_drawing(points.query(f"place == @place and phase == @phase and {usual}"))
 
 
 def _choices(points: pd.DataFrame) -> str:
-    """A labelled `<select>` for each choice; the script offers what goes together with the choices
-    before it.
-    """
+    """A `<select>` for each choice; the script offers what goes with the choices before it."""
+    selects = []
+    for column, label in CHOICES.items():
+        options = {value: value.replace("_", " ") for value in points[column].unique()}
+        selects.append(_select(column, label, options))
+    return "".join(selects) + _select("scale", "Speed as", SCALES)
 
-    def select(name: str, told: str, options: dict[str, str]) -> str:
-        made = "".join(
-            f'<option value="{html.escape(v)}">{html.escape(t)}</option>'
-            for v, t in options.items()
-        )
-        return (
-            f'<label for="explorer-{name}">{told}<select id="explorer-{name}"'
-            f' name="{name}">{made}</select></label>'
-        )
 
-    made = []
-    for column, told in CHOICES.items():
-        values = list(dict.fromkeys(points[column]))
-        made.append(select(column, told, {value: value.replace("_", " ") for value in values}))
-    return "".join(made) + select("scale", "Speed as", SCALES)
+def _select(name: str, label: str, options: dict[str, str]) -> str:
+    """A labelled `<select>`; options are value → text."""
+    lines = "".join(
+        f'<option value="{html.escape(value)}">{html.escape(text)}</option>'
+        for value, text in options.items()
+    )
+    select = f'<select id="explorer-{name}" name="{name}">{lines}</select>'
+    return f'<label for="explorer-{name}">{label}{select}</label>'
 
 
 def _json(points: pd.DataFrame) -> str:
     """The points as JSON that can stand in a page; missing numbers are null."""
-    columns = [
-        *CHOICES,
-        *SCALES,
-        "network",
-        "family",
-        "resolution",
-        "q1",
-        "q3",
-        "batch",
-        "top1",
-        "top1_source",
-    ]
-    columns += ["kind", "source"]
-    rows = json.loads(points[columns].to_json(orient="values", double_precision=6))
-    text = json.dumps(
-        {"columns": columns, "rows": rows, "first": FIRST},
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
+    rows = json.loads(points[COLUMNS].to_json(orient="values", double_precision=6))
+    page = {"columns": COLUMNS, "rows": rows, "first": FIRST}
+    text = json.dumps(page, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")

@@ -1,6 +1,4 @@
-"""Drawings become figures of the book: numbered, captioned, with a link to the code that drew
-them.
-"""
+"""Drawings become figures of the book: numbered, captioned, linked to the code that drew them."""
 
 from __future__ import annotations
 
@@ -18,9 +16,7 @@ DRAWING = re.compile(r"<svg [^>]*aria-label=.*?</svg>", re.DOTALL)
 
 
 def number_figures(notebook: nbformat.NotebookNode, chapter: int, root: Path = ROOT) -> int:
-    """Make a figure of each drawing among the outputs, numbered "chapter.1" on, and tell how many
-    there are.
-    """
+    """Make a figure, numbered "chapter.1" on, of each drawing among the outputs; how many."""
     count = 0
 
     def numbered(drawing: re.Match) -> str:
@@ -37,19 +33,18 @@ def number_figures(notebook: nbformat.NotebookNode, chapter: int, root: Path = R
 
 
 def figure(svg: str, number: str, root: Path = ROOT) -> str:
-    """A drawing with its caption, the first sentence of its description. The anchor of figure "1.2"
-    is `fig-1-2`.
+    """A drawing with its caption, the first sentence of its description.
 
-    It has no blank lines: Markdown would end there.
+    The anchor of figure "1.2" is `fig-1-2`. There are no blank lines: Markdown would end there.
     """
     anchor = f"fig-{number.replace('.', '-')}"
-    described = re.search(r'aria-label="([^"]*)"', svg)[1]
-    caption = re.split(r"(?<=[.;]) ", html.unescape(described), maxsplit=1)[0].rstrip(";.")
+    description = html.unescape(re.search(r'aria-label="([^"]*)"', svg)[1])
+    caption = re.split(r"(?<=[.;]) ", description, maxsplit=1)[0].rstrip(";.")
     caption = caption[:1].upper() + caption[1:]
-    drawn = re.search(r' data-code="([^"#]+)(?:#L(\d+))?"', svg)
+    source = re.search(r' data-code="([^"#]+)(?:#L(\d+))?"', svg)
     code = ""
-    if drawn and (root / drawn[1]).exists():
-        link = source_link(drawn[1], root, line=int(drawn[2] or 0) or None)
+    if source and (root / source[1]).exists():
+        link = source_link(source[1], root, line=int(source[2] or 0) or None)
         code = f' <a href="{link}" aria-label="The code that drew Figure {number}">Code</a>'
     text = f'<a href="#{anchor}">Figure {number}</a>. {html.escape(caption)}.{code}'
     whole = f'<figure class="drawing" id="{anchor}">{svg}<figcaption>{text}</figcaption></figure>'

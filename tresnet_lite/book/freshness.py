@@ -5,19 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["content_digest", "copy_if_changed", "read_json", "source_files", "write_json"]
-
-_NOISE = {"__pycache__", ".ipynb_checkpoints"}
+CACHES = {"__pycache__", ".ipynb_checkpoints"}
 
 
 def source_files(root: Path, *folders: str) -> list[Path]:
     """The files under ``folders`` of ``root``, in a fixed order, without caches."""
-    found = (path for folder in folders for path in (root / folder).rglob("*"))
-    return sorted(path for path in found if path.is_file() and not _NOISE & set(path.parts))
+    paths = (path for folder in folders for path in (root / folder).rglob("*"))
+    return sorted(path for path in paths if path.is_file() and not CACHES & set(path.parts))
 
 
 def content_digest(root: Path, files: Iterable[Path], *conditions: str) -> str:
@@ -32,9 +29,7 @@ def content_digest(root: Path, files: Iterable[Path], *conditions: str) -> str:
 
 
 def read_json(path: Path) -> dict:
-    """The dictionary in ``path``; empty where there is none, or where a run was cut off in writing
-    it.
-    """
+    """The dictionary in ``path``; empty where there is none, or only a half-written one."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
@@ -43,26 +38,20 @@ def read_json(path: Path) -> dict:
 
 def write_json(path: Path, content: dict) -> None:
     """Write ``content`` to ``path`` in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_if_changed(json.dumps(content, indent=1, sort_keys=True) + "\n", path)
 
 
 def copy_if_changed(source: Path, target: Path) -> None:
-    """Copy a file, leaving an equal one untouched so that tools which look at file times rest."""
-    if target.exists() and target.read_bytes() == source.read_bytes():
+    """Copy a file in one step, leaving an equal one untouched."""
+    write_if_changed(source.read_bytes(), target)
+
+
+def write_if_changed(content: str | bytes, target: Path) -> None:
+    """Write a file in one step, leaving an equal one untouched: tools that look at times rest."""
+    content = content.encode() if isinstance(content, str) else content
+    if target.exists() and target.read_bytes() == content:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(target.name + ".tmp")
-    shutil.copyfile(source, temporary)
+    temporary = target.with_name(f".{target.name}.tmp")
+    temporary.write_bytes(content)
     os.replace(temporary, target)
-
-
-def write_if_changed(text: str, target: Path) -> None:
-    """Write a text in one step, leaving an equal one untouched."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.new")
-    temporary.write_text(text, encoding="utf-8")
-    copy_if_changed(temporary, target)
-    os.unlink(temporary)

@@ -1,6 +1,4 @@
-"""A Sphinx extension: pages carry only the scripts that they use, so that a phone has little to
-load.
-"""
+"""A Sphinx extension: pages carry only the scripts that they use, for a phone to load little."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 
 def drop_scripts(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
-    """Take out MathJax where there is no formula, and Thebe, which fetches a kernel from the
-    network.
-    """
+    """Take out MathJax where there is no formula, and Thebe, which wants a kernel from the net."""
     from docutils import nodes
 
     formulas = doctree is not None and any(

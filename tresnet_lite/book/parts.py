@@ -20,7 +20,7 @@ from tresnet_lite.claims.verdict import DIFFERS, NOT_ATTEMPTED, REPRODUCED
 from tresnet_lite.findings.landscape import landscape
 from tresnet_lite.records import Record, store
 
-NO_DEVICE = "by counting, or why not"
+NO_DEVICE = "by counting, or why not"  # the column of verdicts without a device
 MARKS = {REPRODUCED: "✔", DIFFERS: "✘", NOT_ATTEMPTED: "–"}
 
 
@@ -32,11 +32,8 @@ def claims_tables(rows: pd.DataFrame) -> str:
     """
     rows = rows.assign(column=[_column(row) for row in rows.itertuples()])
     counts = Counter(rows["verdict"])
-    summed = ", ".join(f"{MARKS[word]} {word} {counts[word]}" for word in MARKS)
-    parts = [
-        f"{rows['id'].nunique()} claims, {len(rows)} verdicts: {summed}.",
-        _devices(rows),
-    ]
+    sums = ", ".join(f"{mark} {word} {counts[word]}" for word, mark in MARKS.items())
+    parts = [f"{rows['id'].nunique()} claims, {len(rows)} verdicts: {sums}.", _devices(rows)]
     for section in sorted(rows["section"].unique(), key=_place):
         parts += [f"## {section}", _section_table(rows[rows["section"] == section])]
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -46,18 +43,13 @@ def _devices(rows: pd.DataFrame) -> str:
     """The devices that judged something, and where their records lie."""
     committed = {r.provenance.device for r in store.committed()}
     link = f"[in the repository]({source_link('data/measured')})"
-    named = sorted(set(rows["column"]) - {NO_DEVICE})
-    lines = [
-        f"- {name}: records {link if name in committed else 'of this machine, not committed'}"
-        for name in named
-    ]
-    return "\n".join(lines)
+    here = "of this machine, not committed"
+    devices = sorted(set(rows["column"]) - {NO_DEVICE})
+    return "\n".join(f"- {d}: records {link if d in committed else here}" for d in devices)
 
 
 def _column(row: object) -> str:
-    """Where a verdict stands: under the device that was measured, or in the column that every table
-    has.
-    """
+    """Where a verdict stands: under the device that was measured, or in every table's column."""
     measured = re.fullmatch(r"measured \((.*), [^,]*, [^,]*\)", row.label)
     return measured[1] if measured else NO_DEVICE
 
@@ -74,20 +66,16 @@ def _section_table(rows: pd.DataFrame) -> str:
         first = verdicts.iloc[0]
         cells = {v.column: _verdict(v) for v in verdicts.itertuples()}
         lines.append([_claim(first), first.paper or "–", *(cells.get(c, "") for c in columns)])
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines
-    )
+    escaped = [[cell.replace("|", r"\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
 def _claim(row: object) -> str:
-    """The sentence and the id, which leads to the chapter that judges it and is an anchor on this
-    page.
-    """
-    found = judging(row.id)
-    named = (
-        f'<a href="{found.page}"><code>{row.id}</code></a>' if found else f"<code>{row.id}</code>"
-    )
-    return f'{row.sentence} <span id="{row.id}">{named}</span>'
+    """The sentence, and the id: an anchor here, and a link to the chapter that judges it."""
+    chapter, name = judging(row.id), f"<code>{row.id}</code>"
+    if chapter:
+        name = f'<a href="{chapter.page}">{name}</a>'
+    return f'{row.sentence} <span id="{row.id}">{name}</span>'
 
 
 def _verdict(row: object) -> str:

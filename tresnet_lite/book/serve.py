@@ -1,6 +1,4 @@
-"""Show the built book, and build it again when a source changes: ``python -m
-tresnet_lite.book.serve``.
-"""
+"""Show the book, built again when a source changes: ``python -m tresnet_lite.book.serve``."""
 
 from __future__ import annotations
 
@@ -15,16 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tresnet_lite.book.freshness import content_digest, source_files
-from tresnet_lite.profiles import PROFILES
+from tresnet_lite.book.project import parse
 
 EVERY = 1.0  # seconds between two looks at the sources
 FOLDERS = ("book", "notebooks", "build/executed", "build/records")
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Files without a line in the terminal for each, never from the browser's memory: they
-    change.
-    """
+    """Files without a line in the terminal for each, and never from the browser's memory."""
 
     def log_message(self, *_: object) -> None:
         pass
@@ -44,14 +40,14 @@ def watch(
     root: Path, build: Callable[[], object], *, stop: threading.Event, every: float = EVERY
 ) -> None:
     """Call `build` now, and again whenever the sources have changed, until `stop` is set."""
-    built = None
+    before = None
     while not stop.is_set():
         try:
             now = state(root)
         except FileNotFoundError:  # an editor is just replacing a file
-            now = built
-        if now != built:
-            built = now
+            now = before
+        if now != before:
+            before = now
             build()
         stop.wait(every)
 
@@ -59,37 +55,25 @@ def watch(
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument(
-        "--profile", choices=PROFILES, help="whose executed chapters to show; default: the device's"
-    )
-    parser.add_argument(
-        "--root", type=Path, default=Path.cwd(), help="the checkout; default: this folder"
-    )
-    options = parser.parse_args(arguments)
-    root = options.root.resolve()
-    if not (root / "_toc.yml").exists():
-        parser.error(f"{root} holds no _toc.yml: run this in the checkout, or name it with --root")
+    profiles = "whose executed chapters to show; default: the device's"
+    options, project = parse(parser, arguments, profiles)
 
     # In a process of its own: it sees edits of the package too, and its failure ends nothing here.
-    command = [sys.executable, "-m", "tresnet_lite.book", "--book-only", "--root", str(root)]
+    command = [sys.executable, "-m", "tresnet_lite.book", "--book-only"]
+    command += ["--root", str(project.root)]
     command += ["--profile", options.profile] if options.profile else []
-    html = root / "build" / "_build" / "html"
-    handler = functools.partial(Quiet, directory=html)
+    handler = functools.partial(Quiet, directory=project.index.parent)
     try:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", options.port), handler)
     except OSError as error:
-        parser.error(
-            f"port {options.port}: {error.strerror}. Name another one: make serve PORT=8001"
-        )
+        another = "Name another one: make serve PORT=8001"
+        parser.error(f"port {options.port}: {error.strerror}. {another}")
     with server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        print(
-            f"serving http://localhost:{server.server_port}, building when a source changes; Ctrl-C"
-            " ends",
-            flush=True,
-        )
+        address = f"http://localhost:{server.server_port}"
+        print(f"serving {address}, building when a source changes; Ctrl-C ends", flush=True)
         try:
-            watch(root, functools.partial(_build, command), stop=threading.Event())
+            watch(project.root, functools.partial(_build, command), stop=threading.Event())
         except KeyboardInterrupt:
             print()
     return 0

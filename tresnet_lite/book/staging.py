@@ -1,5 +1,4 @@
-"""Lay out the book's sources as Jupyter Book reads them: pages with their rendered parts, executed
-notebooks.
+"""Lay out the book's sources as Jupyter Book reads them: pages with their parts, notebooks.
 
 In a page of `book/`
 
@@ -18,10 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tresnet_lite.book.chapters import source_link
+from tresnet_lite.book.explorer import assets
 from tresnet_lite.book.figures import number_figures
-from tresnet_lite.book.freshness import write_if_changed
+from tresnet_lite.book.freshness import copy_if_changed, source_files, write_if_changed
 from tresnet_lite.book.parts import PARTS
-from tresnet_lite.records import Record
+from tresnet_lite.book.project import Project
+from tresnet_lite.records import Record, store
 
 if TYPE_CHECKING:
     import nbformat
@@ -31,17 +32,43 @@ IN_REPOSITORY = re.compile(r"\]\(repo:([^)\s]+)\)")
 TEST = re.compile(r"`(test_\w+\.py)::(test_\w+)`")
 
 
+def stage(project: Project, profile: str) -> None:
+    """Lay out the book's sources; a notebook that was never executed is shown as committed."""
+    root, records = project.root, store.standing(project.records(profile))
+    files = [*project.settings, *source_files(root, "book")]
+    sources = {path.relative_to(root): path for path in files}
+    for notebook in project.notebooks():
+        executed = project.executed(notebook, profile)
+        sources[notebook.relative_to(root)] = executed if executed.exists() else notebook
+    sources |= assets(project.build, records)
+    for place, source in sources.items():
+        target = project.stage / place
+        if place.suffix == ".ipynb":
+            stage_notebook(source, target, root)
+        elif place.suffix == ".md":
+            stage_page(source, target, root, records)
+        else:
+            copy_if_changed(source, target)
+    for path in source_files(project.stage, "."):
+        if path.relative_to(project.stage) not in sources:
+            path.unlink()
+
+
+def stage_page(source: Path, target: Path, root: Path, records: Sequence[Record]) -> None:
+    """Copy a page of prose, with its links and with its parts rendered from `records`."""
+    parts = {name: partial(part, records) for name, part in PARTS.items()}
+    write_if_changed(link(render(source.read_text(encoding="utf-8"), parts), root), target)
+
+
 def render(text: str, parts: Mapping[str, Callable[[], str]]) -> str:
     """A page with its rendered parts in place.
 
     Raises:
         ValueError: it asks for a part that there is none of.
     """
-    if unknown := set(PART.findall(text)) - set(parts):
-        raise ValueError(
-            f"no part {', '.join(sorted(unknown))} to render: there are {', '.join(parts)}"
-        )
-    return PART.sub(lambda found: parts[found[1]]().strip(), text)
+    if unknown := ", ".join(sorted(set(PART.findall(text)) - set(parts))):
+        raise ValueError(f"no part {unknown} to render: there are {', '.join(parts)}")
+    return PART.sub(lambda match: parts[match[1]]().strip(), text)
 
 
 def link(text: str, root: Path) -> str:
@@ -51,36 +78,25 @@ def link(text: str, root: Path) -> str:
         FileNotFoundError: one leads to a file, or a test, that is not there.
     """
 
-    def to_file(found: re.Match) -> str:
-        if not (root / found[1]).exists():
-            raise FileNotFoundError(
-                f"{found[1]}: linked to as repo:{found[1]}, and not in the checkout"
-            )
-        return f"]({source_link(found[1], root)})"
+    def to_file(match: re.Match) -> str:
+        path = match[1]
+        if not (root / path).exists():
+            raise FileNotFoundError(f"{path}: linked to as repo:{path}, and not in the checkout")
+        return f"]({source_link(path, root)})"
 
-    def to_test(found: re.Match) -> str:
-        file = next((root / "tests").rglob(found[1]), root / "tests" / found[1])
-        lines = file.read_text(encoding="utf-8").splitlines()
-        place = next(
-            (n for n, line in enumerate(lines, 1) if line.startswith(f"def {found[2]}(")), None
-        )
-        if place is None:
-            raise FileNotFoundError(f"{found[0]}: {file.name} has no such test")
-        return f"[{found[0]}]({source_link(file.relative_to(root).as_posix(), root, line=place)})"
+    def to_test(match: re.Match) -> str:
+        file = next((root / "tests").rglob(match[1]), root / "tests" / match[1])
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+            if line.startswith(f"def {match[2]}("):
+                path = file.relative_to(root).as_posix()
+                return f"[{match[0]}]({source_link(path, root, line=number)})"
+        raise FileNotFoundError(f"{match[0]}: {file.name} has no such test")
 
     return TEST.sub(to_test, IN_REPOSITORY.sub(to_file, text))
 
 
-def stage_page(source: Path, target: Path, root: Path, records: Sequence[Record]) -> None:
-    """Copy a page of prose, with its links and with its parts rendered from `records`."""
-    parts = {name: partial(part, records) for name, part in PARTS.items()}
-    write_if_changed(link(render(source.read_text(encoding="utf-8"), parts), root), target)
-
-
 def stage_notebook(source: Path, target: Path, root: Path) -> None:
-    """Copy a notebook for the book: figures numbered, its provenance completed, papermill's own
-    cell hidden.
-    """
+    """Copy a notebook: figures numbered, its provenance complete, papermill's own cell hidden."""
     import nbformat
     from papermill.execute import remove_error_markers
 
@@ -91,35 +107,30 @@ def stage_notebook(source: Path, target: Path, root: Path) -> None:
             cell.metadata.tags = [*tags, "remove-input"]
     number = re.match(r"\d+", target.stem)
     number_figures(notebook, int(number[0]) if number else 0, root)
-    notebook.cells.append(
-        nbformat.v4.new_markdown_cell(provenance(notebook, target.name, root), id="provenance")
-    )
+    foot = provenance(notebook, target.name, root)
+    notebook.cells.append(nbformat.v4.new_markdown_cell(foot, id="provenance"))
     write_if_changed(nbformat.writes(notebook), target)
 
 
 def provenance(notebook: nbformat.NotebookNode, name: str, root: Path) -> str:
-    """What `notebook.footer` cannot know: how long the page took, the command, and the code behind
-    it.
-    """
-    ran = notebook.metadata.get("papermill", {})
-    links = [
-        f'<a href="{source_link(path, root)}">{Path(path).name}</a>'
-        for path in _sources(notebook, name, root)
-    ]
-    if ran.get("duration"):
-        profile = ran["parameters"].get("profile", "smoke")
+    """What `notebook.footer` cannot know: the seconds, the command, and the code behind a page."""
+    run = notebook.metadata.get("papermill", {})
+    if run.get("duration"):
+        profile = run["parameters"].get("profile", "smoke")
         alone = f"papermill --cwd notebooks notebooks/{name} build/{name} -p profile {profile}"
-        told = (
-            f"It took {ran['duration']:.0f} seconds. Again: <code>make reproduce"
+        how = (
+            f"It took {run['duration']:.0f} seconds. Again: <code>make reproduce"
             f" PROFILE={profile}</code>, or this page alone, with the environment's programs:"
             f" <code>{alone}</code>."
         )
     else:
-        told = (
-            "Shown as committed, so without figures and measurements: <code>make reproduce</code>"
-            " makes them."
-        )
-    return f'<p class="provenance">{told} Made by {", ".join(links)}.</p>'
+        how = "Shown as committed, so without figures and measurements:"
+        how += " <code>make reproduce</code> makes them."
+    links = ", ".join(
+        f'<a href="{source_link(path, root)}">{Path(path).name}</a>'
+        for path in _sources(notebook, name, root)
+    )
+    return f'<p class="provenance">{how} Made by {links}.</p>'
 
 
 def _sources(notebook: nbformat.NotebookNode, name: str, root: Path) -> list[str]:

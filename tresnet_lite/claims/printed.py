@@ -1,12 +1,10 @@
-"""Checks of claims against the paper's own tables, and of claims that need what is not at hand (see
-`claims`).
-"""
+"""Checks of claims against the paper's own tables, and of claims that need what is not at hand."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tresnet_lite.claims.verdict import DIFFERS, NOT_ATTEMPTED, REPRODUCED, Verdict
+from tresnet_lite.claims.verdict import Verdict, judge, not_attempted
 from tresnet_lite.paper import paper_table, paper_value
 from tresnet_lite.records import Record
 
@@ -14,13 +12,18 @@ from tresnet_lite.records import Record
 def awaits(
     records: list[Record], *, needs: str, paper: dict[str, dict] | None = None
 ) -> list[Verdict]:
-    """A claim that no record can judge; with `paper` the difference of the two cells that it is
-    about.
-    """
-    printed = (
-        f"{paper_value(**paper['of']) - paper_value(**paper['to']):+.1f} points" if paper else ""
-    )
-    return [Verdict(NOT_ATTEMPTED, f"needs {needs}", printed)]
+    """A claim that no record can judge; `paper` has the two cells whose difference it is about."""
+    printed = ""
+    if paper:
+        printed = f"{paper_value(**paper['of']) - paper_value(**paper['to']):+.1f} points"
+    return [not_attempted(f"needs {needs}", printed)]
+
+
+def awaits_training(
+    records: list[Record], *, networks: str, paper: dict[str, dict] | None = None
+) -> list[Verdict]:
+    """A claim about accuracy that waits until the named networks have been trained."""
+    return awaits(records, needs=f"{networks}, trained alike on ImageNet", paper=paper)
 
 
 def printed_ratios(
@@ -30,55 +33,26 @@ def printed_ratios(
     ratios = [paper_value(table, **pair["of"]) / paper_value(table, **pair["to"]) for pair in pairs]
     good = all(least <= round(ratio) <= most for ratio in ratios)
     why = f"the table's own speeds give {', '.join(f'{ratio:.1f}×' for ratio in ratios)}"
-    told = f"{min(ratios):.1f}–{max(ratios):.1f}×"
-    return [_verdict(good, why, f"{least}–{most}×", told, table)]
+    quoted = f"{min(ratios):.1f}–{max(ratios):.1f}×"
+    return [_by_table(table, good, why, f"{least}–{most}×", quoted)]
 
 
 def printed_wins(records: list[Record], *, table: int, wanted: int, ties: bool) -> list[Verdict]:
-    """Is TResNet the better one in at least `wanted` of Table 6's data sets, or of Table 8's or 9's
-    metrics?
+    """Is TResNet better in at least `wanted` data sets of Table 6, or metrics of Table 8 or 9?
 
     Args:
         ties: does an equal figure count?
     """
     pairs = _against_others(table)
-    won = {
-        name: ours > theirs or (ties and ours == theirs) for name, (ours, theirs) in pairs.items()
-    }
     lost = [
-        f"{name} {pairs[name][0]:g} against {pairs[name][1]:g}"
-        for name, good in won.items()
-        if not good
+        f"{name} {ours:g} against {theirs:g}"
+        for name, (ours, theirs) in pairs.items()
+        if not (ours > theirs or (ties and ours == theirs))
     ]
+    won = len(pairs) - len(lost)
     why = f"not {', '.join(lost)}" if lost else "every one"
-    found = f"{sum(won.values())} of {len(won)}"
-    return [_verdict(sum(won.values()) >= wanted, why, f"{wanted} of {len(won)}", found, table)]
-
-
-def printed_steps(records: list[Record], *, column: str, largest: Sequence[str]) -> list[Verdict]:
-    """Do Table 4's refinements all raise a column, those named the most?"""
-    rungs = paper_table(4).set_index("refinement")[column]
-    steps = rungs.diff().iloc[1:].sort_values(ascending=False)
-    good = bool((steps > 0).all()) and set(steps.index[: len(largest)]) == set(largest)
-    why = ", ".join(f"{name} {step:+.1f}" for name, step in steps.items())
-    return [
-        _verdict(good, why, " and ".join(largest), " and ".join(steps.index[: len(largest)]), 4)
-    ]
-
-
-def printed_batches(records: list[Record], *, than: str) -> list[Verdict]:
-    """Are all largest batches of the TResNets in Table 3 larger than that of the network `than`?"""
-    batches = paper_table(3).set_index("model")["max_batch"]
-    others = batches.drop(than)
-    why = (
-        ", ".join(f"{name} {batch}" for name, batch in others.items()) + f"; {than} {batches[than]}"
-    )
-    told = f"{(others > batches[than]).sum()} of {len(others)}"
-    return [
-        _verdict(
-            bool((others > batches[than]).all()), why, f"{len(others)} of {len(others)}", told, 3
-        )
-    ]
+    paper, quoted = f"{wanted} of {len(pairs)}", f"{won} of {len(pairs)}"
+    return [_by_table(table, won >= wanted, why, paper, quoted)]
 
 
 def _against_others(table: int) -> dict[str, tuple[float, float]]:
@@ -93,19 +67,25 @@ def _against_others(table: int) -> dict[str, tuple[float, float]]:
     return {metric: (ours[metric].iloc[0], theirs[metric].iloc[0]) for metric in metrics}
 
 
-def _verdict(good: bool, why: str, paper: str, ours: str, table: int) -> Verdict:
-    return Verdict(
-        REPRODUCED if good else DIFFERS, why, paper, ours, f"quoted (the paper's Table {table})"
-    )
+def printed_steps(records: list[Record], *, column: str, largest: Sequence[str]) -> list[Verdict]:
+    """Do Table 4's refinements all raise a column, those named the most?"""
+    rungs = paper_table(4).set_index("refinement")[column]
+    steps = rungs.diff().iloc[1:].sort_values(ascending=False)
+    first = steps.index[: len(largest)]
+    good = (steps > 0).all() and set(first) == set(largest)
+    why = ", ".join(f"{name} {step:+.1f}" for name, step in steps.items())
+    return [_by_table(4, good, why, " and ".join(largest), " and ".join(first))]
 
 
-def awaits_training(
-    records: list[Record], *, networks: str, paper: dict[str, dict] | None = None
-) -> list[Verdict]:
-    """A claim about accuracy that no record can judge until the named networks have been
-    trained.
-    """
-    printed = (
-        f"{paper_value(**paper['of']) - paper_value(**paper['to']):+.1f} points" if paper else ""
-    )
-    return [Verdict(NOT_ATTEMPTED, f"needs {networks}, trained alike on ImageNet", printed)]
+def printed_batches(records: list[Record], *, than: str) -> list[Verdict]:
+    """Are all largest batches of the TResNets in Table 3 larger than that of the network `than`?"""
+    batches = paper_table(3).set_index("model")["max_batch"]
+    others = batches.drop(than)
+    larger, total = (others > batches[than]).sum(), len(others)
+    each = ", ".join(f"{name} {batch}" for name, batch in others.items())
+    why = f"{each}; {than} {batches[than]}"
+    return [_by_table(3, larger == total, why, f"{total} of {total}", f"{larger} of {total}")]
+
+
+def _by_table(table: int, good: bool, why: str, paper: str, quoted: str) -> Verdict:
+    return judge(good, why, paper, quoted, f"quoted (the paper's Table {table})")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 
 import torch
 from torch import nn
 
-from tresnet_lite.claims.verdict import COUNTED, Verdict, judge, near
+from tresnet_lite.claims.verdict import Verdict, counted, near
 from tresnet_lite.counting import count_macs, count_parameters
 from tresnet_lite.counting.block_steps import block_steps
 from tresnet_lite.counting.trace import trace
@@ -26,22 +27,20 @@ def parameters(
     """Has `model` the printed number of parameters, in millions, with or without its classifier?"""
     with torch.device("meta"):
         ours = count_parameters(create_model(model, num_classes=1000 if classifier else 0)) / 1e6
-    return _size(ours, paper, tolerance, "M")
+    return [_size(ours, paper, tolerance, "M")]
 
 
 def macs(records: list[Record], *, model: str, paper: dict, tolerance: float) -> list[Verdict]:
-    """Does `model` take the printed number of multiply-accumulates, in thousand millions, at 224
-    px?
-    """
+    """Does `model` take the printed billions of multiply-accumulates at 224 px?"""
     with torch.device("meta"):
         ours = count_macs(create_model(model)) / 1e9
-    return _size(ours, paper, tolerance, "G")
+    return [_size(ours, paper, tolerance, "G")]
 
 
-def _size(ours: float, paper: dict, tolerance: float, unit: str) -> list[Verdict]:
+def _size(ours: float, paper: dict, tolerance: float, unit: str) -> Verdict:
     printed = paper_value(**paper)
     good, why = near(ours, printed, tolerance)
-    return [Verdict(judge(good), why, f"{printed:g} {unit}", f"{ours:.3f} {unit}", COUNTED)]
+    return counted(good, why, f"{printed:g} {unit}", f"{ours:.3f} {unit}")
 
 
 def output_side(
@@ -52,30 +51,26 @@ def output_side(
         calls = trace(create_model(model), (3, resolution, resolution))
     height, width = next(call.output[1:] for call in calls if call.path == layer)
     printed, ours = paper_value(**paper), f"{height}×{width}"
-    why = f"from an image of {resolution}×{resolution}"
-    return [Verdict(judge(ours == printed), why, printed, ours, COUNTED)]
+    return [counted(ours == printed, f"from an image of {resolution}×{resolution}", printed, ours)]
 
 
 def table_2_cells(records: list[Record], *, model: str, layers: list[str]) -> list[Verdict]:
     """Does `model` agree with every cell that Table 2 prints for some of its layers?"""
     cells = beside_table_2(model).query("layer in @layers")
     other = cells.query("paper != ours")
-    told = (f"{c.layer}: {c.column} {c.ours}, printed {c.paper}" for c in other.itertuples())
-    why = "; ".join(told) or "every cell agrees"
+    differing = (f"{c.layer}: {c.column} {c.ours}, printed {c.paper}" for c in other.itertuples())
+    why = "; ".join(differing) or "every cell agrees"
     ours = f"{len(cells) - len(other)} of {len(cells)} cells"
-    return [Verdict(judge(other.empty), why, f"{len(cells)} cells", ours, COUNTED)]
+    return [counted(other.empty, why, f"{len(cells)} cells", ours)]
 
 
 def block_exceeds(records: list[Record], *, column: str, block: str, than: str) -> list[Verdict]:
-    """Is a count of the chapter on block types larger for one type than for the other, at all four
-    stages' shapes?
-    """
-
+    """Is a count larger for one block type than for the other, at all four stages' shapes?"""
     counts = sizes().pivot(index="stage", columns="block", values=column)
     ratios = counts[block] / counts[than]
     why = f"{column}, {block} over {than}, at the shapes of the four stages"
     ours = "–".join(dict.fromkeys(f"{ratio:.2f}" for ratio in (min(ratios), max(ratios))))
-    return [Verdict(judge(bool((ratios > 1).all())), why, "> 1×", f"{ours}×", COUNTED)]
+    return [counted((ratios > 1).all(), why, "> 1×", f"{ours}×")]
 
 
 def stages_deeper(
@@ -83,95 +78,64 @@ def stages_deeper(
 ) -> list[Verdict]:
     """Do these stages, and no others, differ in depth between two variants?"""
     ours, theirs = variant(model).depths, variant(than).depths
-    changed = [stage for stage, (a, b) in enumerate(zip(ours, theirs, strict=True), 1) if a != b]
-    why = f"depths {ours} where {than} has {theirs}"
-    said, found = (f"stage {', '.join(map(str, s))}" for s in (stages, changed))
-    return [Verdict(judge(changed == stages), why, said, found, COUNTED)]
+    differ = [stage for stage, (a, b) in enumerate(zip(ours, theirs, strict=True), 1) if a != b]
+    paper, answer = (f"stage {', '.join(map(str, s))}" for s in (stages, differ))
+    return [counted(differ == stages, f"depths {ours} where {than} has {theirs}", paper, answer)]
 
 
 def vary_only(records: list[Record], *, models: list[str], fields: list[str]) -> list[Verdict]:
     """Do the configurations of some variants differ in these fields and no others?"""
-    configurations = [asdict(variant(model)) for model in models]
-    differ = [
-        key
-        for key, value in configurations[0].items()
-        if any(c[key] != value for c in configurations)
-    ]
+    first, *others = (asdict(variant(model)) for model in models)
+    differ = [key for key in first if any(other[key] != first[key] for other in others)]
     why = f"configurations of {', '.join(models)} compared"
-    return [
-        Verdict(
-            judge(set(differ) == set(fields)), why, ", ".join(fields), ", ".join(differ), COUNTED
-        )
-    ]
+    return [counted(set(differ) == set(fields), why, ", ".join(fields), ", ".join(differ))]
 
 
 def se_stages(records: list[Record], *, model: str) -> list[Verdict]:
-    """Has `model` squeeze-and-excitation in the stages whose block type Table 2 prints with "+SE",
-    and no others?
-    """
+    """Has `model` SE in the stages whose block type Table 2 prints with "+SE", and no others?"""
     table = paper_table(2)
     stages = table[(table["model"] == NAMES[model]) & table["layer"].str.startswith("Stage")]
-    printed = [cell.endswith("+SE") for cell in stages["block_type"]]
-    ours = list(variant(model).se)
-    said, found = (
-        ", ".join(str(i) for i, se in enumerate(which, 1) if se) for which in (printed, ours)
-    )
-    return [Verdict(judge(ours == printed), "the stages with SE", said, found, COUNTED)]
+    printed = _places(cell.endswith("+SE") for cell in stages["block_type"])
+    ours = _places(variant(model).se)
+    return [counted(ours == printed, "the stages with SE", printed, ours)]
+
+
+def _places(flags: Iterable[bool]) -> str:
+    return ", ".join(str(place) for place, flag in enumerate(flags, 1) if flag)
 
 
 def se_place(
     records: list[Record], *, block: str, after: str = "", before: str = ""
 ) -> list[Verdict]:
-    """Does SE come right after, or right before, the named step when a block runs, norms and
-    activations apart?
-    """
-
-    steps = [
-        step for step in block_steps(*designs()[block]) if step.startswith(("conv", "SE", "sum"))
-    ]
-    place = steps.index("SE")
-    said, found = ("after", steps[place - 1]) if after else ("before", steps[place + 1])
-    good = found == (after or before)
-    return [
-        Verdict(
-            judge(good),
-            ", ".join(steps),
-            f"{said} the {after or before}",
-            f"{said} the {found}",
-            COUNTED,
-        )
-    ]
+    """Does SE come right after, or before, a step of a block, without norms and activations?"""
+    layers = ("conv", "SE", "sum")
+    steps = [step for step in block_steps(*designs()[block]) if step.startswith(layers)]
+    side, place = ("after", -1) if after else ("before", 1)
+    printed, ours = after or before, steps[steps.index("SE") + place]
+    why = ", ".join(steps)
+    return [counted(ours == printed, why, f"{side} the {printed}", f"{side} the {ours}")]
 
 
 def se_reduction(records: list[Record], *, block: str, factor: int) -> list[Verdict]:
-    """Does SE squeeze its channels by this factor in TResNet-M's blocks of this type, as published
-    code has them?
-    """
-
+    """Does SE squeeze by this factor in TResNet-M's blocks of a type, as published?"""
     rows = reductions().query("block == @block")
     why = "; ".join(
         f"stage {r.stage}: {r.channels} channels to {r.coded_channels}" for r in rows.itertuples()
     )
     ours = " and ".join(f"{r:g}" for r in rows["coded"])
-    return [Verdict(judge(bool((rows["coded"] == factor).all())), why, f"{factor}", ours, COUNTED)]
+    return [counted((rows["coded"] == factor).all(), why, f"{factor}", ours)]
 
 
 def blurs_for_strides(records: list[Record], *, model: str) -> list[Verdict]:
-    """Do all convolutions that have stride 2 without anti-aliasing have stride 1 and a 3×3 blur in
-    `model`?
-    """
+    """Has each convolution of stride 2 become, in `model`, one of stride 1 with a 3×3 blur?"""
     with torch.device("meta"):
-        strided, layers = (
-            create_model(model, antialias=False),
-            dict(create_model(model).named_modules()),
-        )
-    names = [
-        n for n, m in strided.named_modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)
-    ]
+        strided = create_model(model, antialias=False).named_modules()
+        layers = dict(create_model(model).named_modules())
+    names = [n for n, m in strided if isinstance(m, nn.Conv2d) and m.stride == (2, 2)]
     blurs = [layers[name.removesuffix("conv") + "aa"] for name in names]
     good = [
         layers[name].stride == (1, 1) and isinstance(blur, BlurPool2d) and blur.stride == 2
         for name, blur in zip(names, blurs, strict=True)
     ]
     why = ", ".join(name.removeprefix("body.") for name in names)
-    return [Verdict(judge(all(good)), why, "all", f"{sum(good)} of {len(good)}", COUNTED)]
+    return [counted(all(good), why, "all", f"{sum(good)} of {len(good)}")]

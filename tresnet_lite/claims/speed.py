@@ -1,55 +1,37 @@
-"""Checks of claims about speeds, on records of pairs that were timed alike."""
+"""Checks of claims about speeds, on records of pairs that were timed alike at 224 pixels."""
 
 from __future__ import annotations
 
 import statistics
 
-from tresnet_lite.claims.verdict import NOT_ATTEMPTED, QUIET, REPRODUCED, Verdict, judge, near
-from tresnet_lite.paper import paper_value
+from tresnet_lite.claims.verdict import Verdict, judge, judge_ratio, not_attempted, span
+from tresnet_lite.findings.tables import PAPER_SIDE
+from tresnet_lite.paper import paper_ratio
 from tresnet_lite.records import Record, latest, pair
 
-
-def _pairs(
-    records: list[Record], resolution: int, model: str, than: str, **where: str
-) -> tuple[list[tuple[Record, Record]], list[Verdict]]:
-    """The pairs at the claim's resolution, of whole networks, and what to answer where there are
-    none.
-    """
-    pairs = pair(records, model, than, **where)
-    good = [
-        p
-        for p in pairs
-        if (p[0].conditions.resolution, p[0].conditions.width) == (resolution, None)
-    ]
-    if good:
-        return good, []
-    sizes = sorted({(p[0].conditions.resolution, p[0].conditions.width or 0) for p in pairs})
-    ways = [f"{side} px" + (f" and width {width}" if width else "") for side, width in sizes]
-    found = f"measured at {', '.join(ways)} only" if ways else "no records"
-    return [], [
-        Verdict(
-            NOT_ATTEMPTED, f"{found}; needs {model} and {than}, {where['phase']} at {resolution} px"
-        )
-    ]
-
-
-def _too_noisy(a: Record, b: Record, limit: float) -> Verdict | None:
-    """The verdict on two records whose quartiles lie further apart than the difference that is to
-    be told.
-    """
-    noise = max((v.q3 - v.q1) / v.median for v in (a.value, b.value))
-    if noise <= limit:
-        return None
-    return Verdict(
-        NOT_ATTEMPTED,
-        f"too noisy to tell: quartiles {noise:.0%} apart, {limit:.0%} allowed",
-        "",
-        "",
-        a.label,
-    )
+Pairs = list[tuple[Record, Record]]
+QUIET = 0.02  # quartiles this close, and two overlapping speeds are the same speed
 
 
 def faster(
+    records: list[Record], *, suite: str, case: str, phase: str, model: str, than: str
+) -> list[Verdict]:
+    """Is `model` faster than `than`, by more than the spread of both?"""
+    pairs, absent = _pairs(records, model, than, suite=suite, case=case, phase=phase)
+    return absent or [_faster(a, b) for a, b in pairs]
+
+
+def _faster(a: Record, b: Record) -> Verdict:
+    ratio = f"{_ratio(a, b):.3f}×"
+    if a.value.q1 > b.value.q3:
+        return judge(True, "faster, by more than the spread of both", "> 1×", ratio, a.label)
+    if a.value.q3 < b.value.q1:
+        return judge(False, "slower, by more than the spread of both", "> 1×", ratio, a.label)
+    same = judge(False, "no difference beyond the spread of both", "> 1×", ratio, a.label)
+    return _too_noisy(a, b, QUIET) or same
+
+
+def not_slower(
     records: list[Record],
     *,
     suite: str,
@@ -57,23 +39,19 @@ def faster(
     phase: str,
     model: str,
     than: str,
-    resolution: int = 224,
+    tolerance: float,
 ) -> list[Verdict]:
-    """Is `model` faster than `than`, by more than the spread of both?"""
-    pairs, verdicts = _pairs(records, resolution, model, than, suite=suite, case=case, phase=phase)
-    for a, b in pairs:
-        ours = f"{a.value.median / b.value.median:.3f}×"
-        if a.value.q1 > b.value.q3:
-            why = "faster, by more than the spread of both"
-        elif a.value.q3 < b.value.q1:
-            why = "slower, by more than the spread of both"
-        elif noisy := _too_noisy(a, b, QUIET):
-            verdicts.append(noisy)
-            continue
-        else:
-            why = "no difference beyond the spread of both"
-        verdicts.append(Verdict(judge(a.value.q1 > b.value.q3), why, "> 1×", ours, a.label))
-    return verdicts
+    """Is the speed of `model` that of `than`, or higher, up to a loss that counts as negligible?"""
+    pairs, absent = _pairs(records, model, than, suite=suite, case=case, phase=phase)
+    return absent or [
+        _too_noisy(a, b, tolerance) or _not_slower(_ratio(a, b), tolerance, a.label)
+        for a, b in pairs
+    ]
+
+
+def _not_slower(ratio: float, tolerance: float, label: str) -> Verdict:
+    why = f"{ratio - 1:+.1%} in speed (a loss of {tolerance:.0%} counts as negligible)"
+    return judge(ratio >= 1 - tolerance, why, f"≥ {1 - tolerance:g}×", f"{ratio:.3f}×", label)
 
 
 def speed_ratio(
@@ -86,77 +64,62 @@ def speed_ratio(
     than: str,
     paper: dict[str, dict],
     tolerance: float,
-    resolution: int = 224,
 ) -> list[Verdict]:
     """Is the speed of `model` over that of `than` the ratio of the paper's two figures?"""
-    printed = paper_value(**paper["of"]) / paper_value(**paper["to"])
-    pairs, verdicts = _pairs(records, resolution, model, than, suite=suite, case=case, phase=phase)
-    for a, b in pairs:
-        ratio = a.value.median / b.value.median
-        if noisy := _too_noisy(a, b, tolerance):
-            verdicts.append(noisy)
-            continue
-        good, why = near(ratio, printed, tolerance)
-        verdicts.append(Verdict(judge(good), why, f"{printed:.3f}×", f"{ratio:.3f}×", a.label))
-    return verdicts
+    printed = paper_ratio(**paper)
+    pairs, absent = _pairs(records, model, than, suite=suite, case=case, phase=phase)
+    return absent or [
+        _too_noisy(a, b, tolerance) or judge_ratio(_ratio(a, b), printed, tolerance, a.label)
+        for a, b in pairs
+    ]
 
 
-def _timed_pairs(
-    records: list[Record],
-    resolution: int,
-    model: str,
-    than: str,
-    *,
-    suite: str,
-    case: str,
-    phase: str,
-) -> tuple[dict[str, list[tuple[Record, Record]]], list[Verdict]]:
-    """For each device the pairs of call times, by place, batch and dtype; channels first."""
-    found: dict[tuple, dict[str, Record]] = {}
-    for r in latest(records):
-        c = r.conditions
-        what = (r.suite, r.case, r.phase, r.metric, c.memory_format)
-        if what == (suite, case, phase, "time", "channels_first"):
-            way = (r.provenance.device, c.resolution, r.part, c.batch, c.dtype)
-            found.setdefault(way, {})[r.model] = r
-    pairs: dict[str, list[tuple[Record, Record]]] = {}
-    for (device, size, *_), r in found.items():
-        if size == resolution and model in r and than in r:
-            pairs.setdefault(device, []).append((r[model], r[than]))
-    sizes = sorted({size for _, size, *_ in found})
-    had = f"measured for images of {', '.join(map(str, sizes))} px" if sizes else "no records"
-    needs = f"needs {model} and {than}, {phase}, for images of {resolution} px"
-    return pairs, [] if pairs else [Verdict(NOT_ATTEMPTED, f"{had}; {needs}")]
+def _ratio(a: Record, b: Record) -> float:
+    return a.value.median / b.value.median
+
+
+def _too_noisy(a: Record, b: Record, limit: float) -> Verdict | None:
+    """The verdict where quartiles lie further apart than the difference to tell; else None."""
+    noise = max((v.q3 - v.q1) / v.median for v in (a.value, b.value))
+    why = f"too noisy to tell: quartiles {noise:.0%} apart, {limit:.0%} allowed"
+    return not_attempted(why, label=a.label) if noise > limit else None
+
+
+def _pairs(
+    records: list[Record], model: str, than: str, **where: str
+) -> tuple[Pairs, list[Verdict]]:
+    """The pairs of whole networks at the paper's size; and the verdict where there are none."""
+    pairs = pair(records, model, than, **where)
+    sizes = [(a.conditions.resolution, a.conditions.width or 0) for a, _ in pairs]
+    whole = [p for p, size in zip(pairs, sizes, strict=True) if size == (PAPER_SIDE, 0)]
+    if whole:
+        return whole, []
+    ways = [
+        f"{side} px{f' and width {width}' if width else ''}" for side, width in sorted(set(sizes))
+    ]
+    had = f"measured at {', '.join(ways)} only" if ways else "no records"
+    needs = f"needs {model} and {than}, {where['phase']} at {PAPER_SIDE} px"
+    return [], [not_attempted(f"{had}; {needs}")]
+
+
+# Calls of single operations
 
 
 def call_quicker(
-    records: list[Record],
-    *,
-    suite: str,
-    case: str,
-    phase: str,
-    model: str,
-    than: str,
-    resolution: int = 224,
+    records: list[Record], *, suite: str, case: str, phase: str, model: str, than: str
 ) -> list[Verdict]:
-    """Does a call of `model` take less time than one of `than`, beyond the spread of both, at most
-    places?
-    """
-    pairs, verdicts = _timed_pairs(
-        records, resolution, model, than, suite=suite, case=case, phase=phase
-    )
-    for timed in pairs.values():
-        ratios = [b.value.median / a.value.median for a, b in timed]
-        quicker = sum(a.value.q3 < b.value.q1 for a, b in timed)
-        slower = sum(a.value.q1 > b.value.q3 for a, b in timed)
-        why = (
-            f"quicker at {quicker} of {len(timed)} places, slower at {slower}, beyond the spread of"
-            " both"
-        )
-        verdicts.append(
-            Verdict(judge(quicker > len(timed) / 2), why, "> 1×", _range(ratios), timed[0][0].label)
-        )
-    return verdicts
+    """Is a call of `model` quicker than one of `than`, beyond the spread, at most places?"""
+    devices, absent = _calls(records, model, than, suite=suite, case=case, phase=phase)
+    return absent or [_quicker(places) for places in devices]
+
+
+def _quicker(places: Pairs) -> Verdict:
+    quicker = sum(a.value.q3 < b.value.q1 for a, b in places)
+    slower = sum(a.value.q1 > b.value.q3 for a, b in places)
+    counts = f"quicker at {quicker} of {len(places)} places, slower at {slower}"
+    ratios, label = span(_ratio(b, a) for a, b in places), places[0][0].label
+    good = quicker > len(places) / 2
+    return judge(good, f"{counts}, beyond the spread of both", "> 1×", ratios, label)
 
 
 def call_speedup(
@@ -170,30 +133,43 @@ def call_speedup(
     factor: float,
     tolerance: float,
     best: bool = False,
-    resolution: int = 224,
 ) -> list[Verdict]:
-    """Is a call of `model` `factor` times as quick as one of `than`, in the median over places, or
-    at the best one?
+    """Is a call of `model` `factor` times as quick as one of `than`: the median, or best, place?"""
+    devices, absent = _calls(records, model, than, suite=suite, case=case, phase=phase)
+    verdicts, least = [], factor * (1 - tolerance)
+    for places in devices:
+        ratios = [_ratio(b, a) for a, b in places]
+        which, ratio = ("best", max(ratios)) if best else ("median", statistics.median(ratios))
+        why = f"{which} of {len(places)} places {ratio:.2f}×, at least {least:.2f}× counts"
+        label = places[0][0].label
+        verdicts.append(judge(ratio >= least, why, f"{factor:g}×", span(ratios), label))
+    return absent or verdicts
+
+
+def _calls(
+    records: list[Record], model: str, than: str, *, suite: str, case: str, phase: str
+) -> tuple[list[Pairs], list[Verdict]]:
+    """For each device the pairs of times, one for each place, batch and dtype.
+
+    Channels first, at the paper's size; and the verdict where there are none.
     """
-    pairs, verdicts = _timed_pairs(
-        records, resolution, model, than, suite=suite, case=case, phase=phase
-    )
-    for timed in pairs.values():
-        ratios = [b.value.median / a.value.median for a, b in timed]
-        told, ratio = ("best", max(ratios)) if best else ("median", statistics.median(ratios))
-        good = ratio >= factor * (1 - tolerance)
-        why = (
-            f"{told} of {len(timed)} places {ratio:.2f}×, at least {factor * (1 - tolerance):.2f}×"
-            " counts"
-        )
-        verdicts.append(
-            Verdict(judge(good), why, f"{factor:g}×", _range(ratios), timed[0][0].label)
-        )
-    return verdicts
-
-
-def _range(ratios: list[float]) -> str:
-    return f"{min(ratios):.2f}–{max(ratios):.2f}×"
+    wanted = (suite, case, phase, "time", "channels_first")
+    times: dict[tuple, dict[str, Record]] = {}
+    for r in latest(records):
+        c = r.conditions
+        if (r.suite, r.case, r.phase, r.metric, c.memory_format) == wanted:
+            way = (r.provenance.device, c.resolution, r.part, c.batch, c.dtype)
+            times.setdefault(way, {})[r.model] = r
+    devices: dict[str, Pairs] = {}
+    for (device, side, *_), of_model in times.items():
+        if side == PAPER_SIDE and model in of_model and than in of_model:
+            devices.setdefault(device, []).append((of_model[model], of_model[than]))
+    if devices:
+        return list(devices.values()), []
+    sides = sorted({side for _, side, *_ in times})
+    had = f"measured for images of {', '.join(map(str, sides))} px" if sides else "no records"
+    needs = f"needs {model} and {than}, {phase}, for images of {PAPER_SIDE} px"
+    return [], [not_attempted(f"{had}; {needs}")]
 
 
 def runs_at_any_size(records: list[Record], *, suite: str, case: str, model: str) -> list[Verdict]:
@@ -201,56 +177,23 @@ def runs_at_any_size(records: list[Record], *, suite: str, case: str, model: str
     runs = [r for r in latest(records) if (r.suite, r.case, r.model) == (suite, case, model)]
     sizes = {(r.part, r.conditions.batch) for r in runs}
     if len(sizes) < 2:
-        return [Verdict(NOT_ATTEMPTED, f"no records of {model} at two sizes")]
+        return [not_attempted(f"no records of {model} at two sizes")]
     why = "one function, made once, served all"
-    return [Verdict(REPRODUCED, why, "any size", f"{len(sizes)} sizes", runs[0].label)]
+    return [judge(True, why, "any size", f"{len(sizes)} sizes", runs[0].label)]
 
 
-def changes_less(
-    records: list[Record], *, suite: str, model: str, resolution: int = 224
-) -> list[Verdict]:
-    """When the image moves, do the features of `model` change less than those of the same network
-    without blurs?
-    """
-    found = [
-        r for r in latest(records) if (r.suite, r.model, r.metric) == (suite, model, "shift_ratio")
-    ]
-    chosen = [r for r in found if r.conditions.resolution == resolution]
-    if not chosen:
-        sizes = sorted({r.conditions.resolution for r in found})
-        had = f"measured at {', '.join(map(str, sizes))} px only" if sizes else "no records"
-        return [Verdict(NOT_ATTEMPTED, f"{had}; needs shifts of photographs of {resolution} px")]
+def changes_less(records: list[Record], *, suite: str, model: str) -> list[Verdict]:
+    """Do the features of `model` change less, when the image moves, than without its blurs?"""
+    wanted = (suite, model, "shift_ratio")
+    ratios = [r for r in latest(records) if (r.suite, r.model, r.metric) == wanted]
     verdicts = []
-    for r in chosen:
+    for r in ratios:
         v = r.value
-        why = (
-            f"{r.case}: quartiles {v.q1:.2f}–{v.q3:.2f} over {v.repeats} pairs of photograph and"
-            " seed"
-        )
-        verdicts.append(Verdict(judge(v.q3 < 1), why, "< 1×", f"{v.median:.2f}×", r.label))
-    return verdicts
-
-
-def not_slower(
-    records: list[Record],
-    *,
-    suite: str,
-    case: str,
-    phase: str,
-    model: str,
-    than: str,
-    tolerance: float,
-    resolution: int = 224,
-) -> list[Verdict]:
-    """Is the speed of `model` that of `than`, or higher, up to a loss that counts as negligible?"""
-    pairs, verdicts = _pairs(records, resolution, model, than, suite=suite, case=case, phase=phase)
-    for a, b in pairs:
-        if noisy := _too_noisy(a, b, tolerance):
-            verdicts.append(noisy)
-            continue
-        ratio, least = a.value.median / b.value.median, 1 - tolerance
-        why = f"{ratio - 1:+.1%} in speed (a loss of {tolerance:.0%} counts as negligible)"
-        verdicts.append(
-            Verdict(judge(ratio >= least), why, f"≥ {least:g}×", f"{ratio:.3f}×", a.label)
-        )
-    return verdicts
+        if r.conditions.resolution == PAPER_SIDE:
+            quartiles = f"{r.case}: quartiles {v.q1:.2f}–{v.q3:.2f}"
+            why = f"{quartiles} over {v.repeats} pairs of photograph and seed"
+            verdicts.append(judge(v.q3 < 1, why, "< 1×", f"{v.median:.2f}×", r.label))
+    sides = sorted({r.conditions.resolution for r in ratios})
+    had = f"measured at {', '.join(map(str, sides))} px only" if sides else "no records"
+    needs = f"needs shifts of photographs of {PAPER_SIDE} px"
+    return verdicts or [not_attempted(f"{had}; {needs}")]

@@ -21,6 +21,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -29,7 +30,7 @@ from tresnet_lite.checkout import BUILD
 from tresnet_lite.evaluate import photographs
 from tresnet_lite.evaluate.accuracy import SQUASHED, Accuracy, printed_top1
 from tresnet_lite.evaluate.photographs import real_labels
-from tresnet_lite.evaluate.predictions import PredictionError, Predictions, predict
+from tresnet_lite.evaluate.predictions import PredictionError, predict
 from tresnet_lite.evaluate.scoring import score, to_records
 from tresnet_lite.evaluate.subjects import PROTOCOLS, PUBLISHED, Subject, published_name, subject
 from tresnet_lite.records import Record, RecordError, append, load, store
@@ -62,92 +63,68 @@ def run(options: argparse.Namespace, device: torch.device) -> int:
         raise ValueError("float16 needs a GPU: float32 or bfloat16 on a CPU")
     if not (options.table or options.model or options.weights):
         raise ValueError("what to evaluate? Give --model, --weights or --table")
-    for of in _subjects(options):
-        evaluate(of, options, device)
+    for entry in _subjects(options):
+        evaluate(entry, options, device)
     return 0
 
 
 def _subjects(options: argparse.Namespace) -> Iterator[Subject]:
     """The networks that the options name; a table has the weights that were published."""
     if not options.table:
-        yield subject(
-            options.model,
-            options.weights,
-            size=options.size,
-            protocol=options.protocol,
-            standardise=options.standardise,
-        )
+        names = ("size", "protocol", "standardise")
+        images = {name: getattr(options, name) for name in names}
+        yield subject(options.model, options.weights, **images)
         return
     if options.model or options.weights or options.size or options.protocol:
-        raise ValueError(
-            "--table says itself which weights, sizes and protocols: give it without these"
-        )
-    ways = (
-        [(224, "crop")]
-        if options.table == 3
-        else [(224, "crop"), (SQUASHED, "squash"), (SQUASHED, "crop")]
-    )
+        what = "which weights, sizes and protocols"
+        raise ValueError(f"--table says itself {what}: give it without these")
+    ways = [(224, "crop")]
+    if options.table == 5:
+        ways += [(SQUASHED, "squash"), (SQUASHED, "crop")]
     for size, protocol in ways:
         for model in PUBLISHED:
             yield subject(published_name(model, size), size=size, protocol=protocol)
 
 
-def evaluate(of: Subject, options: argparse.Namespace, device: torch.device) -> None:
-    """Predict what is missing, say the accuracies, and append their records to the file."""
+def evaluate(subject: Subject, options: argparse.Namespace, device: torch.device) -> None:
+    """Predict what is missing, print the accuracies, and append their records to the file."""
     first = processes.rank() == 0
-    images = photographs(options.data, of.num_classes, of.trained_on)
+    images = photographs(options.data, subject.num_classes, subject.trained_on)
     labels = real_labels(images.dataset, options.labels) if options.labels else None
     if first:
-        print(
-            f"{of.name}, {of.protocol} {of.size}, on {images.name}: {len(images.dataset):,} images",
-            flush=True,
-        )
-    found = predict(
-        of,
-        images,
-        options.keep,
-        batch=options.batch,
-        device=device,
-        dtype=options.dtype,
-        workers=options.workers,
-        unreadable=options.unreadable,
-        tell=lambda line: print(line, file=sys.stderr),
-    )
+        what = f"{subject.name}, {subject.protocol} {subject.size}, on {images.name}"
+        print(f"{what}: {len(images.dataset):,} images", flush=True)
+    ran = {"batch": options.batch, "dtype": options.dtype}
+    reading = {"workers": options.workers, "unreadable": options.unreadable}
+    tell = partial(print, file=sys.stderr)
+    predictions = predict(subject, images, options.keep, device=device, **ran, **reading, tell=tell)
     if not first:
         return
-    top1, top5 = scores = score(found, labels)
-    made = to_records(
-        of,
-        images.name,
-        found,
-        scores,
-        batch=options.batch,
-        dtype=options.dtype,
-        real=labels is not None,
-    )
+    scores, real = score(predictions, labels), labels is not None
+    records = to_records(subject, images.name, predictions, scores, **ran, real=real)
     # Where the book looks for them.
     out = options.records or store.machine_file("gpu" if device.type == "cuda" else "cpu")
     known = load(out) if out.exists() else []
     # said again, not measured again
-    append(out, *[record for record in made if record not in known])
-    print("\n".join(summary(of, made, found, top1, top5)), f"\nrecords: {out}", sep="", flush=True)
+    append(out, *[record for record in records if record not in known])
+    lines = summary(subject, records, scores, len(predictions.unreadable))
+    print(*lines, f"records: {out}", sep="\n", flush=True)
 
 
 def summary(
-    of: Subject, made: list[Record], found: Predictions, top1: Accuracy, top5: Accuracy
+    subject: Subject, records: list[Record], scores: tuple[Accuracy, Accuracy], unreadable: int
 ) -> list[str]:
     """What an evaluation ends with."""
-    case = made[0].case
+    top1, top5 = scores
     lines = [f"  top-1 {top1}, top-5 {top5}; in brackets the 95 % interval of so many images"]
-    if (printed := printed_top1(of.name, of.size, case)) is not None:
+    printed = printed_top1(subject.name, subject.size, records[0].case)
+    if printed is not None:
         lines.append(f"  the paper prints {printed:.1f} %")
-    lines += [
-        f"  {r.value.median:,.0f} images a second with reading"
-        for r in made
-        if r.metric == "throughput"
-    ]
-    if found.unreadable:
-        lines.append(f"  {len(found.unreadable)} images could not be read and are not counted")
+    for record in records:
+        if record.metric == "throughput":
+            lines.append(f"  {record.value.median:,.0f} images a second with reading")
+    if unreadable:
+        lines.append(f"  {unreadable} images could not be read and are not counted")
     return lines
 
 
@@ -160,52 +137,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--data", required=True, help="a folder of images, or a data set by name (its test images)")
-    add(
-        "--model",
-        help=(
-            "ours, published weights by timm's name (tresnet_m.miil_in1k_448), or any model of timm"
-        ),
-    )
+    names = "published weights by timm's name (tresnet_m.miil_in1k_448)"
+    add("--model", help=f"ours, {names}, or any model of timm")
     add("--weights", help="a run's folder or checkpoint, another checkpoint, a URL or a hub name")
-    add(
-        "--table",
-        type=int,
-        choices=(3, 5),
-        help="all published weights behind a table of the paper",
-    )
+    weights = "all published weights behind a table of the paper"
+    add("--table", type=int, choices=(3, 5), help=weights)
     add("--size", type=int, help="pixels; default: as the weights were trained")
-    add(
-        "--protocol",
-        choices=PROTOCOLS,
-        help="default: squash from 448 on, crop below, as the authors did",
-    )
-    add(
-        "--standardise",
-        action="store_true",
-        help="ImageNet's mean and std, as torchvision's weights want them",
-    )
+    usual = "squash from 448 on, crop below, as the authors did"
+    add("--protocol", choices=PROTOCOLS, help=f"default: {usual}")
+    standard = "ImageNet's mean and std, as torchvision's weights want them"
+    add("--standardise", action="store_true", help=standard)
     add("--labels", help="'real', or a real.json: count by ReaL's labels")
     add("--batch", type=int, default=64, help="images at once, in each process")
     add("--dtype", choices=DTYPES, default="float32", help="a half precision means autocast")
     add("--device", help="cuda or cpu; default: the GPU where there is one")
-    add(
-        "--workers",
-        type=int,
-        default=min(8, os.cpu_count() or 1),
-        help="processes that read images",
-    )
-    add(
-        "--unreadable",
-        type=int,
-        default=100,
-        help="broken images that are skipped before this stops",
-    )
+    workers = min(8, os.cpu_count() or 1)
+    add("--workers", type=int, default=workers, help="processes that read images")
+    broken = "broken images that are skipped before this stops"
+    add("--unreadable", type=int, default=100, help=broken)
     add("--keep", type=Path, default=BUILD / "evaluations", help="where predictions are kept")
-    add(
-        "--records",
-        type=Path,
-        help=f"file of records; default: ${store.VARIABLE}, or build/records/PROFILE.jsonl",
-    )
+    records = f"${store.VARIABLE}, or build/records/PROFILE.jsonl"
+    add("--records", type=Path, help=f"file of records; default: {records}")
     return parser
 
 

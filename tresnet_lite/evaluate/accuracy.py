@@ -10,13 +10,7 @@ from tresnet_lite.paper import NAMES, paper_table
 from tresnet_lite.records import Record
 
 SUITE, IMAGENET = "accuracy", "ImageNet validation"
-
-
-TAG = (  # of the paper's weights, as timm names them; with _448 those fine-tuned at 448 px
-    "miil_in1k"
-)
-
-
+TAG = "miil_in1k"  # of the paper's weights in timm; with _448 those fine-tuned at 448 px
 SQUASHED = 448  # pixels from which on the authors squash the image instead of cropping it
 
 
@@ -33,9 +27,8 @@ class Accuracy:
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Wilson's interval, in per cent: where the accuracy on ever more such images lies."""
-
-        found = binomtest(self.right, self.images).proportion_ci(confidence, "wilson")
-        return min(100 * float(found.low), self.percent), max(100 * float(found.high), self.percent)
+        ends = binomtest(self.right, self.images).proportion_ci(confidence, "wilson")
+        return min(100 * float(ends.low), self.percent), max(100 * float(ends.high), self.percent)
 
     def __str__(self) -> str:
         low, high = self.interval()
@@ -59,14 +52,12 @@ def protocol_of(resolution: int) -> str:
 
 
 def printed_top1(name: str, resolution: int, case: str) -> float | None:
-    """What Table 5 prints for published weights in a record's case, in per cent; None where it
-    prints nothing.
-    """
+    """What Table 5 prints for published weights in a record's case, in per cent; None for none."""
+    if case != f"{IMAGENET}, {protocol_of(resolution)}":
+        return None
     for row in paper_table(5).itertuples():
-        same = (
-            weights_of(our_name(row.model), row.resolution) == name and row.resolution == resolution
-        )
-        if same and case == f"{IMAGENET}, {protocol_of(resolution)}":
+        weights = (weights_of(our_name(row.model), row.resolution), row.resolution)
+        if weights == (name, resolution):
             return float(row.top1)
     return None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pkgutil
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,20 +23,13 @@ from tresnet_lite.train.data import NAMED, image_folder, load_data
 from tresnet_lite.train.reading import name_of
 
 IMAGES, CLASSES = 50_000, 1000
-# sub-folders that hold the images to evaluate on, beside train/
-PARTS = (
-    "val",
-    "validation",
-    "test",
-)
+PARTS = ("val", "validation", "test")  # sub-folders with the images to evaluate on, beside train/
 REAL = "https://github.com/google-research/reassessed-imagenet"
 
 
 @dataclass(frozen=True)
 class Photographs:
-    """Labelled images: a data set of (PIL image, label), how it is called, and a digest of names
-    and labels.
-    """
+    """A data set of (PIL image, label), its name, and a digest of the images' names and labels."""
 
     dataset: Dataset
     name: str
@@ -49,12 +43,11 @@ def photographs(
     """The images behind a data set's name, or in a folder, with labels from 0 to `num_classes` - 1.
 
     Args:
-        source: a name (`training.data.NAMED`: the test images), or a folder with a sub-folder for
-            each class, or one with such a folder in val/ or test/. Sub-folders may be a part of
+        source: a name (`train.data.NAMED`: the test images), or a folder with a sub-folder for each
+            class, or one with such a folder in val/ or test/. Sub-folders may be a part of
             ImageNet's synsets.
         num_classes: of the model.
-        trained_on: what the model's run says of its data; if these are the same images, those held
-            out are taken.
+        trained_on: what the model's run says of its data; of the same images those held out count.
 
     Raises:
         ValueError: no such folder, no images in it, or classes that do not fit the model's.
@@ -68,9 +61,8 @@ def photographs(
             _refuse_other_number(data.name, len(data.classes), num_classes)
             return Photographs(data.test, data.name, data.channels, data.fingerprint or data.name)
     if not folder.is_dir():
-        raise ValueError(
-            f"{str(source)!r} is no folder, and no data set's name ({', '.join(NAMED)})"
-        )
+        names = ", ".join(NAMED)
+        raise ValueError(f"{str(source)!r} is no folder, and no data set's name ({names})")
     return _from_folder(inner, num_classes)
 
 
@@ -88,14 +80,12 @@ def _from_folder(folder: Path, num_classes: int) -> Photographs:
         labels = range(num_classes)
     images.target_transform = list(labels).__getitem__  # which reading processes can be sent
     whole = (len(images), len(images.classes)) == (IMAGES, CLASSES) and _are_synsets(images.classes)
-    return Photographs(
-        images, IMAGENET if whole else folder.resolve().name, 3, _fingerprint(images, labels)
-    )
+    name = IMAGENET if whole else folder.resolve().name
+    return Photographs(images, name, 3, _fingerprint(images, labels))
 
 
 def label_order(classes: Sequence[str], num_classes: int) -> list[int] | None:
-    """The label of each class, in a model of ImageNet's 1000; None where the names are no
-    ImageNet's.
+    """The label of each class among ImageNet's 1000; None where the names are no ImageNet's.
 
     Numbers from 0 to 999 are labels themselves. Synsets have the place that they have among the
     thousand, also where only some of them are there.
@@ -108,13 +98,11 @@ def label_order(classes: Sequence[str], num_classes: int) -> list[int] | None:
         return None
     from timm.data import ImageNetInfo
 
-    places = {
-        synset: place for place, synset in enumerate(ImageNetInfo("imagenet-1k").label_names())
-    }
+    synsets = ImageNetInfo("imagenet-1k").label_names()
+    places = {synset: place for place, synset in enumerate(synsets)}
     if unknown := [name for name in classes if name not in places]:
-        raise ValueError(
-            f"{len(unknown)} of {len(classes)} synsets are not among ImageNet's 1000: {unknown[:3]}"
-        )
+        many = f"{len(unknown)} of {len(classes)} synsets"
+        raise ValueError(f"{many} are not among ImageNet's 1000: {unknown[:3]}")
     return [places[name] for name in classes]
 
 
@@ -122,70 +110,58 @@ def _are_synsets(classes: Sequence[str]) -> bool:
     return all(re.fullmatch(r"n\d{8}", name) for name in classes)
 
 
-def _refuse_other_number(name: str, found: int, num_classes: int) -> None:
-    if found != num_classes:
-        raise ValueError(
-            f"{name} has {found:,} classes, the model {num_classes:,}: give the data that it was"
-            " trained for. A part of ImageNet's classes must be named by their synsets"
-            " (n01440764 …)."
-        )
+def _refuse_other_number(name: str, classes: int, num_classes: int) -> None:
+    if classes != num_classes:
+        advice = "give the data that it was trained for"
+        part = "A part of ImageNet's classes must be named by their synsets (n01440764 …)."
+        counts = f"{name} has {classes:,} classes, the model {num_classes:,}"
+        raise ValueError(f"{counts}: {advice}. {part}")
 
 
 def _fingerprint(images: Dataset, labels: Sequence[int]) -> str:
-    lines = (
-        f"{Path(path).relative_to(images.root).as_posix()} {labels[place]}"
-        for path, place in images.samples
-    )
+    lines = []
+    for path, place in images.samples:
+        lines.append(f"{Path(path).relative_to(images.root).as_posix()} {labels[place]}")
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def real_labels(dataset: Dataset, source: str | Path = "real") -> list[list[int]]:
-    """ReaL's labels (Beyer et al., 2020) of each image: none where it shows no class, several where
-    it shows more.
+    """ReaL's labels (Beyer et al., 2020) of each image: none, or several, where it shows so many.
 
     Args:
-        dataset: ImageNet's validation images, under their own names (ILSVRC2012_val_00000001.JPEG
-            …).
+        dataset: ImageNet's validation images, by their own names (ILSVRC2012_val_00000001.JPEG …).
         source: real.json of the authors' repository, or "real" for the copy that comes with timm.
 
     Raises:
-        ValueError: no such file, another content, or images that are not ImageNet's validation
-            images.
+        ValueError: no such file, another content, or images that are not ImageNet's validation set.
     """
     labels = _read_real(source)
-    found = []
+    of_images = []
     for index in range(len(dataset)):
         name = Path(name_of(dataset, index)).name
         number = re.fullmatch(r"ILSVRC2012_val_(\d{8})\.\w+", name)
         if not number or not 1 <= int(number[1]) <= len(labels):
-            raise ValueError(
-                f"{name}: ReaL's labels are for ImageNet's validation images, named"
-                " ILSVRC2012_val_00000001.JPEG …"
-            )
-        found.append(labels[int(number[1]) - 1])
-    return found
+            wanted = "ImageNet's validation images, named ILSVRC2012_val_00000001.JPEG …"
+            raise ValueError(f"{name}: ReaL's labels are for {wanted}")
+        of_images.append(labels[int(number[1]) - 1])
+    return of_images
 
 
 def _read_real(source: str | Path) -> list[list[int]]:
     if str(source) == "real":
-        import pkgutil
-
         text = pkgutil.get_data("timm.data", "_info/imagenet_real_labels.json").decode()
     else:
         try:
             text = Path(source).expanduser().read_text(encoding="utf-8")
         except OSError as error:
-            raise ValueError(
-                f"no labels at {source}: give the file real.json of {REAL}, or `--labels real` for"
-                " the copy in timm"
-            ) from error
+            advice = f"give the file real.json of {REAL}, or `--labels real` for the copy in timm"
+            raise ValueError(f"no labels at {source}: {advice}") from error
     try:
         labels = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{source} is no JSON: {error}") from error
     lists = isinstance(labels, list) and all(isinstance(of_one, list) for of_one in labels)
     if not lists or not all(isinstance(label, int) for of_one in labels for label in of_one):
-        raise ValueError(
-            f"{source} must hold a list of labels for each image, as real.json of {REAL} does"
-        )
+        needs = "a list of labels for each image"
+        raise ValueError(f"{source} must hold {needs}, as real.json of {REAL} does")
     return labels

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from tresnet_lite.evaluate.photographs import Photographs
@@ -44,8 +45,8 @@ class Predictions:
         top: the likeliest classes, at most five, the likeliest first.
         labels: by the data set.
         unreadable: why an image gave nothing.
-        speeds: device, batch, and images a second with reading, of each full batch that one process
-            alone predicted and that did not have to wait for the start.
+        speeds: device, batch, and images per second with reading, of each full batch but the first
+            that one process alone predicted.
         provenance: of the last session that predicted anything.
     """
 
@@ -61,9 +62,9 @@ class Predictions:
     def add(self, line: Mapping[str, Any]) -> None:
         """Take up one line of a file."""
         if "provenance" in line:
-            found = Provenance(**line["provenance"])
-            if self.provenance is None or found.date > self.provenance.date:
-                self.provenance = found
+            provenance = Provenance(**line["provenance"])
+            if self.provenance is None or provenance.date > self.provenance.date:
+                self.provenance = provenance
             return
         self.top.update(zip(line["indices"], line["top"], strict=True))
         self.labels.update(zip(line["indices"], line["labels"], strict=True))
@@ -73,16 +74,13 @@ class Predictions:
 
     def speeds_of(self, batch: int) -> list[float]:
         """Those of the last session's device at this batch."""
-        return [
-            speed
-            for device, size, speed in self.speeds
-            if (device, size) == (self.provenance.device, batch)
-        ]
+        last = (self.provenance.device, batch)
+        return [speed for device, size, speed in self.speeds if (device, size) == last]
 
 
 @torch.no_grad()
 def predict(
-    of: Subject,
+    subject: Subject,
     images: Photographs,
     folder: str | Path,
     *,
@@ -93,11 +91,12 @@ def predict(
     unreadable: int = 100,
     tell: Any = None,
 ) -> Predictions:
-    """Predict what `folder` does not hold yet, and give all of it. Under torchrun the processes
-    share what is left.
+    """Predict what `folder` does not hold yet, and give all of it.
+
+    Under torchrun the processes share what is left.
 
     Args:
-        folder: below it the run's own folder is made (`place`).
+        folder: below it the run has a folder of its own (`place`).
         batch: images at once, in each process.
         dtype: a half precision means autocast.
         unreadable: images that may be broken or missing before this stops.
@@ -108,79 +107,61 @@ def predict(
         PredictionError: kept predictions cannot be read, or another process writes them.
         ValueError: images of other channels than the network's, logits that are no numbers.
     """
-    if images.channels != of.channels:
-        raise ValueError(
-            f"{images.name} has {images.channels} channels an image, {of.name} takes {of.channels}"
-        )
+    if images.channels != subject.channels:
+        has, takes = images.channels, subject.channels
+        raise ValueError(f"{images.name} has {has} channels an image, {subject.name} takes {takes}")
     if batch < 1:
         raise ValueError(f"batch is {batch}: it must be at least 1")
-    device, path = torch.device(device), place(of, images, folder, dtype)
-    with _locked(path, {**describe(of), "images": images.name, "dtype": dtype}):
+    device, path = torch.device(device), place(subject, images, folder, dtype)
+    with _locked(path, {**describe(subject), "images": images.name, "dtype": dtype}):
         before = read(path)
         processes.wait()  # no process writes before all have read
-        noted = Unreadable(unreadable, tell)
-        noted.names += before.unreadable.values()
+        broken = Unreadable(unreadable, tell)
+        broken.names += before.unreadable.values()
         left = [index for index in range(len(images.dataset)) if index not in before]
-        mine = left[processes.rank() :: processes.count()]
-        if mine:
-            _predict(
-                of,
-                images,
-                path / f"{processes.rank()}.jsonl",
-                mine,
-                batch,
-                device,
-                dtype,
-                workers,
-                noted,
-            )
+        if mine := left[processes.rank() :: processes.count()]:
+            ways = {"batch": batch, "workers": workers, "pin": device.type == "cuda"}
+            loader = test_loader(images.dataset, subject.transform, indices=mine, **ways)
+            file = path / f"{processes.rank()}.jsonl"
+            _predict(subject, loader, mine, file, batch, device, dtype, broken)
         processes.wait()
-        found = read(path)
-    noted.names = list(found.unreadable.values())
-    noted.note(())  # the limit is for all processes together
-    return found
+        predictions = read(path)
+    broken.names = list(predictions.unreadable.values())
+    broken.note(())  # the limit is for all processes together
+    return predictions
 
 
 def _predict(
-    of: Subject,
-    images: Photographs,
-    file: Path,
+    subject: Subject,
+    loader: DataLoader,
     mine: list[int],
+    file: Path,
     batch: int,
     device: torch.device,
     dtype: str,
-    workers: int,
-    noted: Unreadable,
+    broken: Unreadable,
 ) -> None:
-    network = of.network.to(device).eval()
-    cuda = device.type == "cuda"
-    loader = test_loader(
-        images.dataset, of.transform, batch=batch, workers=workers, indices=mine, pin=cuda
-    )
+    """Predict the images of these places, which the loader gives, and append a line a batch."""
+    network = subject.network.to(device).eval()
     provenance = collect(device)
     append(file, {"provenance": dataclasses.asdict(provenance)})
     quiet = None if processes.rank() == 0 else True  # None: shown in a terminal, not in a log
-    bar = tqdm(total=len(mine), unit="img", desc=of.name, disable=quiet)
-    started = time.monotonic()
-    for number, loaded in enumerate(loader):
+    bar = tqdm(total=len(mine), unit="img", desc=subject.name, disable=quiet)
+    start = time.monotonic()
+    for number, (images, labels, places, unreadable) in enumerate(loader):
         wanted = mine[number * batch : (number + 1) * batch]
-        top = (
-            _likeliest(network, loaded.images.to(device, non_blocking=True), dtype)
-            if len(loaded.labels)
-            else []
-        )
-        now, indices = time.monotonic(), loaded.indices.tolist()
+        images = images.to(device, non_blocking=True)
+        top = _likeliest(network, images, dtype) if len(labels) else []
+        now, indices = time.monotonic(), places.tolist()
         lost = [index for index in wanted if index not in set(indices)]
+        line = {"indices": indices, "top": top, "labels": labels.tolist()}
+        line |= {"unreadable": dict(zip(lost, unreadable, strict=True)), "speed": None}
         # the first waits for its readers
-        full = number > 0 and len(indices) == batch and processes.count() == 1
-        line = {"indices": indices, "top": top, "labels": loaded.labels.tolist()}
-        line |= {"unreadable": dict(zip(lost, loaded.unreadable, strict=True))}
-        append(
-            file,
-            line | {"speed": [provenance.device, batch, batch / (now - started)] if full else None},
-        )
-        started = now
-        noted.note(loaded.unreadable)
+        if number > 0 and len(indices) == batch and processes.count() == 1:
+            line["speed"] = [provenance.device, batch, batch / (now - start)]
+        append(file, line)
+        start = now
+        broken.note(unreadable)
         bar.update(len(wanted))
     bar.close()
 
@@ -190,19 +171,18 @@ def _likeliest(network: torch.nn.Module, images: Tensor, dtype: str) -> list[lis
     with torch.autocast(images.device.type, half, enabled=half is not None):
         logits = network(images)
     if not logits.isfinite().all():
-        raise ValueError(
-            f"the network gave logits that are no finite numbers in {dtype}: try float32"
-        )
+        why = f"the network gave logits that are no finite numbers in {dtype}"
+        raise ValueError(f"{why}: try float32")
     return logits.float().topk(min(TOP, logits.shape[1]), dim=1).indices.tolist()
 
 
-def place(of: Subject, images: Photographs, folder: str | Path, dtype: str) -> Path:
+def place(subject: Subject, images: Photographs, folder: str | Path, dtype: str) -> Path:
     """The folder of one evaluation, named by all that its predictions depend on."""
-    about = {**describe(of), "images": images.fingerprint, "dtype": dtype}
+    about = {**describe(subject), "images": images.fingerprint, "dtype": dtype}
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:8]
-    words = re.sub(
-        r"[^\w.]+", "-", f"{of.name.partition(' ')[0]}-{images.name}-{of.protocol}-{of.size}"
-    )
+    name = subject.name.partition(" ")[0]
+    words = f"{name}-{images.name}-{subject.protocol}-{subject.size}"
+    words = re.sub(r"[^\w.]+", "-", words)
     return Path(folder) / f"{words}-{digest}"
 
 
@@ -220,24 +200,21 @@ def append(file: Path, line: Mapping[str, Any]) -> None:
 
 def read(path: Path) -> Predictions:
     """All that a folder holds. Raises PredictionError for a line that is none."""
-    found = Predictions()
+    predictions = Predictions()
     for file in sorted(path.glob("*.jsonl")):
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
             try:
-                found.add(json.loads(line))
+                predictions.add(json.loads(line))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
-                raise PredictionError(
-                    f"{file}:{number} holds no predictions ({error}); remove that file to predict"
-                    " its images again"
-                ) from error
-    return found
+                why = f"{file}:{number} holds no predictions ({error})"
+                again = "remove that file to predict its images again"
+                raise PredictionError(f"{why}; {again}") from error
+    return predictions
 
 
 @contextmanager
 def _locked(path: Path, about: Mapping[str, Any]) -> Iterator[None]:
-    """Hold the folder against another evaluation, and mend what a killed one left; the first
-    process holds it.
-    """
+    """Hold the folder, by the first process, against another evaluation; repair what it holds."""
     if processes.rank():
         processes.wait()
         yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from tresnet_lite.bench.compare import norm_backend
 from tresnet_lite.evaluate.accuracy import SUITE, Accuracy
@@ -15,7 +15,7 @@ from tresnet_lite.records.records import MIN_REPEATS
 
 
 def score(
-    found: Predictions, labels: Sequence[Collection[int]] | None = None
+    predictions: Predictions, labels: Sequence[Collection[int]] | None = None
 ) -> tuple[Accuracy, Accuracy]:
     """Top-1 and top-5: is a label the likeliest class, or among the five likeliest?
 
@@ -26,27 +26,22 @@ def score(
     Raises:
         ValueError: there is no image to score.
     """
-    right: Mapping[int, Collection[int]] = {
-        index: {found.labels[index]} if labels is None else set(labels[index])
-        for index in found.top
-    }
-    counted = [index for index in found.top if right[index]]
-    if not counted:
+    images = first = among_five = 0
+    for index, top in predictions.top.items():
+        right = {predictions.labels[index]} if labels is None else set(labels[index])
+        if right:
+            images += 1
+            first += top[0] in right
+            among_five += not right.isdisjoint(top[:TOP])
+    if not images:
         raise ValueError("there is no image to score: none could be read, or none has a label")
-    first = sum(found.top[index][0] in right[index] for index in counted)
-    five = sum(not right[index].isdisjoint(found.top[index][:TOP]) for index in counted)
-    return Accuracy(first, len(counted)), Accuracy(five, len(counted))
-
-
-def case_of(images: str, protocol: str, real: bool = False) -> str:
-    """A record's case: the images, how they were brought to size, and whose labels counted."""
-    return ", ".join([images, protocol, *(["ReaL labels"] if real else [])])
+    return Accuracy(first, images), Accuracy(among_five, images)
 
 
 def to_records(
-    of: Subject,
+    subject: Subject,
     images: str,
-    found: Predictions,
+    predictions: Predictions,
     scores: tuple[Accuracy, Accuracy],
     *,
     batch: int,
@@ -58,25 +53,25 @@ def to_records(
     An accuracy's quartiles are the ends of Wilson's 50 % interval, and its repeats are the images:
     from these two any interval follows (`accuracy.of_record`).
     """
-    memory = of.network.config.memory if isinstance(of.network, TResNet) else None
-    ran = Conditions(batch, of.size, dtype, norm=norm_backend(of.network), memory=memory)
-    case = case_of(images, of.protocol, real)
+    network, name, provenance = subject.network, subject.name, predictions.provenance
+    memory = network.config.memory if isinstance(network, TResNet) else None
+    ran = Conditions(batch, subject.size, dtype, norm=norm_backend(network), memory=memory)
+    # the images, how they were brought to size, and whose labels count
+    case = f"{images}, {subject.protocol}{', ReaL labels' if real else ''}"
 
     def record(metric: str, value: Spread, part: str = "") -> Record:
-        here = found.provenance
-        return Record(SUITE, case, of.name, "inference", metric, value, ran, here, part=part)
+        return Record(SUITE, case, name, "inference", metric, value, ran, provenance, part=part)
 
-    made = [
-        record(metric, _spread(of_one))
-        for metric, of_one in zip(("top1", "top5"), scores, strict=True)
-    ]
-    speeds = found.speeds_of(batch)
+    top1, top5 = map(_spread, scores)
+    records = [record("top1", top1), record("top5", top5)]
+    speeds = predictions.speeds_of(batch)
     if len(speeds) >= MIN_REPEATS and not real:
         q1, median, q3 = statistics.quantiles(speeds, n=4, method="inclusive")
-        made.append(record("throughput", Spread(median, q1, q3, len(speeds)), "with reading"))
-    return made
+        spread = Spread(median, q1, q3, len(speeds))
+        records.append(record("throughput", spread, "with reading"))
+    return records
 
 
-def _spread(of_one: Accuracy) -> Spread:
-    low, high = of_one.interval(0.5)
-    return Spread(of_one.percent, low, high, of_one.images)
+def _spread(accuracy: Accuracy) -> Spread:
+    low, high = accuracy.interval(0.5)
+    return Spread(accuracy.percent, low, high, accuracy.images)

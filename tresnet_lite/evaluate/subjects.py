@@ -29,8 +29,7 @@ class Subject:
     """A network in evaluation mode.
 
     Attributes:
-        name: as records have it; weights that are not published carry their file's name and a
-            digest.
+        name: as records have it; weights that are not published have their file's and a digest.
         size: side of its images in pixels.
         squash: resize to a square, or crop.
         transform: PIL image → (C, size, size).
@@ -69,11 +68,9 @@ def subject(
             checkpoint of a run.
         weights: a run's folder or checkpoint, another checkpoint, a URL or a hub name.
         size: pixels; None as the weights were trained.
-        protocol: "crop" or "squash"; None as the authors did, squash from 448 on, or as timm says
-            for its own models.
+        protocol: "crop" or "squash"; None as the authors did, squash from 448 on, or as timm does.
         standardise: for one of our networks with weights from elsewhere (torchvision's ResNet50):
-            subtract ImageNet's mean and divide by its std. A run's checkpoint and timm's models say
-            so themselves.
+            by ImageNet's mean and std. A run's checkpoint and timm's models say so themselves.
 
     Raises:
         ValueError: names or settings that do not fit each other.
@@ -94,18 +91,14 @@ def subject(
 
 
 def published_name(model: str, size: int | None) -> str:
-    """The paper's weights of one of our networks for a size: "tresnet_m.miil_in1k_448". ValueError
-    for none.
-    """
+    """The paper's weights of our network for a size: "tresnet_m.miil_in1k_448"; or ValueError."""
     if "." in model:
         return model
     if model not in PUBLISHED:
-        told = ", ".join(PUBLISHED)
-        raise ValueError(
-            f"the paper has no published weights of {model}, but of {told}: give --weights, or a"
-            " name of timm's with its tag, such as resnet50.a1_in1k or"
-            " tresnet_v2_l.miil_in21k_ft_in1k"
-        )
+        names = ", ".join(PUBLISHED)
+        why = f"the paper has no published weights of {model}, but of {names}"
+        tags = "resnet50.a1_in1k or tresnet_v2_l.miil_in21k_ft_in1k"
+        raise ValueError(f"{why}: give --weights, or timm's name with its tag, such as {tags}")
     return weights_of(model, size or 224)
 
 
@@ -116,13 +109,12 @@ def _of_ours(
     name = published_name(model, size) if weights is None else model
     state = to_timm_layout(read_checkpoint(f"timm/{name}" if weights is None else weights))
     if "head.fc.weight" not in state:
-        raise ValueError(
-            f"the checkpoint has no classifier (head.fc.weight), so it is none of {model}"
-        )
+        why = "the checkpoint has no classifier (head.fc.weight)"
+        raise ValueError(f"{why}, so it is none of {model}")
     classes = state["head.fc.weight"].shape[0]
     network = load_weights(build_network(_base(model), num_classes=classes), state).eval()
     if weights is not None:
-        name = f"{name} ({Path(str(weights)).name}, {weights_digest(network)})"
+        name = _own_name(model, weights, network)
     size = size or (SQUASHED if "_448" in name.partition(" ")[0] else 224)
     squash = size >= SQUASHED if squash is None else squash
     transform = eval_transform(size, squash=squash, standardise=standardise)
@@ -156,12 +148,10 @@ def _of_run(model: str | None, path: Path, size: int | None, squash: bool | None
     transform = eval_transform(
         size, squash=squash, channels=about["in_chans"], standardise=recipe.standardise
     )
-    folder = path if path.is_dir() else path.parent
-    name = f"{about['name']} ({folder.resolve().name}, {weights_digest(network)})"
+    name = _own_name(about["name"], (path if path.is_dir() else path.parent).resolve(), network)
+    data = dict(identity["data"])
     sizes = (about["num_classes"], about["in_chans"], size)
-    return Subject(
-        name, network, *sizes, squash, transform, recipe.standardise, dict(identity["data"])
-    )
+    return Subject(name, network, *sizes, squash, transform, recipe.standardise, data)
 
 
 def _of_timm(
@@ -172,17 +162,14 @@ def _of_timm(
     from timm.data import create_transform, resolve_model_data_config
 
     if not timm.is_model(model):
-        raise ValueError(
-            f"no model {model!r}; {nearest(model, [*list_models(), *timm.list_models()])}"
-        )
+        known = [*list_models(), *timm.list_models()]
+        raise ValueError(f"no model {model!r}; {nearest(model, known)}")
     name = model
     try:
         network = timm.create_model(model, pretrained=weights is None).eval()
     except OSError as error:
-        raise ConnectionError(
-            f"the weights of {model} cannot be fetched from here ({type(error).__name__}): copy"
-            " them, give --weights"
-        ) from error
+        why = f"the weights of {model} cannot be fetched from here ({type(error).__name__})"
+        raise ConnectionError(f"{why}: copy them, give --weights") from error
     except RuntimeError as error:  # timm's word for a model that has no published weights
         raise ValueError(f"{model}: {error}") from error
     if weights is not None:
@@ -190,22 +177,23 @@ def _of_timm(
             network.load_state_dict(unwrap(read_checkpoint(weights)))
         except RuntimeError as error:
             raise ValueError(f"{weights} does not fit {model}: {str(error)[:500]}") from error
-        name = f"{model} ({Path(str(weights)).name}, {weights_digest(network)})"
-    wanted = resolve_model_data_config(network)
+        name = _own_name(model, weights, network)
+    settings = resolve_model_data_config(network)
     if size is not None:
-        wanted["input_size"] = (wanted["input_size"][0], size, size)
+        settings["input_size"] = (settings["input_size"][0], size, size)
     if squash is not None:
-        wanted |= (
-            {"crop_mode": "squash", "crop_pct": 1.0}
-            if squash
-            else {"crop_mode": "center", "crop_pct": 0.875}
-        )
-    channels, size, _ = wanted["input_size"]
-    transform = create_transform(**wanted, is_training=False)
-    squash, standardise = wanted["crop_mode"] == "squash", any(wanted["mean"])
-    return Subject(
-        name, network, network.num_classes, channels, size, squash, transform, standardise
-    )
+        mode, share = ("squash", 1.0) if squash else ("center", 0.875)
+        settings |= {"crop_mode": mode, "crop_pct": share}
+    channels, size, _ = settings["input_size"]
+    transform = create_transform(**settings, is_training=False)
+    squash, standardise = settings["crop_mode"] == "squash", any(settings["mean"])
+    sizes = (network.num_classes, channels, size)
+    return Subject(name, network, *sizes, squash, transform, standardise)
+
+
+def _own_name(model: str, weights: str | Path, network: nn.Module) -> str:
+    """The name of weights that are not published: their file, and a digest."""
+    return f"{model} ({Path(str(weights)).name}, {weights_digest(network)})"
 
 
 def weights_digest(network: nn.Module) -> str:
@@ -217,8 +205,13 @@ def weights_digest(network: nn.Module) -> str:
     return digest.hexdigest()[:8]
 
 
-def describe(of: Subject) -> dict[str, Any]:
+def describe(subject: Subject) -> dict[str, Any]:
     """What predictions depend on besides the images, in plain values."""
-    kind = "ours" if isinstance(of.network, TResNet) else "timm's"
-    about = {"model": of.name, "weights": weights_digest(of.network), "implementation": kind}
-    return about | {"size": of.size, "protocol": of.protocol, "standardise": of.standardise}
+    return {
+        "model": subject.name,
+        "weights": weights_digest(subject.network),
+        "implementation": "ours" if isinstance(subject.network, TResNet) else "timm's",
+        "size": subject.size,
+        "protocol": subject.protocol,
+        "standardise": subject.standardise,
+    }

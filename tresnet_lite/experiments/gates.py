@@ -32,24 +32,6 @@ SWAPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "one number a layer": lambda known, own: known.mean().reshape(1, 1),
 }
 
-# Columns for `notebook.table`.
-VARIATION = {
-    "layer|layer": "",
-    "over images, fresh|fresh": ".3f",
-    "over images, trained|trained": ".3f",
-    "between channels|between": ".3f",
-    "due to class|share": ".0%",
-    "by chance|chance": ".0%",
-    "follow the image|following": "",
-}
-ACCURACIES = {
-    "gates|gates": "",
-    "right, %|right": ".1f",
-    "lower quartile|q1": ".1f",
-    "upper quartile|q3": ".1f",
-    "networks|networks": "d",
-}
-
 
 def small_network(seed: int, **options: object) -> TResNet:
     """TResNet with an eighth of M's width and five blocks, SE as printed in its first three stages.

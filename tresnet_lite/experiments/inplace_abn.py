@@ -34,57 +34,6 @@ GROUPS = {  # what keeps a map → the kinds of modules
     "SE, blur, convolution, pool": ("SqueezeExcite", "BlurPool2d", "Conv2d", "MaxPool2d", "Linear"),
 }
 
-# Columns for `notebook.table`.
-TAILS = {
-    "γ|gamma": "g",
-    "reading back|plain": ".3%",
-    "InPlaceABN|layer": ".3%",
-    "fused block's end|tail": ".3%",
-}
-STAGES = {
-    "part|stage": "",
-    "ResNet50|resnet50": ".1f",
-    "TResNet-M, BatchNorm|batchnorm": ".1f",
-    "Inplace-ABN|paper": ".1f",
-}
-FACTORS = {
-    "factor|factor": "",
-    "float32|float32": ".2f",
-    "bfloat16|bfloat16": ".2f",
-    "paper|paper": ".2f",
-}
-KEPT = {
-    "network|name": "",
-    "float32|float32": ".1f",
-    "bfloat16|bfloat16": ".1f",
-    "ResNet50 ÷ it|ratio": ".2f",
-    "target|target": ".2f",
-}
-FRONTIER = {
-    "TResNet-M|name": "",
-    "kept, MB an image|kept": ".1f",
-    "peak, MB|peak": ",.0f",
-    "img/s|measured": ",.2f",
-    "quartiles|quartiles": "",
-    "speed|ratio": ".2f",
-}
-INFERENCE = {
-    "network|name": "",
-    "paper, img/s|paper": ",.0f",
-    "measured, img/s|measured": ",.2f",
-    "quartiles|quartiles": "",
-    "paper, ratio|paper_ratio": ".3f",
-    "measured, ratio|ratio": ".3f",
-}
-ALONE = {
-    "layer|layer": "",
-    "maps kept|maps": ".0f",
-    "largest error|error": ".0e",
-    "ms|time": ".2f",
-    "quartiles|quartiles": "",
-    "time|ratio": ".2f",
-}
-
 
 # --- what is kept
 
@@ -104,7 +53,7 @@ def _total_mb(network: str, dtype: str) -> float:
 def by_stage() -> pd.DataFrame:
     """MB per image (224 px, float32) that each part keeps.
 
-    Columns: stage, resnet50, batchnorm, paper.
+    Columns: stage, resnet50, batchnorm, published (Inplace-ABN).
     """
     columns = {}
     for network in ("resnet50", "batchnorm", "paper"):
@@ -113,7 +62,8 @@ def by_stage() -> pd.DataFrame:
             name = stage.replace("layer", "stage ")
             total[name] = total.get(name, 0.0) + size / 1e6
         columns[network] = {**total, "all": sum(total.values())}
-    return pd.DataFrame(columns).rename_axis("stage").reset_index()
+    table = pd.DataFrame(columns).rename(columns={"paper": "published"})
+    return table.rename_axis("stage").reset_index()
 
 
 def by_group(network: str, dtype: str = "float32") -> dict[str, float]:
@@ -129,7 +79,7 @@ def by_group(network: str, dtype: str = "float32") -> dict[str, float]:
 def factors() -> pd.DataFrame:
     """What makes ResNet50 keep more than TResNet-M.
 
-    Columns: factor, float32, bfloat16, paper (of largest batches).
+    Columns: factor, float32_ratio, bfloat16_ratio, paper_ratio (of largest batches).
     """
     steps = {  # what keeps more, and what keeps less
         "architecture: ResNet50 ÷ TResNet-M, both on BatchNorm": ("resnet50", "batchnorm"),
@@ -138,10 +88,12 @@ def factors() -> pd.DataFrame:
     }
     rows: list[dict[str, object]] = []
     for name, (more, less) in steps.items():
-        ratios = {d: _total_mb(more, d) / _total_mb(less, d) for d in ("float32", "bfloat16")}
-        rows.append({"factor": name, **ratios})
+        row: dict[str, object] = {"factor": name}
+        for dtype in ("float32", "bfloat16"):
+            row[f"{dtype}_ratio"] = _total_mb(more, dtype) / _total_mb(less, dtype)
+        rows.append(row)
     batch = {m: paper_value(3, "max_batch", model=NAMES[m]) for m in ("resnet50", "tresnet_m")}
-    rows[-1]["paper"] = batch["tresnet_m"] / batch["resnet50"]
+    rows[-1]["paper_ratio"] = batch["tresnet_m"] / batch["resnet50"]
     return pd.DataFrame(rows)
 
 

@@ -49,38 +49,6 @@ STATED = {
     "amp": "mixed precision",
 }
 
-# Columns for `notebook.table`.
-FIELDS = {"field|field": "", "here|value": "", "the paper|stated": ""}
-DECAYS = {
-    "steps|steps": ",.0f",
-    "decoupled|decoupled": ".4f",
-    "L2, no momentum|plain": ".4f",
-    "L2, momentum 0.9|l2": ".4f",
-}
-GROUPS = {
-    "parameters|what": "",
-    "tensors|tensors": ",d",
-    "numbers|numbers": ",d",
-    "weight decay|decay": "g",
-}
-TARGETS = {
-    "classes|classes": ",.0f",
-    "target of the true class|true": ".4f",
-    "of each other|other": ".2g",
-    "logits apart|gap": ".2f",
-    "least loss|least": ".3f",
-}
-LOSSES = {
-    "recipe|name": "",
-    "top-1, %|mean": ".2f",
-    "95 % interval|interval": "",
-    "change, points|change": "+.2f",
-    "its 95 % interval|changes": "",
-    "p, corrected|corrected": ".3f",
-    "accuracy is|word": "",
-    "seeds|seeds": "d",
-}
-
 
 # Ingredient by ingredient.
 
@@ -98,13 +66,13 @@ def decays(
 ) -> pd.DataFrame:
     """A weight of 1 whose loss has no slope, after so many steps of each kind of decay.
 
-    Columns: steps, decoupled, plain (L2 without momentum), l2 (with it).
+    Columns: steps, decoupled, l2 (without momentum), l2_momentum (with it).
     """
     base = Recipe(lr=lr, weight_decay=weight_decay, momentum=momentum, momentum_low=0.0)
     recipes = {
         "decoupled": base,
-        "plain": replace(base, decoupled=False, momentum=0.0),
-        "l2": replace(base, decoupled=False),
+        "l2": replace(base, decoupled=False, momentum=0.0),
+        "l2_momentum": replace(base, decoupled=False),
     }
     paths = {name: _decayed(recipe, max(steps)) for name, recipe in recipes.items()}
     return pd.DataFrame(paths).loc[list(steps)].rename_axis("steps").reset_index()
@@ -140,7 +108,7 @@ def smoothed(classes: Sequence[int], smoothing: float) -> pd.DataFrame:
     """Targets under label smoothing, and what the loss is least at.
 
     Columns: classes, true, other, gap (of the true class's logit to the others' where the loss is
-    least), least.
+    least), least_loss.
     """
     rows = []
     for count in classes:
@@ -148,7 +116,7 @@ def smoothed(classes: Sequence[int], smoothing: float) -> pd.DataFrame:
         true = 1 - smoothing + other
         least = -true * math.log(true) - (count - 1) * other * math.log(other)
         rows.append((count, true, other, math.log(true / other), least))
-    return pd.DataFrame(rows, columns=["classes", "true", "other", "gap", "least"])
+    return pd.DataFrame(rows, columns=["classes", "true", "other", "gap", "least_loss"])
 
 
 def augmented(

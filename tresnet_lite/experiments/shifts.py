@@ -29,21 +29,6 @@ WINDOW = 8  # shifts by 0 to 7 pixels, down and to the right
 # all shifts that a stride of 2 cannot follow, but for multiples of 2
 ODD = ((0, 1), (1, 0), (1, 1))
 
-# Columns for `notebook.table`.
-ERRORS = {
-    "layer|layer": "",
-    "error|median": ".0%",
-    "lower quartile|q1": ".0%",
-    "upper quartile|q3": ".0%",
-}
-CHANGES = {
-    "scheme|name": "",
-    "change|median": ".3f",
-    "quartiles|spread": "",
-    "to averages|ratio": ".2f",
-    "quartiles|ratio_spread": "",
-}
-
 
 def photographs(size: int) -> Tensor:
     """Six photographs, (6, 3, size, size) in [0, 1]: the largest central squares, made smaller.
@@ -129,7 +114,8 @@ def calibrate(model: nn.Module, images: Tensor) -> nn.Module:
 def layer_errors(images: Tensor, seeds: int = 5) -> pd.DataFrame:
     """`equivariance_error` of each downsampling layer.
 
-    Quartiles over images, odd shifts and the convolutions' seeds. Columns: layer, median, q1, q3.
+    Quartiles over images, odd shifts and the convolutions' seeds.
+    Columns: layer, shift_error, q1, q3.
     """
     layers = {name: [layer] for name, layer in FIXED.items()}
     for seed in range(seeds):
@@ -139,7 +125,7 @@ def layer_errors(images: Tensor, seeds: int = 5) -> pd.DataFrame:
     for name, seeded in layers.items():
         errors = [equivariance_error(layer, images, shift) for layer in seeded for shift in ODD]
         rows.append({"layer": name, **_quartiles(torch.cat(errors).tolist())})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).rename(columns={"median": "shift_error"})
 
 
 def _quartiles(values: Sequence[float]) -> dict[str, float]:
@@ -236,15 +222,15 @@ def change_records(changes: Mapping[str, Tensor], profile: Profile) -> list[Reco
 def change_table(records: Sequence[Record]) -> pd.DataFrame:
     """The records of `measure`, a row a scheme.
 
-    Columns: name, median, spread (text), ratio, ratio_spread (text).
+    Columns: name, shift_change, spread (its quartiles), shift_ratio, ratio_spread.
     """
     values = {(r.model, r.metric): r.value for r in records}
     rows = []
     for scheme in SCHEMES:
         change, ratio = values[scheme, "shift_change"], values[scheme, "shift_ratio"]
-        row = {"name": LABELS[scheme], "median": change.median}
-        row |= {"spread": f"{change.q1:.3f}–{change.q3:.3f}", "ratio": ratio.median}
-        rows.append({**row, "ratio_spread": f"{ratio.q1:.2f}–{ratio.q3:.2f}"})
+        row = {"name": LABELS[scheme], "shift_change": change.median}
+        row |= {"spread": (change.q1, change.q3), "shift_ratio": ratio.median}
+        rows.append({**row, "ratio_spread": (ratio.q1, ratio.q3)})
     return pd.DataFrame(rows)
 
 

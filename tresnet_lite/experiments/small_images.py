@@ -84,18 +84,6 @@ def load(name: str, device: str) -> Digits:
     return SETS[name](device)
 
 
-# Columns for `notebook.table`.
-DESCRIBED = {
-    "images|data": "",
-    "classes|classes": ",.0f",
-    "to train on|train": ",.0f",
-    "held out|held_out": ",.0f",
-    "one image is, points|weight": ".2f",
-    "most frequent class, %|frequent": ".1f",
-    "|status": "",
-}
-
-
 def described(images: Mapping[str, Digits], missing: Mapping[str, str]) -> pd.DataFrame:
     """A line for each set: its sizes, or why it is not attempted.
 

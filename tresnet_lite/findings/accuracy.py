@@ -1,5 +1,4 @@
-"""The accuracies of Tables 3 and 5 beside those measured with the published weights, and checks of
-claims about them.
+"""The accuracies of Tables 3 and 5 beside those measured with the published weights.
 
 The records are those of `python -m tresnet_lite.evaluate` on ImageNet's validation images (suite
 "accuracy").
@@ -25,86 +24,62 @@ from tresnet_lite.records import Record, latest
 
 COMMAND = "python -m tresnet_lite.evaluate --table {table} --data IMAGENET"
 
-# Columns for `notebook.table`.
-COLUMNS = {
-    "network|network": "",
-    "pixels|resolution": "d",
-    "brought to size by|protocol": "",
-    "paper, top-1 %|paper": ".1f",
-    "measured, top-1 %|top1": ".2f",
-    "from|low": ".2f",
-    "to|high": ".2f",
-    "top-5 %|top5": ".2f",
-    "where|source": "",
-}
-
 
 def beside_paper(records: Iterable[Record], table: int) -> pd.DataFrame:
-    """The accuracies that Table 3 or 5 prints, beside measured ones; for Table 5 also the crop at
-    448.
+    """The accuracies that Table 3 or 5 prints, beside measured ones; Table 5 also cropped at 448.
 
-    Columns: network, resolution, protocol, paper (NaN for the crop at 448), top1, low and high (95
-    %), top5, source.
+    Columns: network, resolution, protocol, paper_top1 (NaN for the crop at 448), measured_top1, low
+    and high (95 %), top5, source.
     """
-
-    records = latest(records)
-    rows = []
-    for printed in paper_table(table).to_dict("records"):
-        size = printed.get("resolution", 224)
-        for protocol in dict.fromkeys((protocol_of(size), *(["crop"] if size >= SQUASHED else []))):
-            paper = printed["top1"] if protocol == protocol_of(size) else None
-            row = {
-                "network": printed["model"],
-                "resolution": size,
-                "protocol": protocol,
-                "paper": paper,
-            }
-            found = accuracy_records(records, our_name(printed["model"]), size, protocol)
-            missing = {"source": "not attempted: " + why_not(our_name(printed["model"]))}
-            rows += [row | _numbers(of_device) for of_device in found.values()] or [row | missing]
+    records, rows = latest(records), []
+    for line in paper_table(table).to_dict("records"):
+        name, size = line["model"], line.get("resolution", 224)
+        for protocol in ("squash", "crop") if size >= SQUASHED else ("crop",):
+            row = {"network": name, "resolution": size, "protocol": protocol}
+            row["paper_top1"] = line["top1"] if protocol == protocol_of(size) else None
+            devices = accuracy_records(records, our_name(name), size, protocol)
+            missing = {"source": "not attempted: " + why_not(our_name(name))}
+            rows += [row | _numbers(metrics) for metrics in devices.values()] or [row | missing]
     columns = [
         "network",
         "resolution",
         "protocol",
-        "paper",
-        "top1",
+        "paper_top1",
+        "measured_top1",
         "low",
         "high",
         "top5",
-        "source",
     ]
-    return pd.DataFrame(rows).reindex(columns=columns)
+    return pd.DataFrame(rows).reindex(columns=[*columns, "source"])
 
 
 def accuracy_records(
-    records: Iterable[Record], model: str, size: int, protocol: str
+    records: Iterable[Record], model: str, size: int, protocol: str | None = None
 ) -> dict[str, dict[str, Record]]:
-    """Device → metric → the last record of the paper's weights, whatever the batch and the
-    precision.
+    """Device → metric → the last record of the paper's weights, at any batch and precision.
+
+    Args:
+        protocol: how images were brought to size; None as the authors did.
     """
-    found: dict[str, dict[str, Record]] = {}
-    case = f"{IMAGENET}, {protocol}"
+    wanted = (SUITE, f"{IMAGENET}, {protocol or protocol_of(size)}", weights_of(model, size), size)
+    devices: dict[str, dict[str, Record]] = {}
     for r in records:
-        if (r.suite, r.case, r.model) == (
-            SUITE,
-            case,
-            weights_of(model, size),
-        ) and r.conditions.resolution == size:
-            found.setdefault(r.provenance.device, {})[r.metric] = r
-    return {device: of_device for device, of_device in found.items() if "top1" in of_device}
+        if (r.suite, r.case, r.model, r.conditions.resolution) == wanted:
+            devices.setdefault(r.provenance.device, {})[r.metric] = r
+    return {device: metrics for device, metrics in devices.items() if "top1" in metrics}
 
 
-def _numbers(found: dict[str, Record]) -> dict[str, object]:
-    top1 = found["top1"]
+def _numbers(metrics: dict[str, Record]) -> dict[str, object]:
+    top1 = metrics["top1"]
     low, high = of_record(top1).interval()
-    numbers = {"top1": top1.value.median, "low": low, "high": high, "source": top1.label}
-    return numbers | ({"top5": found["top5"].value.median} if "top5" in found else {})
+    numbers = {"measured_top1": top1.value.median, "low": low, "high": high, "source": top1.label}
+    if "top5" in metrics:
+        numbers["top5"] = metrics["top5"].value.median
+    return numbers
 
 
 def why_not(model: str, table: int | None = None) -> str:
-    """What stands in the way of a measured accuracy, and the command that makes the records of a
-    table.
-    """
+    """Why there is no measured accuracy, and the command that makes a table's records."""
     if model == "resnet50":
         return "the authors' ResNet50 is not published"
     return "no records" + (f"; {COMMAND.format(table=table)} makes them" if table else "")

@@ -1,6 +1,4 @@
-"""Accuracy against speed: the front that nothing beats, and how far points lie above a family's
-curve.
-"""
+"""Accuracy against speed: the front that nothing beats, and heights above a family's curve."""
 
 from __future__ import annotations
 
@@ -18,16 +16,13 @@ def family(network: str) -> str:
 
 
 def front(speeds: Sequence[float], top1: Sequence[float]) -> list[bool]:
-    """Which points are on the Pareto front: no other is faster and as accurate, or as fast and more
-    accurate.
-    """
+    """Which points are on the Pareto front: no other is better in one and as good in the other."""
     points = list(zip(speeds, top1, strict=True))
     return [not any(s >= x and t >= y and (s, t) != (x, y) for s, t in points) for x, y in points]
 
 
 def above(speed: float, top1: float, curve: Sequence[tuple[float, float]]) -> float:
-    """How many points of top-1 a point lies above a curve (below: negative); NaN where that cannot
-    be told.
+    """How many points of top-1 a point lies above a curve (below: negative); NaN if not known.
 
     Args:
         curve: (speed, top-1) of the points that it joins, of which the front counts. Between two of
@@ -35,22 +30,17 @@ def above(speed: float, top1: float, curve: Sequence[tuple[float, float]]) -> fl
             gets no better than that one. What is slower than the slowest lies below for certain
             where it is less accurate, and else beyond it.
     """
-
-    kept = (
-        [point for point, on in zip(curve, front(*zip(*curve, strict=True)), strict=True) if on]
-        if curve
-        else []
-    )
-    if not kept or not speed > 0:
+    if not curve or not speed > 0:
         return float("nan")
-    speeds, heights = zip(*sorted(kept), strict=True)
+    on_front = front(*zip(*curve, strict=True))
+    points = sorted(point for point, on in zip(curve, on_front, strict=True) if on)
+    speeds, heights = zip(*points, strict=True)
     gap = top1 - float(np.interp(np.log(speed), np.log(speeds), heights))
     return gap if speed >= speeds[0] or gap < 0 else float("nan")
 
 
 def heights(lines: pd.DataFrame, *, cautious: bool = False) -> pd.DataFrame:
-    """The TResNets of some lines, with how far each lies `above` the curve of the EfficientNets
-    among them.
+    """The TResNets of some lines, with how far each lies `above` their EfficientNets' curve.
 
     Args:
         lines: with columns network, top1, speed, q1 and q3, of one run and phase.

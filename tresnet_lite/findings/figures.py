@@ -1,5 +1,4 @@
-"""Figures 4 and 5: the TResNets at 224 and 448 pixels and the EfficientNets at their own, accuracy
-against speed.
+"""Figures 4 and 5, accuracy against speed: TResNets at 224 and 448 pixels, EfficientNets.
 
 The figures' points are not printed as numbers. What stands in a column "paper" are the speeds that
 its tables print.
@@ -24,16 +23,14 @@ BASE = ("TResNet-M", PAPER_SIDE)  # what ratios are to
 def figure(
     number: int, records: Iterable[Record], failures: Iterable[Failure] = ()
 ) -> pd.DataFrame:
-    """The lines of Figure 4 (inference) or 5 (training), once for each run, as `tables` has them;
-    TResNet-M at 224 = 1.
+    """The lines of Figure 4 (inference) or 5 (training) for each run; TResNet-M at 224 = 1.
 
-    Further columns: top1 and top1_source (quoted), speed (the measured one again), and above: by
-    how many points of top-1 a TResNet lies above the EfficientNets' curve of the same run.
+    Columns as `tables` has them, and top1 and top1_source (quoted), speed (the measured one again),
+    and above: by how many points of top-1 a TResNet lies above the EfficientNets' curve of its run.
 
     Raises:
         ValueError: another figure.
     """
-
     suite = f"figure{number}"
     if suite not in ONE_PHASE:
         raise ValueError(f"no Figure {number} of speeds: there are {', '.join(ONE_PHASE)}")

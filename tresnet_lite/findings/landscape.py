@@ -28,12 +28,7 @@ from tresnet_lite.records import Record, latest
 from tresnet_lite.records.records import PHASES
 
 NAMES = NETWORKS | {model: f"EfficientNet-{model[-2:].upper()}" for model in EFFICIENTNETS}
-# of the suites' records: those of whole networks as they come
-CASES = (
-    "networks",
-    "ways of running",
-    "precisions",
-)
+CASES = ("networks", "ways of running", "precisions")  # those of whole networks as they come
 PAPER = "the paper"
 WAY = ["device", "torch", "phase", "dtype", "memory_format", "compile"]
 COLUMNS = ["kind", "source", *WAY, "network", "family", "resolution", "speed", "q1", "q3", "batch"]
@@ -42,35 +37,26 @@ COLUMNS += ["ratio", "top1", "top1_source"]
 
 @cache
 def accuracy() -> dict[tuple[str, int], tuple[float, str]]:
-    """(network, resolution) → top-1 in per cent and its source, for all networks of Tables 1 and 5
-    and Figures 4 and 5.
+    """(network, resolution) → top-1 in per cent and its source, of all networks with a speed here.
 
     The EfficientNets' are those of `data/published`, B1's too, whose figure in Table 1 is of other
     weights.
     """
-    found = {
-        (row.model, PAPER_SIDE): (row.top1, f"{PAPER}, Table 1")
-        for row in paper_table(1).itertuples()
-    }
-    found |= {
-        (row.model, row.resolution): (row.top1, f"{PAPER}, Table 5")
-        for row in paper_table(5).itertuples()
-    }
-    del found[NETWORKS["efficientnet_b1"], PAPER_SIDE]
+    top1: dict[tuple[str, int], tuple[float, str]] = {}
+    for row in paper_table(1).itertuples():
+        top1[row.model, PAPER_SIDE] = (row.top1, f"{PAPER}, Table 1")
+    for row in paper_table(5).itertuples():
+        top1[row.model, row.resolution] = (row.top1, f"{PAPER}, Table 5")
+    del top1[NETWORKS["efficientnet_b1"], PAPER_SIDE]
     for row in accuracies().itertuples():
         if row.model in EFFICIENTNETS:
-            found[NAMES[row.model], row.resolution] = (
-                row.top1,
-                f"timm, tf_{row.model}.{row.weights}",
-            )
-    return found
+            source = f"timm, tf_{row.model}.{row.weights}"
+            top1[NAMES[row.model], row.resolution] = (row.top1, source)
+    return top1
 
 
 def landscape(records: Iterable[Record]) -> pd.DataFrame:
-    """All points, with the columns above: the paper's first, then timm's, then those of the
-    records.
-    """
-
+    """All points, with the columns above: the paper's, then timm's, then those of the records."""
     rows = [*_printed(), *_published(), *_measured(records)]
     table = pd.DataFrame(rows).reindex(columns=COLUMNS)
     base = table[(table["network"] == "ResNet50") & (table["resolution"] == PAPER_SIDE)]
@@ -84,36 +70,26 @@ def _point(network: str, resolution: int, **fields: object) -> list[dict[str, ob
     if (network, resolution) not in accuracy():
         return []
     top1, source = accuracy()[network, resolution]
-    named = {"network": network, "family": family(network), "resolution": resolution}
-    return [named | fields | {"top1": top1, "top1_source": source}]
+    about = {"network": network, "family": family(network), "resolution": resolution}
+    return [{**about, **fields, "top1": top1, "top1_source": source}]
 
 
 def _printed() -> Iterable[dict[str, object]]:
     """The paper's V100. Of EfficientNet it prints B1 (Table 1) and B7 (Table 6, inference)."""
     way = {"kind": "quoted", "device": "Tesla V100", "torch": "", "dtype": "float16"}
     way |= {"memory_format": "channels_first", "compile": "eager"}
-    tables = [(1, row) for row in paper_table(1).to_dict("records")]
+    speeds = [(1, row, phase) for row in paper_table(1).to_dict("records") for phase in PHASES]
     # Table 1 has the first two
-    tables += [(3, row) for row in paper_table(3).to_dict("records")[2:]]
-    for number, row in tables:
-        network, side = row["model"], PAPER_SIDE
-        if network == NETWORKS["efficientnet_b1"]:
-            network, side = NAMES["efficientnet_b1"], EFFICIENTNETS["efficientnet_b1"]
-        for phase in PHASES:
-            source = {
-                "source": f"{PAPER}, Table {number}",
-                "phase": phase,
-                "speed": float(row[f"{phase}_img_s"]),
-            }
-            yield from _point(network, side, **way, **source)
+    speeds += [(3, row, phase) for row in paper_table(3).to_dict("records")[2:] for phase in PHASES]
     for row in paper_table(6).drop_duplicates(["model", "resolution"]).to_dict("records"):
         if row["model"].startswith("EfficientNet"):
-            source = {
-                "source": f"{PAPER}, Table 6",
-                "phase": "inference",
-                "speed": float(row["inference_img_s"]),
-            }
-            yield from _point(row["model"], row["resolution"], **way, **source)
+            speeds.append((6, row, "inference"))
+    for number, row, phase in speeds:
+        network, side = row["model"], row.get("resolution", PAPER_SIDE)
+        if network == NETWORKS["efficientnet_b1"]:
+            network, side = NAMES["efficientnet_b1"], EFFICIENTNETS["efficientnet_b1"]
+        speed, source = float(row[f"{phase}_img_s"]), f"{PAPER}, Table {number}"
+        yield from _point(network, side, **way, source=source, phase=phase, speed=speed)
 
 
 def _published() -> Iterable[dict[str, object]]:
@@ -125,40 +101,21 @@ def _published() -> Iterable[dict[str, object]]:
 
 
 def _measured(records: Iterable[Record]) -> Iterable[dict[str, object]]:
-    """The records of whole networks, once where several suites share one; of several batches the
-    largest counts.
-    """
-    chosen: dict[tuple, Record] = {}
+    """The records of whole networks, each once; of several batches the largest counts."""
+    largest: dict[tuple, Record] = {}
     for r in latest(records):
         c = r.conditions
-        if (
-            r.metric != "throughput"
-            or r.case not in CASES
-            or r.model not in NAMES
-            or c.memory_budget
-        ):
-            continue
-        key = (
-            r.provenance.device,
-            r.phase,
-            r.model,
-            c.resolution,
-            c.dtype,
-            c.memory_format,
-            c.compile,
-        )
-        if key not in chosen or c.batch >= chosen[key].conditions.batch:
-            chosen[key] = r
-    for r in chosen.values():
+        whole = r.case in CASES and r.model in NAMES and not c.memory_budget
+        if r.metric == "throughput" and whole:
+            ran = (c.resolution, c.dtype, c.memory_format, c.compile)
+            key = (r.provenance.device, r.phase, r.model, *ran)
+            if key not in largest or c.batch >= largest[key].conditions.batch:
+                largest[key] = r
+    for r in largest.values():
         c, v = r.conditions, r.value
-        way = {
-            "device": r.provenance.device,
-            "torch": r.provenance.torch.partition("+")[0],
-            "phase": r.phase,
-        }
-        way |= {"dtype": c.dtype, "memory_format": c.memory_format}
+        way = {"device": r.provenance.device, "torch": r.provenance.torch.partition("+")[0]}
+        way |= {"phase": r.phase, "dtype": c.dtype, "memory_format": c.memory_format}
         way["compile"] = "eager" if c.compile == "eager" else "compiled"
         numbers = {"speed": v.median, "q1": v.q1, "q3": v.q3, "batch": c.batch}
-        yield from _point(
-            NAMES[r.model], c.resolution, kind="measured", source=r.label, **way, **numbers
-        )
+        source = {"kind": "measured", "source": r.label}
+        yield from _point(NAMES[r.model], c.resolution, **source, **way, **numbers)

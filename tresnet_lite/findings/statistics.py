@@ -20,25 +20,6 @@ from tresnet_lite.records import Record
 ALPHA = 0.05  # a difference counts where its corrected p is below; the intervals are of 1 - ALPHA
 HIGHER, LOWER, NOT_TOLD_APART, UNTESTED = "higher", "lower", "not told apart", "cannot be tested"
 
-# Columns for `notebook.table`.
-LEVELS = {
-    "rung|rung": "",
-    "paper, ImageNet, %|paper": ".1f",
-    "measured, %|mean": ".2f",
-    "95 % interval|interval": "",
-    "networks|networks": "d",
-}
-GAINS = {
-    "rung|rung": "",
-    "compared with|base": "",
-    "paper, points|paper": "+.1f",
-    "measured, points|gain": "+.2f",
-    "95 % interval|interval": "",
-    "p|p": ".2g",
-    "p, corrected|corrected": ".2g",
-    "accuracy is|word": "",
-}
-
 
 def results(records: Sequence[Record]) -> pd.DataFrame:
     """A line for each network. Columns: run (settings and source), data, rung, seed, top1 (%).
@@ -71,10 +52,10 @@ def means(run: pd.DataFrame, rungs: Sequence[str]) -> pd.DataFrame:
 def levels(run: pd.DataFrame) -> pd.DataFrame:
     """Accuracy of each rung of one run of `results`, ImageNet's as printed beside it.
 
-    Columns: rung, mean, low, high, interval (as text), networks, paper (quoted).
+    Columns: rung, mean, low, high, interval (as text), networks, paper_top1 (quoted).
     """
     table = means(run, _rungs(run))
-    return table.assign(paper=table["rung"].map(_printed()))
+    return table.assign(paper_top1=table["rung"].map(_printed()))
 
 
 def paired(run: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
@@ -101,10 +82,10 @@ def paired(run: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
 def gains(run: pd.DataFrame) -> pd.DataFrame:
     """Each rung against the one before, then against ResNet50, with the gain that the paper prints.
 
-    Columns: those of `paired`, and paper (points, quoted).
+    Columns: those of `paired`, and paper_gain (points, quoted).
     """
     table, printed = paired(run, comparisons(_rungs(run))), _printed()
-    return table.assign(paper=table["rung"].map(printed) - table["base"].map(printed))
+    return table.assign(paper_gain=table["rung"].map(printed) - table["base"].map(printed))
 
 
 def comparisons(rungs: Sequence[str]) -> list[tuple[str, str]]:

@@ -15,8 +15,8 @@ that has records of its suite, or once without measurements. Its columns:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -26,6 +26,7 @@ from tresnet_lite.records import Failure, Record, latest
 from tresnet_lite.records.records import PHASES
 
 BATCH = "largest batch"
+PRINTED = {"training": "training_img_s", "inference": "inference_img_s", BATCH: "max_batch"}
 PAPER_SIDE = 224  # pixels; the EfficientNets and Table 5 have their own
 NETWORKS = NAMES | {  # records' → the paper's
     "resnet50d": "ResNet50-D",
@@ -53,6 +54,14 @@ class Line:
     base: tuple[str, int]
     resolution: int = PAPER_SIDE
 
+    @property
+    def key(self) -> tuple[str, int, str]:
+        return (self.network, self.resolution, self.phase)
+
+    @property
+    def base_key(self) -> tuple[str, int, str]:
+        return (*self.base, self.phase)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -68,14 +77,8 @@ class Run:
     @classmethod
     def of(cls, record: Record) -> Run:
         c = record.conditions
-        return cls(
-            record.provenance.device,
-            c.resolution,
-            c.dtype,
-            c.memory_format,
-            c.compile,
-            c.memory_budget,
-        )
+        ran = (c.resolution, c.dtype, c.memory_format, c.compile, c.memory_budget)
+        return cls(record.provenance.device, *ran)
 
     def __str__(self) -> str:
         capped = f"{self.memory_budget / GIB:g} GiB of memory" if self.memory_budget else ""
@@ -87,69 +90,46 @@ class Run:
 
 def table1(records: Iterable[Record], failures: Iterable[Failure] = ()) -> pd.DataFrame:
     """ResNet50 and its successors: training and inference, as ratios to ResNet50."""
-    lines = _lines(1, PHASES, lambda row: ("ResNet50", PAPER_SIDE))
-    return beside(records, lines, suite="table1", case="networks", failures=failures)
+    return beside(records, _lines(1, PHASES), suite="table1", case="networks", failures=failures)
 
 
 def table3(records: Iterable[Record], failures: Iterable[Failure] = ()) -> pd.DataFrame:
     """The family: training, inference and the largest batch, as ratios to ResNet50."""
-    lines = _lines(3, (*PHASES, BATCH), lambda row: ("ResNet50", PAPER_SIDE))
-    return beside(records, lines, suite="table3", case="networks", failures=failures)
+    return beside(
+        records, _lines(3, (*PHASES, BATCH)), suite="table3", case="networks", failures=failures
+    )
 
 
 def table4(records: Iterable[Record], failures: Iterable[Failure] = ()) -> pd.DataFrame:
-    """The ablation: a rung for each refinement, as ratios to the first. The paper prints inference
-    alone.
-    """
-    printed = paper_table(4).to_dict("records")
-    first = (printed[0]["refinement"], PAPER_SIDE)
-    lines = [
-        Line(
-            row["refinement"],
-            row["refinement"],
-            phase,
-            row.get(f"{phase}_img_s", float("nan")),
-            first,
-        )
-        for phase in ("inference", "training")
-        for row in printed
-    ]
+    """The ablation: a rung for each refinement, as ratios to the first, whose training is ours."""
+    printed = paper_table(4).set_index("refinement")
+    base, lines = (printed.index[0], PAPER_SIDE), []
+    for phase in ("inference", "training"):
+        for rung, row in printed.iterrows():
+            lines.append(Line(rung, rung, phase, row.get(PRINTED[phase], float("nan")), base))
     return beside(records, lines, suite="table4", case="ladder", failures=failures)
 
 
 def table5(records: Iterable[Record], failures: Iterable[Failure] = ()) -> pd.DataFrame:
-    """Two resolutions: as ratios to the same network at 224 px, whose speeds Table 3 prints. Table
-    5 prints none.
-    """
+    """Two resolutions, as ratios to the network at 224 px: Table 3 prints speeds, Table 5 none."""
     speeds = paper_table(3).set_index("model")
     lines = []
     for row in paper_table(5).to_dict("records"):
         name, side = row["model"], row["resolution"]
-        for phase, column in (
-            ("training", "training_img_s"),
-            ("inference", "inference_img_s"),
-            (BATCH, "max_batch"),
-        ):
+        for phase, column in PRINTED.items():
             printed = float(speeds.at[name, column]) if side == PAPER_SIDE else float("nan")
             lines.append(Line(name, MODELS[name], phase, printed, (name, PAPER_SIDE), side))
     return beside(records, lines, suite="table5", case="networks", failures=failures)
 
 
-def _lines(
-    number: int, phases: Sequence[str], base: Callable[[dict], tuple[str, int]]
-) -> list[Line]:
-    """The printed lines of Table 1 or 3, phase by phase; a network's resolution is the one it was
-    measured at.
-    """
-    columns = {BATCH: "max_batch"} | {phase: f"{phase}_img_s" for phase in PHASES}
-    lines = []
+def _lines(number: int, phases: Iterable[str]) -> list[Line]:
+    """The printed lines of Table 1 or 3, phase by phase, each network at its own resolution."""
+    base, lines = ("ResNet50", PAPER_SIDE), []
     for phase in phases:
         for row in paper_table(number).to_dict("records"):
-            model = MODELS[row["model"]]
-            side = EFFICIENTNETS.get(model, PAPER_SIDE)
-            lines.append(
-                Line(row["model"], model, phase, float(row[columns[phase]]), base(row), side)
-            )
+            name, printed = row["model"], float(row[PRINTED[phase]])
+            side = EFFICIENTNETS.get(MODELS[name], PAPER_SIDE)
+            lines.append(Line(name, MODELS[name], phase, printed, base, side))
     return lines
 
 
@@ -161,54 +141,29 @@ def beside(
     case: str,
     failures: Iterable[Failure] = (),
 ) -> pd.DataFrame:
-    """The lines beside the records of a suite's case, once for each run; the columns are the
-    module's.
-    """
-
-    chosen = [r for r in latest(records) if (r.suite, r.case) == (suite, case)]
-    failed = [f for f in failures if (f.suite, f.case) == (suite, case)]
+    """The lines beside the records of a suite's case for each run; the columns are the module's."""
+    records = [r for r in latest(records) if (r.suite, r.case) == (suite, case)]
+    failures = [f for f in failures if (f.suite, f.case) == (suite, case)]
     rows = []
-    for run in _runs(chosen, lines):
-        found = {
-            (line.network, line.resolution, line.phase): _record(chosen, run, line)
-            for line in lines
-        }
-        newest = max((r for r in found.values() if r), key=lambda r: r.provenance.date)
+    for run in _runs(records, lines):
+        measured = {line.key: _record(records, run, line) for line in lines}
+        newest = max(filter(None, measured.values()), key=lambda r: r.provenance.date)
         of_run = {"run": f"{newest.label}; {run}", "label": newest.label, "side": run.side}
         for line in lines:
-            record, base = (
-                found.get((*key, line.phase))
-                for key in ((line.network, line.resolution), line.base)
-            )
-            row = of_run | _quoted(line, lines) | _measured(record, base)
-            rows.append({"source": _why_not(failed, run, line)} | row)
+            row = {"source": _why_not(failures, run, line), **of_run, **_quoted(line, lines)}
+            rows.append(row | _measured(measured[line.key], measured.get(line.base_key)))
     if not rows:
         absent = f"not attempted: no records; `python -m tresnet_lite.bench run {suite}` makes them"
         rows = [{"run": absent, "source": "not attempted"} | _quoted(line, lines) for line in lines]
     return pd.DataFrame(rows).reindex(columns=COLUMNS)
 
 
-COLUMNS = [
-    "run",
-    "label",
-    "side",
-    "network",
-    "resolution",
-    "phase",
-    "paper",
-    "paper_ratio",
-    "measured",
-    "q1",
-    "q3",
-    "batch",
-]
-COLUMNS += ["ratio", "ratio_q1", "ratio_q3", "source"]
+COLUMNS = ["run", "label", "side", "network", "resolution", "phase", "paper", "paper_ratio"]
+COLUMNS += ["measured", "q1", "q3", "batch", "ratio", "ratio_q1", "ratio_q3", "source"]
 
 
 def side(resolution: int, image_side: int) -> int:
-    """The resolution that a campaign takes for one of the paper's where `image_side` stands for 224
-    (see `suites`).
-    """
+    """The resolution that a campaign takes for a printed one where `image_side` stands for 224."""
     if image_side == PAPER_SIDE:
         return resolution
     return max(32, resolution * image_side // PAPER_SIDE // 32 * 32)
@@ -218,62 +173,55 @@ def _runs(records: Sequence[Record], lines: Sequence[Line]) -> list[Run]:
     """The runs that records belong to, the smallest images first."""
     models, sides = {line.model for line in lines}, {line.resolution for line in lines}
     speeds = [r for r in records if r.metric == "throughput" and r.model in models]
-    found: list[Run] = []
+    runs: list[Run] = []
     for record in sorted(speeds, key=lambda r: r.conditions.resolution):
         run = Run.of(record)
         # A 448 px image may be the larger one of a run at 224 px, and is then no run of its own.
-        same = (other for other in found if replace(run, side=other.side) == other)
+        same = (other for other in runs if replace(run, side=other.side) == other)
         if not any(run.side in {side(s, other.side) for s in sides} for other in same):
-            found.append(run)
-    return found
+            runs.append(run)
+    return runs
 
 
 def _record(records: Sequence[Record], run: Run, line: Line) -> Record | None:
-    """The run's record for a line; of several batches the largest counts, as in `bench.pair`."""
-    metric, phase = (
-        ("largest_batch", "training") if line.phase == BATCH else ("throughput", line.phase)
-    )
+    """The run's record for a line; of several batches the largest counts, as in `records.pair`."""
+    speed = line.phase != BATCH
+    what = ("throughput", line.phase) if speed else ("largest_batch", "training")
     wanted = replace(run, side=side(line.resolution, run.side))
-    same = [r for r in records if (r.model, r.metric, r.phase) == (line.model, metric, phase)]
-    found = [r for r in same if Run.of(r) == wanted]
-    if line.phase == BATCH and not found:
+    same = [r for r in records if r.model == line.model and (r.metric, r.phase) == what]
+    matching = [r for r in same if Run.of(r) == wanted]
+    if not speed and not matching:
         # Speeds at a fixed batch have no budget of memory, also where the largest batch was
         # searched within one.
-        found = [r for r in same if replace(Run.of(r), memory_budget=run.memory_budget) == wanted]
-    return max(found, key=lambda r: r.conditions.batch, default=None)
+        matching = [
+            r for r in same if replace(Run.of(r), memory_budget=run.memory_budget) == wanted
+        ]
+    return max(matching, key=lambda r: r.conditions.batch, default=None)
 
 
 def _quoted(line: Line, lines: Sequence[Line]) -> dict[str, object]:
-    keys = {(other.network, other.resolution, other.phase): other.paper for other in lines}
-    base = keys.get((*line.base, line.phase), float("nan"))
-    shown = {key: value for key, value in asdict(line).items() if key not in ("model", "base")}
-    return shown | {"paper_ratio": line.paper / base}
+    base = {other.key: other.paper for other in lines}.get(line.base_key, float("nan"))
+    cells = {name: getattr(line, name) for name in ("network", "resolution", "phase", "paper")}
+    return {**cells, "paper_ratio": line.paper / base}
 
 
 def _measured(record: Record | None, base: Record | None) -> dict[str, object]:
     if record is None:
         return {}
     v = record.value
-    numbers = {
-        "source": "counted" if record.counted else "measured",
-        "measured": v.median,
-        "q1": v.q1,
-        "q3": v.q3,
-        "batch": record.conditions.batch,
-    }
-    if base is None:
-        return numbers
-    unit = base.value.median
-    return numbers | {"ratio": v.median / unit, "ratio_q1": v.q1 / unit, "ratio_q3": v.q3 / unit}
+    numbers = {"measured": v.median, "q1": v.q1, "q3": v.q3, "batch": record.conditions.batch}
+    numbers["source"] = "counted" if record.counted else "measured"
+    if base is not None:
+        unit = base.value.median
+        numbers |= {"ratio": v.median / unit, "ratio_q1": v.q1 / unit, "ratio_q3": v.q3 / unit}
+    return numbers
 
 
-def _why_not(failed: Sequence[Failure], run: Run, line: Line) -> str:
-    """Why a run may have no record for a line: what the last failure said, or that nothing was
-    tried.
-    """
+def _why_not(failures: Sequence[Failure], run: Run, line: Line) -> str:
+    """Why a run may have no record for a line: its last failure, or that nothing was tried."""
     pixels = f" {side(line.resolution, run.side)} px,"
     phase = "training" if line.phase == BATCH else line.phase
-    for f in reversed(failed):
+    for f in reversed(failures):
         here = f.provenance.device == run.device and f.model == line.model and pixels in f.point
         if here and f.phase in ("", phase):
             return f"failed: {f.error}, {f.message}"

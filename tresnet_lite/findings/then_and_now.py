@@ -8,56 +8,53 @@ from tresnet_lite.findings.curves import heights
 from tresnet_lite.findings.landscape import WAY
 from tresnet_lite.findings.tables import PAPER_SIDE
 
-SHOWN = {  # column → network, resolution: what the table sets against ResNet50
+NETWORKS = {  # column → network, resolution: what the table sets against ResNet50
     "m": ("TResNet-M", PAPER_SIDE),
     "l": ("TResNet-L", PAPER_SIDE),
     "xl": ("TResNet-XL", PAPER_SIDE),
     "b1": ("EfficientNet-B1", 240),
 }
-
-
 USUAL = ("float16", "channels first")  # the paper's, so the figure leaves them out
 
 
 def _ways(points: pd.DataFrame, phase: str) -> list[tuple[dict[str, str], pd.DataFrame]]:
-    """The ways of running that a phase has points of, each with what the tables print of it, and
-    its points.
+    """The ways of running that a phase has points of: what tables print of each, and its points.
 
     The paper's comes first and what was measured here last.
     """
-    found = []
-    for way, part in points[points["phase"] == phase].groupby(WAY, sort=False):
-        named = dict(zip(WAY, way, strict=True))
-        where = named["device"] + (f", torch {named['torch']}" if named["torch"] else "")
-        ran = ", ".join(
-            (named["dtype"], named["memory_format"].replace("_", " "), named["compile"])
-        )
-        source = part["source"].iloc[0].partition(",")[0]
-        kind = f"quoted ({source})" if part["kind"].iloc[0] == "quoted" else part["source"].iloc[0]
-        found.append(({"where": where, "ran": ran, "kind": kind}, part))
-    order = ("quoted (the", "quoted (timm", "measured")
-    return sorted(
-        found,
-        key=lambda way: (
-            [way[0]["kind"].startswith(word) for word in order[::-1]],
-            *way[0].values(),
-        ),
-    )
+    ways = []
+    for _, part in points[points["phase"] == phase].groupby(WAY, sort=False):
+        point = part.iloc[0].to_dict()
+        where = point["device"] + (f", torch {point['torch']}" if point["torch"] else "")
+        layout = point["memory_format"].replace("_", " ")
+        kind = point["source"]
+        if point["kind"] == "quoted":
+            kind = f"quoted ({kind.partition(',')[0]})"
+        ran = f"{point['dtype']}, {layout}, {point['compile']}"
+        ways.append(({"where": where, "ran": ran, "kind": kind}, part))
+    return sorted(ways, key=_place)
+
+
+def _place(way: tuple[dict[str, str], pd.DataFrame]) -> tuple:
+    """A key to sort by: the paper's, then timm's, then measured; the texts after that."""
+    text, _ = way
+    order = [text["kind"].startswith(word) for word in ("measured", "quoted (timm", "quoted (the")]
+    return (order, *text.values())
 
 
 def ratios(points: pd.DataFrame, phase: str) -> pd.DataFrame:
-    """Speeds as ratios to ResNet50, a line for each way of running: where, ran, kind, compile and
-    `SHOWN`'s columns.
+    """Speeds as ratios to ResNet50, a line for each way of running.
+
+    Columns: where, ran, kind, compile and those of `NETWORKS`.
 
     Args:
         points: as `landscape` gives them.
     """
-
     rows = []
-    for told, part in _ways(points, phase):
-        keyed = part.set_index(["network", "resolution"])["ratio"]
-        numbers = {column: keyed.get(key, float("nan")) for column, key in SHOWN.items()}
-        rows.append(told | {"compile": part["compile"].iloc[0]} | numbers)
+    for text, part in _ways(points, phase):
+        speeds = part.set_index(["network", "resolution"])["ratio"]
+        numbers = {column: speeds.get(key, float("nan")) for column, key in NETWORKS.items()}
+        rows.append({**text, "compile": part["compile"].iloc[0], **numbers})
     return pd.DataFrame(rows).dropna(subset="m").reset_index(drop=True)
 
 
@@ -65,19 +62,18 @@ def curves(points: pd.DataFrame, phase: str) -> pd.DataFrame:
     """Where TResNets lie to the EfficientNets' curve, for ways of running that have all
     EfficientNets.
 
-    Columns: where, ran, kind, told (how many of how many lie above), lowest (points of top-1),
+    Columns: where, ran, kind, lie_above (how many of how many), lowest (points of top-1),
     which, b5 (speed of TResNet-XL at 448 px over EfficientNet-B5's).
     """
-
     rows = []
-    for told, part in _ways(points, phase):
+    for text, part in _ways(points, phase):
         if (part["family"] == "EfficientNet").sum() < 8:
             continue
         ours = heights(part).sort_values("above")
         lowest = ours.iloc[0]
-        keyed = part.set_index(["network", "resolution"])["speed"]
-        b5 = keyed.get(("TResNet-XL", 448), float("nan")) / keyed[("EfficientNet-B5", 456)]
-        counted = f"{(ours['above'] > 0).sum()} of {len(ours)}"
+        speeds = part.set_index(["network", "resolution"])["speed"]
+        b5 = speeds.get(("TResNet-XL", 448), float("nan")) / speeds[("EfficientNet-B5", 456)]
+        count = f"{(ours['above'] > 0).sum()} of {len(ours)}"
         name = f"{lowest.network} at {lowest.resolution} px"
-        rows.append(told | {"told": counted, "lowest": lowest.above, "which": name, "b5": b5})
+        rows.append({**text, "lie_above": count, "lowest": lowest.above, "which": name, "b5": b5})
     return pd.DataFrame(rows)

@@ -1,5 +1,5 @@
 """What was printed: the paper's tables, and what others published about its networks."""
 
-from tresnet_lite.paper.tables import NAMES, paper_table, paper_value
+from tresnet_lite.paper.tables import NAMES, paper_ratio, paper_table, paper_value
 
-__all__ = ["NAMES", "paper_table", "paper_value"]
+__all__ = ["NAMES", "paper_ratio", "paper_table", "paper_value"]

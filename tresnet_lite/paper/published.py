@@ -1,6 +1,4 @@
-"""What others published about the paper's networks, read from `data/published` (see the README
-there).
-"""
+"""What others published about the paper's networks, read from `data/published`."""
 
 from __future__ import annotations
 
@@ -17,12 +15,7 @@ FILE = re.compile(
 )
 PHASE_NAMES = {"infer": "inference", "train": "training"}
 # as in a record
-DTYPES = {
-    "amp": "float16",
-    "amp_bf16": "bfloat16",
-    "bf16": "pure bfloat16",
-    "fp32": "float32",
-}
+DTYPES = {"amp": "float16", "amp_bf16": "bfloat16", "bf16": "pure bfloat16", "fp32": "float32"}
 LAYOUTS = {"nchw": "channels_first", "nhwc": "channels_last"}
 DEVICES = {
     "rtx3090": "RTX 3090",
@@ -36,40 +29,37 @@ DEVICES = {
 
 
 def conditions(source_file: str) -> dict[str, str]:
-    """How a file of timm's benchmarks was measured, told by its name: in the words of a record's
-    conditions.
+    """How a file of timm's benchmarks was measured, by its name, in the words of a record.
 
     Raises:
         ValueError: a name that is not understood.
     """
-    found = FILE.fullmatch(source_file)
-    if not found or found["device"] not in DEVICES:
+    name = FILE.fullmatch(source_file)
+    if not name or name["device"] not in DEVICES:
+        known = ", ".join(DEVICES)
         raise ValueError(
-            f"{source_file!r} does not tell how it was measured; known devices:"
-            f" {', '.join(DEVICES)}"
+            f"{source_file!r} does not tell how it was measured; known devices: {known}"
         )
-    digits = found["torch"]
+    digits = name["torch"]
     # torch 1.12 and 1.13, then 2.x.y
     version = f"1.{digits[1:]}" if digits.startswith("1") else ".".join(digits)
     return {
-        "device": DEVICES[found["device"]],
+        "device": DEVICES[name["device"]],
         "torch": version,
-        "phase": PHASE_NAMES[found["phase"]],
-        "dtype": DTYPES[found["dtype"]],
-        "memory_format": LAYOUTS[found["memory_format"]],
-        "compile": "compiled" if found["compile"] else "eager",
+        "phase": PHASE_NAMES[name["phase"]],
+        "dtype": DTYPES[name["dtype"]],
+        "memory_format": LAYOUTS[name["memory_format"]],
+        "compile": "compiled" if name["compile"] else "eager",
     }
 
 
 @cache
 def benchmarks() -> pd.DataFrame:
-    """timm's speeds: source_file, model, resolution, images_per_second, batch_size, and what
-    `conditions` tells.
+    """timm's speeds: source_file, model, resolution, images_per_second, batch_size and conditions.
 
     EfficientNets are named as this package's suites name them. Do not change the frame: it is
     shared.
     """
-
     table = pd.read_csv(DATA / "published" / "timm_benchmarks.csv")
     ran = pd.DataFrame([conditions(name) for name in table["source_file"]])
     return table.assign(model=table["model"].str.removeprefix("tf_")).join(ran)
@@ -77,10 +67,7 @@ def benchmarks() -> pd.DataFrame:
 
 @cache
 def accuracies() -> pd.DataFrame:
-    """timm's top-1 in per cent: model (without the weights' tag), weights, resolution, top1, crop,
-    interpolation.
-    """
-
+    """timm's top-1 in per cent: model (without its tag), weights, resolution, top1 and more."""
     table = pd.read_csv(DATA / "published" / "timm_accuracy.csv")
     names = table["model"].str.extract(r"(?:tf_)?(?P<model>\w+)\.(?P<weights>\w+)")
     return table.assign(model=names["model"], weights=names["weights"])

@@ -26,14 +26,12 @@ def paper_table(number: int) -> pd.DataFrame:
         ValueError: the paper has no such table.
         FileNotFoundError: the package is not in a checkout, which holds the data.
     """
-
     if number not in TABLES:
         raise ValueError(f"the paper has no Table {number}; it has {', '.join(map(str, TABLES))}")
     file = DATA / "paper" / f"table{number}.csv"
     if not file.exists():
-        raise FileNotFoundError(
-            f"{file} is missing: the paper's tables come with the repository, not the package"
-        )
+        why = "the paper's tables come with the repository, not the package"
+        raise FileNotFoundError(f"{file} is missing: {why}")
     return pd.read_csv(file)
 
 
@@ -56,3 +54,8 @@ def paper_value(table: int, column: str, **where: object):
         raise LookupError(f"Table {table}: {len(rows)} rows with {where}, where one was meant")
     value = rows[column].iloc[0]
     return value.item() if hasattr(value, "item") else value
+
+
+def paper_ratio(of: dict[str, object], to: dict[str, object]) -> float:
+    """One printed value over another; each as `paper_value` takes it."""
+    return paper_value(**of) / paper_value(**to)

@@ -1,5 +1,4 @@
-"""Training by the recipe of §3.1 and §3.3: what the paper states, as code that a lab can run on
-ImageNet, or a CPU on digits."""
+"""Training by the recipe of §3.1 and §3.3, by a lab on ImageNet or by a CPU on digits."""
 
 from tresnet_lite.train.data import Data, image_folder, load_data
 from tresnet_lite.train.digits import Digits, digits
@@ -14,13 +13,7 @@ from tresnet_lite.train.optimisation import (
     parameter_groups,
     schedule_values,
 )
-from tresnet_lite.train.reading import (
-    Images,
-    TooManyUnreadable,
-    Unreadable,
-    collate,
-    test_loader,
-)
+from tresnet_lite.train.reading import Images, TooManyUnreadable, Unreadable, collate, test_loader
 from tresnet_lite.train.recipe import INGREDIENTS, RECIPES, Recipe, make_recipe
 from tresnet_lite.train.run_folder import ResumeError, load_trained
 from tresnet_lite.train.scores import Scores, evaluate

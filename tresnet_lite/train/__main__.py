@@ -36,11 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         return submit(options, run_folder(options).resolve())
-    except (
-        ValueError,
-        ImportError,
-        RuntimeError,
-    ) as error:  # RuntimeError: submitit finds no Slurm
+    except (ValueError, ImportError, RuntimeError) as error:  # the last: submitit finds no Slurm
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -50,79 +46,49 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = _parser()
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
-        known = [
-            text
-            for action in parser._actions
-            for text in action.option_strings
-            if text.startswith("--")
-        ]
+        texts = [text for action in parser._actions for text in action.option_strings]
+        known = [text for text in texts if text.startswith("--")]
         parser.error(f"unknown option {unknown[0]}; {nearest(unknown[0].split('=')[0], known)}")
     return options
 
 
 def _parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    epilog = "\n\n".join(
-        f"{kind.__name__}: {inspect.getdoc(kind)}" for kind in (Recipe, TResNetConfig)
-    )
+    kinds = {"recipe": Recipe, "network": TResNetConfig}
+    fields_of = (f"{kind.__name__}: {inspect.getdoc(kind)}" for kind in kinds.values())
     parser = argparse.ArgumentParser(
         prog="python -m tresnet_lite.train",
         usage="%(prog)s [options]",
         description=__doc__,
-        epilog=epilog,
-        formatter_class=raw,
+        epilog="\n\n".join(fields_of),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add(
-        "--data",
-        default="digits",
-        help=f"{', '.join(NAMED)}, or a folder of images; default: digits",
-    )
-    add(
-        "--root",
-        type=Path,
-        help=f"where named data lie or are downloaded to; default: ${ROOT}, or the user's cache",
-    )
+    names = ", ".join(NAMED)
+    add("--data", default="digits", help=f"{names}, or a folder of images; default: digits")
+    place = f"${ROOT}, or the user's cache"
+    add("--root", type=Path, help=f"where named data lie or are downloaded to; default: {place}")
     rungs = ", ".join(f"{i} ({label})" for i, label in enumerate(ablation_ladder()))
-    models = (
-        f"{', '.join(list_models())}; a rung of Table 4: {rungs}; or one of timm's; default:"
-        " tresnet_m"
-    )
-    add("--model", default="tresnet_m", help=models)
+    models = f"{', '.join(list_models())}; a rung of Table 4: {rungs}; or one of timm's"
+    add("--model", default="tresnet_m", help=f"{models}; default: tresnet_m")
     add("--recipe", help=f"{', '.join(RECIPES)}; default: the one that fits the data")
     add("--init", metavar="WEIGHTS", help="start from a checkpoint: a path, a URL or a hub name")
     add("--out", type=Path, help="the run's folder; default: runs/DATA_MODEL")
     add("--seed", type=int, default=0, help="of weights, order and augmentation")
     add("--device", help="cuda or cpu; default: the GPU where there is one")
-    add(
-        "--workers",
-        type=int,
-        help="processes that read images; default: by the data and the processors",
-    )
-    add(
-        "--accumulate",
-        type=int,
-        default=1,
-        help="parts that a process splits its batch into, to save memory",
-    )
+    readers = "processes that read images; default: by the data and the processors"
+    add("--workers", type=int, help=readers)
+    parts = "parts that a process splits its batch into, to save memory"
+    add("--accumulate", type=int, default=1, help=parts)
     add("--synchronise", action="store_true", help="norms see the joined batch of all processes")
-    add(
-        "--save-minutes",
-        type=float,
-        default=10.0,
-        help="between checkpoints within an epoch; 0: after each step",
-    )
+    minutes = "between checkpoints within an epoch; 0: after each step"
+    add("--save-minutes", type=float, default=10.0, help=minutes)
     add("--log-every", type=int, default=50, help="steps between lines of the log")
-    add(
-        "--unreadable",
-        type=int,
-        default=100,
-        help="broken or missing images that are skipped before the run stops",
-    )
+    broken = "broken or missing images that are skipped before the run stops"
+    add("--unreadable", type=int, default=100, help=broken)
     add("--no-tensorboard", action="store_true", help="write log.jsonl alone")
     _add_cluster(parser.add_argument_group("cluster"))
-    for kind, title in ((Recipe, "recipe"), (TResNetConfig, "network")):
+    for title, kind in kinds.items():
         group = parser.add_argument_group(f"{title}: fields of {kind.__name__}, explained below")
         for field in fields(kind):
             group.add_argument(f"--{field.name.replace('_', '-')}", metavar="VALUE")
@@ -130,21 +96,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_cluster(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--submit", action="store_true", help="as a job of Slurm, which goes on when requeued"
-    )
-    group.add_argument("--partition", help="of Slurm")
-    group.add_argument("--nodes", type=int, default=1)
-    group.add_argument("--gpus", type=int, default=1, help="on each node")
-    group.add_argument(
-        "--tasks", type=int, help="processes on each node; default: one for each GPU"
-    )
-    group.add_argument(
-        "--hours", type=float, default=24.0, help="that a job may take before it is requeued"
-    )
-    group.add_argument(
-        "--cluster", choices=("slurm", "local"), default="slurm", help="local: on this machine"
-    )
+    add = group.add_argument
+    add("--submit", action="store_true", help="as a job of Slurm, which goes on when requeued")
+    add("--partition", help="of Slurm")
+    add("--nodes", type=int, default=1)
+    add("--gpus", type=int, default=1, help="on each node")
+    add("--tasks", type=int, help="processes on each node; default: one for each GPU")
+    add("--hours", type=float, default=24.0, help="that a job may take before it is requeued")
+    add("--cluster", choices=("slurm", "local"), default="slurm", help="local: on this machine")
 
 
 if __name__ == "__main__":

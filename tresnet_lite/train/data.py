@@ -1,6 +1,4 @@
-"""Data sets by name or folder, as pairs of a photograph and its label; reading and augmenting them
-is `reading`'s.
-"""
+"""Data sets by name or folder, as pairs of a photograph and its label."""
 
 from __future__ import annotations
 
@@ -60,16 +58,13 @@ def load_data(source: str | Path, *, root: str | Path | None = None, download: b
         ConnectionError: a data set that is missing and cannot be fetched from here.
     """
     if str(source) in NAMED:
-        place = Path(
-            root or os.environ.get(ROOT) or Path.home() / ".cache" / "tresnet_lite" / "data"
-        ).expanduser()
+        cache = Path.home() / ".cache" / "tresnet_lite" / "data"
+        place = Path(root or os.environ.get(ROOT) or cache).expanduser()
         return NAMED[str(source)](_fetcher(str(source), place, download))
     folder = Path(source).expanduser()
     if not folder.is_dir():
-        raise ValueError(
-            f"{str(source)!r} is neither a folder nor a data set's name;"
-            f" {nearest(str(source), NAMED)}"
-        )
+        known = nearest(str(source), NAMED)
+        raise ValueError(f"{str(source)!r} is neither a folder nor a data set's name; {known}")
     return _from_folder(folder)
 
 
@@ -87,9 +82,9 @@ class Scans(Dataset):
 
 
 def _digits(_: Fetch) -> Data:
-    found = digits()
-    train = Scans(found.images, found.labels)
-    test = Scans(found.held_out_images, found.held_out_labels)
+    scans = digits()
+    train = Scans(scans.images, scans.labels)
+    test = Scans(scans.held_out_images, scans.held_out_labels)
     return Data("digits", train, test, tuple("0123456789"), channels=1)
 
 
@@ -105,16 +100,12 @@ def _fetcher(name: str, root: Path, download: bool) -> Fetch:
             return kind(root, download=False, **options)
         except (RuntimeError, FileNotFoundError) as missing:
             if not download:
-                raise ConnectionError(
-                    f"{name} is not in {root}, and downloading is off"
-                ) from missing
+                why = f"{name} is not in {root}, and downloading is off"
+                raise ConnectionError(why) from missing
         try:
             return kind(root, download=True, **options)
-        except (
-            OSError,
-            RuntimeError,
-            ValueError,
-        ) as error:  # torchvision raises each of these for a lost network
+        # torchvision raises each of these for a lost network
+        except (OSError, RuntimeError, ValueError) as error:
             raise ConnectionError(
                 f"{name} is not in {root} and cannot be fetched from here ({type(error).__name__}:"
                 f" {_first(error)}). Copy it there in torchvision's layout, set ${ROOT}, or use"
@@ -137,16 +128,13 @@ def _cifar(kind: str) -> Callable[[Fetch], Data]:
 
 
 def _imagenette(fetch: Fetch) -> Data:
-    train, test = (
-        fetch(datasets.Imagenette, split=split, size="320px") for split in ("train", "val")
-    )
+    kind, splits = datasets.Imagenette, ("train", "val")
+    train, test = (fetch(kind, split=split, size="320px") for split in splits)
     return Data("imagenette", train, test, tuple(names[0] for names in train.classes))
 
 
 def _flowers102(fetch: Fetch) -> Data:
-    """Trained on both of the published parts of ten images a class, as the results in the
-    literature are.
-    """
+    """Trained on both published parts of ten images per class, as results in the literature are."""
     parts = [fetch(datasets.Flowers102, split=split) for split in ("train", "val", "test")]
     classes = getattr(parts[0], "classes", None) or [f"flower {number}" for number in range(1, 103)]
     return Data("flowers102", ConcatDataset(parts[:2]), parts[2], tuple(classes))
@@ -168,8 +156,7 @@ NAMED: dict[str, Callable[[Fetch], Data]] = {
 
 
 def image_folder(folder: str | Path) -> datasets.ImageFolder:
-    """The images below a folder that has a sub-folder for each class, labelled in the order of the
-    names.
+    """The images of a folder with a sub-folder for each class, labelled in the names' order.
 
     Raises:
         ValueError: no sub-folders, or one without an image.
@@ -177,43 +164,36 @@ def image_folder(folder: str | Path) -> datasets.ImageFolder:
     try:
         return datasets.ImageFolder(str(folder))
     except FileNotFoundError as error:
-        raise ValueError(
-            f"{folder} must have a sub-folder with images for each class: {_first(error)}"
-        ) from error
+        needs = "must have a sub-folder with images for each class"
+        raise ValueError(f"{folder} {needs}: {_first(error)}") from error
 
 
 def _from_folder(folder: Path) -> Data:
     if (folder / "train").is_dir():
-        test_folder = next(
-            (folder / name for name in ("val", "test") if (folder / name).is_dir()), None
-        )
-        if test_folder is None:
+        tests = [folder / name for name in ("val", "test") if (folder / name).is_dir()]
+        if not tests:
             raise ValueError(f"{folder} has train/ but neither val/ nor test/ to test with")
-        train, test = image_folder(folder / "train"), image_folder(test_folder)
+        train, test = image_folder(folder / "train"), image_folder(tests[0])
         _refuse_other_classes(train, test)
-        return Data(
-            folder.name, train, test, tuple(train.classes), fingerprint=_fingerprint(train, test)
-        )
+        digest = _fingerprint(train, test)
+        return Data(folder.name, train, test, tuple(train.classes), fingerprint=digest)
     images = image_folder(folder)
-    held_out = [_digest(_relative(images, path))[0] % HELD_OUT == 0 for path, _ in images.samples]
-    train, test = (
-        Subset(images, [i for i, out in enumerate(held_out) if out == flag])
-        for flag in (False, True)
-    )
+    places: dict[bool, list[int]] = {False: [], True: []}
+    for place, (path, _) in enumerate(images.samples):
+        held_out = _digest(_relative(images, path))[0] % HELD_OUT == 0
+        places[held_out].append(place)
+    train, test = Subset(images, places[False]), Subset(images, places[True])
     if not len(train) or not len(test):
-        raise ValueError(
-            f"{folder} has {len(images)} images, too few to hold out one of {HELD_OUT}"
-        )
+        few = f"{folder} has {len(images)} images, too few"
+        raise ValueError(f"{few} to hold out one of {HELD_OUT}")
     return Data(folder.name, train, test, tuple(images.classes), fingerprint=_fingerprint(images))
 
 
 def _refuse_other_classes(train: datasets.ImageFolder, test: datasets.ImageFolder) -> None:
     if train.classes != test.classes:
-        odd = sorted(set(train.classes) ^ set(test.classes))
-        raise ValueError(
-            f"{train.root} and {test.root} must have the same classes: {', '.join(odd[:5])} only"
-            " in one"
-        )
+        odd = ", ".join(sorted(set(train.classes) ^ set(test.classes))[:5])
+        same = f"{train.root} and {test.root} must have the same classes"
+        raise ValueError(f"{same}: {odd} only in one")
 
 
 def _relative(images: datasets.ImageFolder, path: str) -> str:
@@ -226,7 +206,7 @@ def _digest(text: str) -> bytes:
 
 def _fingerprint(*folders: datasets.ImageFolder) -> str:
     """Of the images' names, so that the same images in another place are the same."""
-    names = "\n\n".join(
-        "\n".join(_relative(images, path) for path, _ in images.samples) for images in folders
-    )
-    return _digest(names).hex()[:16]
+    names = []
+    for images in folders:
+        names.append("\n".join(_relative(images, path) for path, _ in images.samples))
+    return _digest("\n\n".join(names)).hex()[:16]

@@ -1,6 +1,4 @@
-"""scikit-learn's handwritten digits: 1,797 scans, 8×8 pixels each, enlarged to 32×32. They come
-with the package.
-"""
+"""scikit-learn's handwritten digits, which come with it: 1,797 scans of 8×8, enlarged to 32×32."""
 
 from __future__ import annotations
 
@@ -15,9 +13,7 @@ SIDE = 32
 
 @dataclass(frozen=True)
 class Digits:
-    """Images (N, 1, 32, 32) in [0, 1] and labels (N,), three of four to train on and the fourth
-    held out.
-    """
+    """Images (N, 1, 32, 32) in [0, 1] and labels (N,), of which a quarter is held out."""
 
     images: Tensor
     labels: Tensor

@@ -88,20 +88,16 @@ def train(
 ) -> Result:
     """Train a model, in place, and evaluate it after each epoch.
 
-    With a folder, the same call goes on where the last one stopped, and gives the result at once if
-    it was over.
+    With a folder, the same call goes on where the last one stopped, or gives the result at once.
 
     Args:
         out: the run's folder; None keeps nothing.
-        name, init: of the network and of the weights that it starts from, for the run's
-            description.
+        name, init: of the network and of the weights that it starts from, to describe the run.
         device: None for the GPU where there is one.
         workers: processes that read images; 0 reads them here.
-        accumulate: parts that a step's batch is split into in each process, to save memory. Norms
-            see a part at a time.
+        accumulate: parts of a batch in each process, to save memory; norms see one at a time.
         synchronise: norms see the joined batch of all processes.
-        save_minutes: between checkpoints; there is one after each epoch besides. 0: after each
-            step.
+        save_minutes: between checkpoints, besides those after each epoch. 0: after each step.
         log_every: steps between lines of the log.
         unreadable: images that may be broken or missing before the run stops.
         tell: gets a line an epoch; None for silence.
@@ -114,46 +110,26 @@ def train(
         Interrupted: a signal came; the run is saved.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    description = {
-        "model": describe_network(model, name),
-        "data": data.identity(),
-        "seed": seed,
-        "init": init,
-    }
-    folder = RunFolder(out, {"recipe": asdict(recipe), **description}) if out is not None else None
-    trainer = Trainer(
-        model,
-        data,
-        recipe,
-        device,
-        seed=seed,
-        workers=workers,
-        parts=accumulate,
-        synchronise=synchronise,
-        unreadable=Unreadable(unreadable),
-    )
+    identity = {"recipe": asdict(recipe), "model": describe_network(model, name)}
+    identity |= {"data": data.identity(), "seed": seed, "init": init}
+    folder = None if out is None else RunFolder(out, identity)
+    work = {"seed": seed, "workers": workers, "parts": accumulate, "synchronise": synchronise}
+    trainer = Trainer(model, data, recipe, device, **work, unreadable=Unreadable(unreadable))
     first = processes.rank() == 0
     with contextlib.ExitStack() as stack:
         if folder:
             stack.enter_context(folder.locked() if first else contextlib.nullcontext())
             if checkpoint := folder.last(device):
                 trainer.state.load_state_dict(checkpoint)
-        log = RunLog(
-            folder.path if folder and first else None,
-            tensorboard=tensorboard,
-            images=trainer.total * recipe.batch,
-            batch=recipe.batch,
-            step=trainer.state.step,
-            tell=tell if first else None,
-        )
+        path = folder.path if folder and first else None
+        steps = {"steps": trainer.total, "batch": recipe.batch, "step": trainer.state.step}
+        log = RunLog(path, **steps, tensorboard=tensorboard, tell=tell if first else None)
         stack.enter_context(log)
         return Run(trainer, folder, log, save_minutes, log_every).finish()
 
 
 class Run:
-    """Training steps with what goes on around them: log, evaluation, checkpoints, and the checks
-    before them.
-    """
+    """Training steps with what goes on around them: log, evaluation, checkpoints and checks."""
 
     def __init__(
         self,
@@ -165,9 +141,8 @@ class Run:
     ) -> None:
         self.trainer, self.state, self.folder, self.log = trainer, trainer.state, folder, log
         self.save_minutes, self.log_every = save_minutes, log_every
-        self.pending: list[
-            Tensor
-        ] = []  # loss and accuracy of steps, not read yet: reading makes a GPU wait
+        # loss and accuracy of steps, not read yet: reading makes a GPU wait
+        self.pending: list[Tensor] = []
         self.saved = self.looked = self.epoch_start = time.monotonic()
         self.begun = self.saved - self.state.seconds
         self.epoch_steps = 0  # of the running epoch, since this start
@@ -188,24 +163,19 @@ class Run:
                 else:
                     self._between(stop.wanted)
                 if stop.wanted and state.step < trainer.total:
-                    raise Interrupted(
-                        f"stopped after step {state.step} of {trainer.total}; the same command"
-                        " goes on"
-                    )
+                    where = f"stopped after step {state.step} of {trainer.total}"
+                    raise Interrupted(f"{where}; the same command goes on")
         return self._result()
 
     def _start(self) -> None:
         state, trainer = self.state, self.trainer
         if state.step:
-            self.log.say(
-                f"going on after step {state.step} of {trainer.total} from"
-                f" {self.folder.path / LAST}"
-            )
+            where = f"step {state.step} of {trainer.total}"
+            self.log.say(f"going on after {where} from {self.folder.path / LAST}")
         else:
-            about = {**(self.folder.identity if self.folder else {}), **_provenance(trainer)}
-            self.log.event(
-                "start", 0, processes=processes.count(), accumulate=trainer.parts, **about
-            )
+            about = {"processes": processes.count(), "accumulate": trainer.parts}
+            about |= self.folder.identity if self.folder else {}
+            self.log.event("start", 0, **about, provenance=asdict(collect(trainer.device)))
         state.model.train()
 
     def _between(self, stopping: bool) -> None:
@@ -217,9 +187,7 @@ class Run:
             self._save()
 
     def _look(self) -> None:
-        """Read the losses since the last look, and log their mean. Raises NonFiniteLoss if one is
-        no number.
-        """
+        """Read the losses since the last look and log their mean; raises NonFiniteLoss."""
         if not self.pending:
             return
         values = torch.stack(self.pending).tolist()
@@ -233,8 +201,8 @@ class Run:
         speed = len(values) * self.trainer.recipe.batch / max(now - self.looked, 1e-9)
         rate, momentum = current_rates(self.state.optimizer)
         mean, epoch = sum(loss for loss, _ in values) / len(values), self._epoch(first)
-        told = {"loss": mean, "lr": rate, "momentum": momentum, "images_per_second": speed}
-        self.log.event("step", self.state.step, epoch=epoch, **told)
+        numbers = {"loss": mean, "lr": rate, "momentum": momentum, "images_per_second": speed}
+        self.log.event("step", self.state.step, epoch=epoch, **numbers)
         self.log.show(epoch=epoch, loss=f"{mean:.3f}", top1=f"{100 * values[-1][1]:.1f}")
         self.pending, self.looked = [], now
 
@@ -243,26 +211,18 @@ class Run:
         return step // self.trainer.per_epoch + 1
 
     def _end_epoch(self) -> None:
-        """Look, evaluate, tell, save."""
+        """Look, evaluate, report, save."""
         self._look()
         state, trainer = self.state, self.trainer
         rate, _ = current_rates(state.optimizer)
-        speed = (
-            self.epoch_steps * trainer.recipe.batch / max(time.monotonic() - self.epoch_start, 1e-9)
-        )
+        seconds = max(time.monotonic() - self.epoch_start, 1e-9)
+        speed = self.epoch_steps * trainer.recipe.batch / seconds
         loss, right, steps = state.sums
+        epoch = {"epoch": self._epoch(state.step - 1), "loss": loss / steps}
+        epoch["train_top1"] = 100 * right / steps
         scores = trainer.evaluate(state.evaluated)
-        epoch = {
-            "epoch": self._epoch(state.step - 1),
-            "loss": loss / steps,
-            "train_top1": 100 * right / steps,
-        }
-        epoch |= {
-            "top1": scores.top1,
-            "top5": scores.top5,
-            "test_loss": scores.loss,
-            "images": scores.images,
-        }
+        epoch |= {"top1": scores.top1, "top5": scores.top5}
+        epoch |= {"test_loss": scores.loss, "images": scores.images}
         if state.step == trainer.total:
             epoch["raw_top1"] = trainer.evaluate(state.model).top1 if state.ema else scores.top1
         state.seconds = time.monotonic() - self.begun
@@ -284,9 +244,7 @@ class Run:
         )
 
     def _save(self, best: bool = False) -> None:
-        """Write a checkpoint; if a weight is no number the one from before stays, and NonFiniteLoss
-        is raised.
-        """
+        """Write a checkpoint; NonFiniteLoss, and the old one, where a weight is no number."""
         if not self.folder or processes.rank():
             return
         self._look()
@@ -301,35 +259,29 @@ class Run:
 
     def _not_finite(self, what: str) -> NonFiniteLoss:
         recipe, (rate, _) = self.trainer.recipe, current_rates(self.state.optimizer)
-        advice = (
-            f"a lower peak (--lr {recipe.lr / 2:g}), a longer rise (--rise"
-            f" {min(0.5, recipe.rise * 1.5):g})"
-        )
+        advice = f"a lower peak (--lr {recipe.lr / 2:g})"
+        advice += f", a longer rise (--rise {min(0.5, recipe.rise * 1.5):g})"
         if self.trainer.half is torch.float16:
             advice += ", --amp bfloat16 or off"
-        if self.folder and (kept := self.folder.path / LAST).exists():
-            advice += (
-                f". The last good checkpoint is {kept}: --init {kept} with another --out starts"
-                " from it"
-            )
+        if self.folder and (self.folder.path / LAST).exists():
+            good = self.folder.path / LAST
+            advice += f". The last good checkpoint is {good}"
+            advice += f": --init {good} with another --out starts from it"
         where = f"epoch {self._epoch(self.state.step - 1)}, at a learning rate of {rate:.3g}"
         return NonFiniteLoss(f"{what}, {where}. Try {advice}.")
 
     def _result(self) -> Result:
         state, history = self.state, self.state.history
-        last, best = history[-1], max(history, key=lambda epoch: epoch["top1"])
+        best = max(history, key=lambda epoch: epoch["top1"])
+        names = ("top1", "top5", "raw_top1", "images", "seconds")
         return Result(
-            last["top1"],
-            last["top5"],
-            last["raw_top1"],
-            best["top1"],
-            best["epoch"],
-            last["images"],
-            state.step,
-            last["seconds"],
-            history,
-            state.evaluated.eval(),
-            self.folder and self.folder.path,
+            **{name: history[-1][name] for name in names},
+            best_top1=best["top1"],
+            best_epoch=best["epoch"],
+            steps=state.step,
+            history=history,
+            model=state.evaluated.eval(),
+            out=self.folder and self.folder.path,
         )
 
 
@@ -338,8 +290,3 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _provenance(trainer: Trainer) -> dict[str, Any]:
-
-    return {"provenance": asdict(collect(trainer.device))}

@@ -1,6 +1,4 @@
-"""What a run tells: a bar in a terminal, a line an epoch elsewhere, log.jsonl and TensorBoard in
-its folder.
-"""
+"""What a run reports: a bar in a terminal, else a line an epoch; log.jsonl and TensorBoard."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ class RunLog:
     Args:
         folder: gets log.jsonl; None for no file.
         tensorboard: write for TensorBoard too.
-        images, batch, step: of the run, of a step, and the steps that are done already.
+        steps, batch, step: of the run, the images of each, and how many are done already.
         tell: gets the lines; None for silence.
     """
 
@@ -29,7 +27,7 @@ class RunLog:
         folder: Path | None,
         *,
         tensorboard: bool,
-        images: int,
+        steps: int,
         batch: int,
         step: int,
         tell: Callable[[str], Any] | None,
@@ -37,15 +35,9 @@ class RunLog:
         from tqdm import tqdm
 
         self.tell, self.batch = tell, batch
-        in_terminal = tell is not None and sys.stderr.isatty()
-        self.bar = tqdm(
-            total=images,
-            initial=step * batch,
-            unit="img",
-            unit_scale=True,
-            disable=not in_terminal,
-            dynamic_ncols=True,
-        )
+        silent = tell is None or not sys.stderr.isatty()
+        look = {"unit": "img", "unit_scale": True, "dynamic_ncols": True, "disable": silent}
+        self.bar = tqdm(total=steps * batch, initial=step * batch, **look)
         self.file, self.board = None, None
         if folder is not None:
             forget_after(folder / LOG, step)
@@ -98,14 +90,12 @@ def _board(folder: Path, step: int, say: Callable[[str], None]) -> Any:
 
 
 def forget_after(path: Path, step: int) -> None:
-    """Take out of a log what a killed run did after its last checkpoint, which is done again; and a
-    line cut short.
-    """
+    """Take out of a log what a killed run did after its last checkpoint, and a line cut short."""
     if not path.exists():
         return
-    kept = [json.dumps(event) for event in _events(path) if event["step"] <= step]
+    lines = [json.dumps(event) for event in _events(path) if event["step"] <= step]
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     os.replace(temporary, path)
 
 
@@ -127,6 +117,5 @@ def read_log(path: str | Path, event: str = "epoch") -> list[dict[str, Any]]:
         event: "start", "step" or "epoch".
     """
     path = Path(path)
-    return [
-        found for found in _events(path / LOG if path.is_dir() else path) if found["event"] == event
-    ]
+    events = _events(path / LOG if path.is_dir() else path)
+    return [entry for entry in events if entry["event"] == event]

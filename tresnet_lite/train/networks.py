@@ -14,11 +14,11 @@ from tresnet_lite.model import TResNet, TResNetConfig, list_models, variant
 from tresnet_lite.train.overrides import nearest, with_overrides
 from tresnet_lite.weights import load_weights, read_checkpoint, to_timm_layout, unwrap
 
+SIZES = ("num_classes", "in_chans")
+
 
 def find_config(name: str) -> TResNetConfig | None:
-    """The configuration behind one of our names, a rung of Table 4 or its number from 0; None for
-    timm's models.
-    """
+    """The configuration behind our name, a rung of Table 4 or its number from 0; else None."""
     ladder = ablation_ladder()
     if name.isdecimal():
         rungs = list(ladder.values())
@@ -37,8 +37,7 @@ def build_network(name: str, *, num_classes: int, in_chans: int = 3, **overrides
         overrides: fields of `TResNetConfig`, for ours; texts are converted.
 
     Raises:
-        ValueError: an unknown name or field (the message says the nearest), or overrides for a
-            model of timm.
+        ValueError: an unknown name or field (the message says the nearest), or overrides for timm.
     """
     if (config := find_config(name)) is not None:
         return TResNet(with_overrides(config, overrides), num_classes, in_chans)
@@ -53,33 +52,24 @@ def build_network(name: str, *, num_classes: int, in_chans: int = 3, **overrides
 
 
 def describe_network(model: nn.Module, name: str | None = None) -> dict[str, Any]:
-    """What a network is, in plain values: enough for `rebuild_network`, and for a resumed run to
-    compare.
-    """
+    """What a network is, in plain values: to rebuild it, and for a resumed run to compare."""
+    about = {"name": name or type(model).__name__}
+    about |= {size: getattr(model, size, None) for size in SIZES}
     if isinstance(model, TResNet):
-        sizes = {"num_classes": model.num_classes, "in_chans": model.in_chans}
-        return {"name": name or "TResNet", **sizes, "config": asdict(model.config)}
-    parameters = sum(p.numel() for p in model.parameters())
-    sizes = {
-        "num_classes": getattr(model, "num_classes", None),
-        "in_chans": getattr(model, "in_chans", None),
-    }
-    return {"name": name or type(model).__name__, **sizes, "parameters": parameters}
+        return {**about, "config": asdict(model.config)}
+    return {**about, "parameters": sum(p.numel() for p in model.parameters())}
 
 
 def rebuild_network(description: Mapping[str, Any]) -> nn.Module:
-    """The network, with fresh weights, that `describe_network` described. ValueError if it was no
-    known one.
-    """
-    sizes = {name: description[name] for name in ("num_classes", "in_chans")}
+    """The network, with fresh weights, that was described. ValueError if it was no known one."""
+    sizes = {size: description[size] for size in SIZES}
     if "config" in description:
         return TResNet(with_overrides(TResNetConfig(), description["config"]), **sizes)
     return build_network(description["name"], **sizes)
 
 
 def initialise_from(model: nn.Module, source: str | Path) -> str:
-    """Load weights to go on from, in place; a classifier for other classes stays fresh. What was
-    done, in a sentence.
+    """Load weights to go on from, in place, but no classifier for other classes; says what it did.
 
     Raises:
         what `load_weights` raises.
@@ -90,11 +80,11 @@ def initialise_from(model: nn.Module, source: str | Path) -> str:
     classifier = "head.fc" if ours else model.pretrained_cfg["classifier"]
     keys = [key for key in own if key.startswith(f"{classifier}.")]
     fresh = any(key in state and state[key].shape != own[key].shape for key in keys)
-    state = {**state, **({key: own[key] for key in keys} if fresh else {})}
+    if fresh:
+        state = {**state, **{key: own[key] for key in keys}}
     if ours:
         load_weights(model, state)
     else:
         model.load_state_dict(state)
-    return f"weights from {source}" + (
-        ", but for the classifier, which is for other classes" if fresh else ""
-    )
+    but = ", but for the classifier, which is for other classes" if fresh else ""
+    return f"weights from {source}{but}"

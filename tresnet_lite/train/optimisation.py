@@ -1,6 +1,4 @@
-"""What moves the weights: optimiser, schedule, loss, moving average, mixed precision; all timm's or
-PyTorch's.
-"""
+"""What moves the weights, by timm and PyTorch: optimiser, schedule, loss, average, precision."""
 
 from __future__ import annotations
 
@@ -20,18 +18,12 @@ DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """The parameters in two groups: weights of convolutions and of the classifier decay, norms and
-    biases do not.
-    """
+    """The parameters in two groups: weights of convolutions and classifier decay, others do not."""
     from timm.optim import param_groups_weight_decay
 
     if not recipe.spare_norms:
-        return [
-            {
-                "params": [p for p in model.parameters() if p.requires_grad],
-                "weight_decay": recipe.weight_decay,
-            }
-        ]
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        return [{"params": parameters, "weight_decay": recipe.weight_decay}]
     return param_groups_weight_decay(model, recipe.weight_decay)
 
 
@@ -44,18 +36,13 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
     from timm.optim import SGDW
 
     kind = SGDW if recipe.decoupled else SGD
-    return kind(
-        parameter_groups(model, recipe),
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-    )
+    names = ("lr", "momentum", "nesterov", "weight_decay")
+    settings = {name: getattr(recipe, name) for name in names}
+    return kind(parameter_groups(model, recipe), **settings)
 
 
 def make_schedule(optimizer: Optimizer, recipe: Recipe, steps: int) -> LRScheduler:
-    """1-cycle (§3.1) over a run of `steps`: cosines from lr / 25 up to lr and down to lr / 250,000,
-    momentum opposite.
+    """1-cycle (§3.1) over `steps`: cosines from lr / 25 to lr to lr / 250,000, momentum opposite.
 
     The divisors are PyTorch's defaults; the paper does not state them. "step" divides lr by ten
     twice.
@@ -97,9 +84,7 @@ def make_loss(recipe: Recipe) -> nn.Module:
 
 
 def make_ema(model: nn.Module, recipe: Recipe) -> ModelEmaV3 | None:
-    """The moving average of weights and statistics; its decay grows with the steps to the recipe's.
-    None for none.
-    """
+    """The moving average of weights and statistics, of growing decay; None for a recipe without."""
     if not recipe.ema:
         return None
     from timm.utils import ModelEmaV3

@@ -1,6 +1,4 @@
-"""Fields of a frozen dataclass set from a command line: text becomes the field's type, a wrong name
-its nearest one.
-"""
+"""Fields of a frozen dataclass set from a command line: texts become values of a field's type."""
 
 from __future__ import annotations
 
@@ -16,29 +14,24 @@ WANTED = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 
 def with_overrides(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
-    """A copy of a dataclass instance with some fields replaced; texts are converted to the field's
-    type.
+    """A copy of a dataclass instance with some fields replaced; texts become the field's type.
 
     Raises:
-        ValueError: no such field (the message names the nearest), or a value that the field does
-            not take.
+        ValueError: no such field (the message names the nearest), or a value that it does not take.
     """
     kinds = get_type_hints(type(settings))
     known = [field.name for field in fields(settings)]
-    changed = {}
+    values = {}
     for name, value in overrides.items():
         if name not in known:
-            raise ValueError(
-                f"{type(settings).__name__} has no field {name!r}; {nearest(name, known)}"
-            )
-        changed[name] = convert(name, kinds[name], value)
-    return replace(settings, **changed)
+            kind = type(settings).__name__
+            raise ValueError(f"{kind} has no field {name!r}; {nearest(name, known)}")
+        values[name] = convert(name, kinds[name], value)
+    return replace(settings, **values)
 
 
 def check_types(settings: Any) -> None:
-    """Refuse an instance with a value of another type than its field's, a text for a number
-    included: ValueError.
-    """
+    """Refuse with a ValueError a value that is not of its field's type, a text for a number too."""
     for name, kind in get_type_hints(type(settings)).items():
         value = getattr(settings, name)
         if isinstance(value, str) and kind in (int, float, bool):
@@ -63,9 +56,8 @@ def convert(name: str, kind: Any, value: Any) -> Any:
         return _convert_optional(name, kind, value)
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
-            raise ValueError(
-                f"{name} is one of {', '.join(map(str, get_args(kind)))}, not {value!r}"
-            )
+            words = ", ".join(map(str, get_args(kind)))
+            raise ValueError(f"{name} is one of {words}, not {value!r}")
         return value
     if get_origin(kind) is tuple:
         parts = value.split(",") if isinstance(value, str) else value

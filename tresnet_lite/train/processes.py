@@ -26,8 +26,7 @@ def count() -> int:
 
 @contextmanager
 def joined(device: str | None = None) -> Iterator[torch.device]:
-    """Join the processes that torchrun started, if it did, and leave them at the end; gives this
-    one's device.
+    """Join the processes that torchrun started, if any, until the end; gives this one's device.
 
     Args:
         device: "cuda" or "cpu"; None for the GPU where there is one.

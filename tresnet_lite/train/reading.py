@@ -20,12 +20,7 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
 # what Pillow raises for broken files
-UNREADABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    Image.DecompressionBombError,
-)
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 IN_A_ROW = 20  # unreadable images, one after the other in the data set: then it is not the images
 
 
@@ -34,9 +29,7 @@ class TooManyUnreadable(RuntimeError):
 
 
 class Item(NamedTuple):
-    """An image (C, H, W), or None where it cannot be read; what was found unreadable on the way,
-    with the reason.
-    """
+    """An image (C, H, W), or None where it cannot be read; and what was unreadable on the way."""
 
     image: Tensor | None
     label: int
@@ -45,9 +38,7 @@ class Item(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Images (B, C, H, W), labels (B,) and places in the data set (B,); what could not be read is
-    not among them.
-    """
+    """Images (B, C, H, W), labels (B,) and places in the data set (B,), without unreadable ones."""
 
     images: Tensor
     labels: Tensor
@@ -56,46 +47,39 @@ class Batch(NamedTuple):
 
 
 class Images(Dataset):
-    """The images of a data set of (PIL image, label), transformed; by index, or by (epoch, index)
-    to train on.
+    """The images of a data set of (PIL image, label), transformed; to train on, by (epoch, index).
 
     Args:
         transform: PIL image → tensor.
         seed: with the epoch and the index it sets what is random in the transform.
-        substitute: the next readable image stands in for one that is not, so that batches stay
-            full.
+        substitute: the next readable image stands in for one that is not: batches stay full.
     """
 
     def __init__(
         self, dataset: Dataset, transform: Callable, *, seed: int = 0, substitute: bool = False
     ) -> None:
-        self.dataset, self.transform, self.seed, self.substitute = (
-            dataset,
-            transform,
-            seed,
-            substitute,
-        )
+        self.dataset, self.transform = dataset, transform
+        self.seed, self.substitute = seed, substitute
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, key: int | tuple[int, int]) -> Item:
         epoch, index = key if isinstance(key, tuple) else (0, key)
-        failed: list[str] = []
+        faults: list[str] = []
         for offset in range(min(IN_A_ROW, len(self)) if self.substitute else 1):
             place = (index + offset) % len(self)
             try:
                 image, label = self.dataset[place]
             except UNREADABLE as error:
-                failed.append(f"{name_of(self.dataset, place)}: {type(error).__name__}: {error}")
+                faults.append(f"{name_of(self.dataset, place)}: {type(error).__name__}: {error}")
                 continue
             with seeded(mixed(self.seed, epoch, index)):
-                return Item(self.transform(image), int(label), place, tuple(failed))
+                return Item(self.transform(image), int(label), place, tuple(faults))
         if self.substitute:
-            raise TooManyUnreadable(
-                f"{len(failed)} images in a row cannot be read, such as {failed[0]}"
-            )
-        return Item(None, -1, index, tuple(failed))
+            many = f"{len(faults)} images in a row"
+            raise TooManyUnreadable(f"{many} cannot be read, such as {faults[0]}")
+        return Item(None, -1, index, tuple(faults))
 
 
 def mixed(*parts: int) -> int:
@@ -105,8 +89,7 @@ def mixed(*parts: int) -> int:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """While this lasts, what is random on the CPU follows from the seed; what comes after goes on
-    undisturbed.
+    """While this lasts, what is random on the CPU follows from the seed; nothing after it does.
 
     `torch.manual_seed` does more: it seeds GPUs too, and where there is none it notes each call for
     the day there is.
@@ -129,13 +112,10 @@ def name_of(dataset: Dataset, index: int) -> str:
                 return name_of(part, index)
             index -= len(part)
     # torchvision's folders, cars and flowers
-    for attribute in (
-        "samples",
-        "_samples",
-        "_image_files",
-    ):
-        if (found := getattr(dataset, attribute, None)) is not None:
-            return str(found[index][0] if isinstance(found[index], tuple) else found[index])
+    for attribute in ("samples", "_samples", "_image_files"):
+        if hasattr(dataset, attribute):
+            entry = getattr(dataset, attribute)[index]
+            return str(entry[0] if isinstance(entry, tuple) else entry)
     return f"image {index}"
 
 
@@ -161,9 +141,9 @@ class Unreadable:
     tell: Callable[[str], Any] | None = None
     names: list[str] = field(default_factory=list)
 
-    def note(self, found: Iterable[str]) -> None:
+    def note(self, faults: Iterable[str]) -> None:
         """Count what a batch reports. Raises TooManyUnreadable beyond the limit."""
-        for text in found:
+        for text in faults:
             if text not in self.names:
                 self.names.append(text)
                 if self.tell:
@@ -178,8 +158,7 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Steps:
-    """For each step from `start` to `stop`, the images of this process: batches of (epoch, index),
-    one for each part.
+    """For each step from `start` to `stop`, this process's (epoch, index), a batch for each part.
 
     Every epoch has an order of its own, set by the seed, and leaves out what does not fill a batch.
     The joined batch of a step is the same for any number of processes and parts.
@@ -205,44 +184,18 @@ class Steps:
             if epoch != shuffled:
                 generator = torch.Generator().manual_seed(mixed(self.seed, epoch))
                 shuffled, order = epoch, torch.randperm(self.images, generator=generator)
-            chosen = order[place * self.batch : (place + 1) * self.batch].view(
-                self.parts, self.processes, -1
-            )
-            for part in chosen[:, self.rank].tolist():
+            joined = order[place * self.batch : (place + 1) * self.batch]
+            for part in joined.view(self.parts, self.processes, -1)[:, self.rank].tolist():
                 yield [(epoch, index) for index in part]
 
     def __len__(self) -> int:
         return (self.stop - self.start) * self.parts
 
 
-def training_loader(
-    images: Images, steps: Steps, *, workers: int = 0, pin: bool = False
+def image_loader(
+    images: Images, batches: Iterable[list], *, workers: int = 0, pin: bool = False
 ) -> DataLoader:
-    """The batches of `steps`, read by `workers` processes ahead of time (0: by this one)."""
-    return _loader(images, steps, workers, pin)
-
-
-def test_loader(
-    dataset: Dataset,
-    transform: Callable,
-    *,
-    batch: int = 64,
-    workers: int = 0,
-    indices: Sequence[int] | None = None,
-    pin: bool = False,
-) -> DataLoader:
-    """Batches of a data set of (PIL image, label), each image once, in order; `indices` chooses
-    some.
-    """
-    places = range(len(dataset)) if indices is None else indices
-    batches = [list(places[i : i + batch]) for i in range(0, len(places), batch)]
-    return _loader(Images(dataset, transform), batches, workers, pin)
-
-
-test_loader.__test__ = False  # pytest would take it for a test
-
-
-def _loader(images: Images, batches: Iterable, workers: int, pin: bool) -> DataLoader:
+    """Batches of images, such as `Steps`, read by `workers` processes ahead (0: by this one)."""
     return DataLoader(
         images,
         batch_sampler=batches,
@@ -256,3 +209,21 @@ def _loader(images: Images, batches: Iterable, workers: int, pin: bool) -> DataL
 def _leave_interruptions(_: int) -> None:
     """Control-C reaches all processes of a terminal; the one that trains stops those that read."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def test_loader(
+    dataset: Dataset,
+    transform: Callable,
+    *,
+    batch: int = 64,
+    workers: int = 0,
+    indices: Sequence[int] | None = None,
+    pin: bool = False,
+) -> DataLoader:
+    """Batches of a data set of (PIL image, label), or of some `indices`, each once, in order."""
+    places = range(len(dataset)) if indices is None else indices
+    batches = [list(places[i : i + batch]) for i in range(0, len(places), batch)]
+    return image_loader(Images(dataset, transform), batches, workers=workers, pin=pin)
+
+
+test_loader.__test__ = False  # pytest would take it for a test

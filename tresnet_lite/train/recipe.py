@@ -17,8 +17,7 @@ from tresnet_lite.transforms import eval_transform, train_transform
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained. The defaults are the paper's for ImageNet, for TResNet and for
-    ResNet50 alike (§3.1).
+    """How a network is trained; by default as the paper trains TResNet and ResNet50 (§3.1).
 
     Attributes:
         epochs: 300 (§3.1).
@@ -93,28 +92,21 @@ class Recipe:
             _check(name, 0 <= getattr(self, name) < 1, "in [0, 1)", self)
         _check("rise", 0 < self.rise < 1, "between 0 and 1", self)
         _check("weight_decay", self.weight_decay >= 0, "not negative", self)
-        _check(
-            "momentum_low",
-            self.momentum_low <= self.momentum,
-            f"at most momentum, {self.momentum}",
-            self,
-        )
-        _check(
-            "nesterov", not self.nesterov or self.momentum_low > 0, "off where momentum is 0", self
-        )
+        below = f"at most momentum, {self.momentum}"
+        _check("momentum_low", self.momentum_low <= self.momentum, below, self)
+        good = not self.nesterov or self.momentum_low > 0
+        _check("nesterov", good, "off where momentum is 0", self)
 
     def train_transform(self, channels: int = 3) -> Compose:
         """PIL image → randomly augmented (channels, size, size) tensor."""
         names = ("autoaugment", "cutout", "cutout_area", "crop_area", "flip", "standardise")
-        return train_transform(
-            self.size, channels=channels, **{name: getattr(self, name) for name in names}
-        )
+        settings = {name: getattr(self, name) for name in names}
+        return train_transform(self.size, channels=channels, **settings)
 
     def eval_transform(self, channels: int = 3) -> Compose:
         """PIL image → (channels, size, size) tensor, nothing random."""
-        return eval_transform(
-            self.size, squash=self.squash, channels=channels, standardise=self.standardise
-        )
+        settings = {"squash": self.squash, "standardise": self.standardise}
+        return eval_transform(self.size, channels=channels, **settings)
 
 
 def _check(name: str, good: bool, what: str, recipe: Recipe) -> None:
@@ -123,6 +115,7 @@ def _check(name: str, good: bool, what: str, recipe: Recipe) -> None:
 
 
 IMAGENET = Recipe()
+SMALL = replace(IMAGENET, epochs=20, size=32, batch=64, lr=0.2, squash=True)
 RECIPES: dict[str, Recipe] = {
     "imagenet": IMAGENET,
     # §3.3: ten epochs from weights trained at 224. A tenth of the rate an image, and the shorter
@@ -130,31 +123,11 @@ RECIPES: dict[str, Recipe] = {
     "imagenet_448": replace(IMAGENET, epochs=10, size=448, batch=512, lr=0.02, ema=0.999),
     # Ours, for small images: the same ingredients, with the policy that AutoAugment's authors found
     # for CIFAR.
-    "cifar": replace(
-        IMAGENET,
-        epochs=40,
-        size=32,
-        batch=256,
-        lr=0.2,
-        autoaugment="cifar10",
-        crop_area=0.6,
-        ema=0.999,
-        squash=True,
-    ),
+    "cifar": replace(SMALL, epochs=40, batch=256, autoaugment="cifar10", crop_area=0.6, ema=0.999),
     # Ours: minutes on a CPU. A mirrored digit is another digit or none; the policy is the one for
     # house numbers.
     "digits": replace(
-        IMAGENET,
-        epochs=20,
-        size=32,
-        batch=64,
-        lr=0.2,
-        autoaugment="svhn",
-        cutout_area=0.1,
-        crop_area=0.7,
-        flip=False,
-        ema=0.99,
-        squash=True,
+        SMALL, autoaugment="svhn", cutout_area=0.1, crop_area=0.7, flip=False, ema=0.99
     ),
 }
 
@@ -171,12 +144,10 @@ INGREDIENTS: dict[str, dict[str, Any]] = {
 
 
 def make_recipe(name: str, **overrides: Any) -> Recipe:
-    """A named recipe with some fields replaced; their values may be texts, as a command line gives
-    them.
+    """A named recipe with some fields replaced, by values or by texts of a command line.
 
     Raises:
-        ValueError: no such recipe or field (the message names the nearest), or a value that a field
-            does not take.
+        ValueError: no such recipe or field (the message names the nearest), or a wrong value.
     """
     if name not in RECIPES:
         raise ValueError(f"no recipe {name!r}; {nearest(name, RECIPES)}")

@@ -20,14 +20,10 @@ from tresnet_lite.train.engine import Interrupted, NonFiniteLoss, Result, train
 from tresnet_lite.train.networks import build_network, initialise_from
 from tresnet_lite.train.reading import TooManyUnreadable
 from tresnet_lite.train.recipe import Recipe, make_recipe
-from tresnet_lite.train.run_folder import LAST, ResumeError
+from tresnet_lite.train.run_folder import BEST, LAST, LOG, ResumeError
 
 # data → recipe; for all others "imagenet"
-FITTING = {
-    "digits": "digits",
-    "cifar10": "cifar",
-    "cifar100": "cifar",
-}
+FITTING = {"digits": "digits", "cifar10": "cifar", "cifar100": "cifar"}
 
 
 def work(options: argparse.Namespace) -> int:
@@ -39,15 +35,13 @@ def work(options: argparse.Namespace) -> int:
         print(f"interrupted: {stopped}", file=sys.stderr)
         return 130
     except torch.OutOfMemoryError as error:
-        print(
-            f"out of memory: split each process's batch into parts (--accumulate 2, 4 …): {error}",
-            file=sys.stderr,
-        )
+        advice = "split each process's batch into parts (--accumulate 2, 4 …)"
+        print(f"out of memory: {advice}: {error}", file=sys.stderr)
         return 1
     except (NonFiniteLoss, TooManyUnreadable) as failure:
         print(f"stopped: {failure}", file=sys.stderr)
         return 1
-    except (ValueError, OSError, ImportError, ResumeError) as error:  # misuse, told in a line
+    except (ValueError, OSError, ImportError, ResumeError) as error:  # misuse, in a line
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -57,42 +51,24 @@ def run(options: argparse.Namespace, device: torch.device) -> int:
     first = processes.rank() == 0
     # a log shows each epoch at once
     say = partial(print, flush=True) if first else (lambda line: None)
-    recipe = make_recipe(
-        options.recipe or FITTING.get(options.data, "imagenet"), **chosen(options, Recipe)
-    )
+    name = options.recipe or FITTING.get(options.data, "imagenet")
+    recipe = make_recipe(name, **overrides(options, Recipe))
     data = load_once(options.data, options.root)
     torch.manual_seed(options.seed)
-    network = build_network(
-        options.model,
-        num_classes=len(data.classes),
-        in_chans=data.channels,
-        **chosen(options, TResNetConfig),
-    )
+    sizes = {"num_classes": len(data.classes), "in_chans": data.channels}
+    network = build_network(options.model, **sizes, **overrides(options, TResNetConfig))
     out = run_folder(options)
     if options.init and not (out / LAST).exists():
         say(initialise_from(network, options.init))
-    say(
-        f"{options.model}, {sum(p.numel() for p in network.parameters()):,} parameters, on"
-        f" {data.name}: {len(data.train):,} images to train, {len(data.test):,} to test → {out}"
-    )
-    result = train(
-        network,
-        data,
-        recipe,
-        out=out,
-        name=options.model,
-        init=options.init,
-        seed=options.seed,
-        device=device,
-        workers=default_workers(data) if options.workers is None else options.workers,
-        accumulate=options.accumulate,
-        synchronise=options.synchronise,
-        save_minutes=options.save_minutes,
-        log_every=options.log_every,
-        unreadable=options.unreadable,
-        tensorboard=not options.no_tensorboard,
-        tell=say,
-    )
+    what = f"{options.model}, {sum(p.numel() for p in network.parameters()):,} parameters"
+    images = f"{len(data.train):,} images to train, {len(data.test):,} to test"
+    say(f"{what}, on {data.name}: {images} → {out}")
+    names = ("init", "seed", "accumulate", "synchronise", "save_minutes", "log_every", "unreadable")
+    settings = {name: getattr(options, name) for name in names}
+    settings["workers"] = default_workers(data) if options.workers is None else options.workers
+    settings["tensorboard"] = not options.no_tensorboard
+    where = {"out": out, "name": options.model, "device": device}
+    result = train(network, data, recipe, **where, **settings, tell=say)
     if first:
         say(summary(result, options.data))
     return 0
@@ -105,38 +81,37 @@ def run_folder(options: argparse.Namespace) -> Path:
 
 
 def load_once(source: str, root: Path | None) -> Data:
-    """The data; where several processes train together, the first one downloads before the others
-    look.
-    """
-    if processes.rank() == 0:
-        found = load_data(source, root=root)
-    processes.wait()
-    return found if processes.rank() == 0 else load_data(source, root=root, download=False)
+    """The data, which the first of several processes downloads before the others look."""
+    first = processes.rank() == 0
+    if not first:
+        processes.wait()
+    data = load_data(source, root=root, download=first)
+    if first:
+        processes.wait()
+    return data
 
 
 def default_workers(data: Data) -> int:
-    """Reading processes: none for the small digits, else the processors that are there for each
-    training process.
-    """
+    """Reading processes: none for the small digits, else this training process's processors."""
+    if data.name == "digits":
+        return 0
     here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return (
-        0 if data.name == "digits" else min(12, here // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
-    )
+    return min(12, here // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
 
 
 def summary(result: Result, source: str) -> str:
     """What a run ends with."""
+    r, last = result, result.out / LAST
     return (
-        f"test accuracy {result.top1:.2f} % (top-5 {result.top5:.2f} %) on {result.images:,}"
-        f" images, and without the weights' moving average {result.raw_top1:.2f} %\nbest epoch"
-        f" {result.best_epoch}: {result.best_top1:.2f} %, but chosen on these images\ncheckpoints:"
-        f" {result.out / 'last.pt'}, {result.out / 'best.pt'}; curves:"
-        f" {result.out / 'log.jsonl'}\nevaluate it: python -m tresnet_lite.evaluate --weights"
-        f" {result.out / 'last.pt'} --data {source}"
+        f"test accuracy {r.top1:.2f} % (top-5 {r.top5:.2f} %) on {r.images:,} images,"
+        f" and without the weights' moving average {r.raw_top1:.2f} %\n"
+        f"best epoch {r.best_epoch}: {r.best_top1:.2f} %, but chosen on these images\n"
+        f"checkpoints: {last}, {r.out / BEST}; curves: {r.out / LOG}\n"
+        f"evaluate it: python -m tresnet_lite.evaluate --weights {last} --data {source}"
     )
 
 
-def chosen(options: argparse.Namespace, kind: type) -> dict[str, Any]:
-    """The fields of a dataclass that were given, as texts."""
-    given = {field.name: getattr(options, field.name) for field in fields(kind)}
-    return {name: value for name, value in given.items() if value is not None}
+def overrides(options: argparse.Namespace, kind: type) -> dict[str, Any]:
+    """The fields of a dataclass that the command line names, as texts."""
+    texts = {field.name: getattr(options, field.name) for field in fields(kind)}
+    return {name: text for name, text in texts.items() if text is not None}

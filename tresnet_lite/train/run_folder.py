@@ -1,6 +1,4 @@
-"""A run's folder: its checkpoints, replaced in one stroke, and what the run is, so that only the
-same one goes on.
-"""
+"""A run's folder: checkpoints, replaced in one stroke, and what the run is, for it to go on."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ EXACT = "identity"  # the checkpoint's entry that a resumed run must equal
 
 
 class ResumeError(ValueError):
-    """A folder that holds another run than the one to be resumed, or a checkpoint that cannot be
-    read.
-    """
+    """A folder that holds another run than the one to resume, or an unreadable checkpoint."""
 
 
 class RunFolder:
@@ -50,12 +46,11 @@ class RunFolder:
         if not path.exists():
             return None
         checkpoint = read(path, device)
-        if differing := differences(checkpoint[EXACT], self.identity):
+        if lines := differences(checkpoint[EXACT], self.identity):
+            listed = "".join(f"\n  {line}" for line in lines)
+            advice = "Give the same settings to go on with it, another --out for a new run"
             raise ResumeError(
-                f"{self.path} holds another run:\n  "
-                + "\n  ".join(differing)
-                + "\nGive the same settings to go on with it, another --out for a new run, or"
-                " remove the folder."
+                f"{self.path} holds another run:{listed}\n{advice}, or remove the folder."
             )
         return checkpoint
 
@@ -69,9 +64,8 @@ class RunFolder:
             with FileLock(self.path / ".lock", timeout=2):
                 yield
         except Timeout as error:
-            raise ResumeError(
-                f"another process trains in {self.path}: wait for it, or give another --out"
-            ) from error
+            why = f"another process trains in {self.path}"
+            raise ResumeError(f"{why}: wait for it, or give another --out") from error
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,20 +75,18 @@ def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
     """The entries that differ, nested ones by their path: "recipe.lr: 0.4 there, 0.2 here"."""
-    found = []
+    lines = []
     for key in {**old, **new}:
         before, after = old.get(key), new.get(key)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            found += differences(before, after, f"{prefix}{key}.")
+            lines += differences(before, after, f"{prefix}{key}.")
         elif before != after:
-            found.append(f"{prefix}{key}: {before!r} there, {after!r} here")
-    return found
+            lines.append(f"{prefix}{key}: {before!r} there, {after!r} here")
+    return lines
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Save under a temporary name, then rename, so that a crash leaves the old file or the new
-    one.
-    """
+    """Save under a temporary name, then rename: a crash leaves the old file or the new one."""
     temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("wb") as file:
         torch.save(dict(content), file)
@@ -117,8 +109,7 @@ def read(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
 def load_trained(
     path: str | Path, device: str | torch.device = "cpu"
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """The network that a run evaluated, from its folder (the last weights) or a checkpoint, and
-    what the run was.
+    """The network of a run, from its folder (the last weights) or a checkpoint, and what it was.
 
     Returns: the network in evaluation mode; a dict with "recipe", "model", "data", "seed".
 
@@ -126,7 +117,8 @@ def load_trained(
         ResumeError: no checkpoint of a run.
     """
     path = Path(path)
-    if not (file := path / LAST if path.is_dir() else path).exists():
+    file = path / LAST if path.is_dir() else path
+    if not file.exists():
         raise ResumeError(f"there is no checkpoint {file}")
     checkpoint = read(file, device)
     network = rebuild_network(checkpoint[EXACT]["model"])

@@ -38,8 +38,7 @@ def evaluate(
 ) -> Scores:
     """The accuracy of a model, in evaluation mode, on a data set of (PIL image, label).
 
-    Under torchrun every process takes a part of the images, and all of them get the scores of the
-    whole.
+    Under torchrun every process takes a part of the images, and all get the scores of the whole.
 
     Args:
         batch: images at once, in each process.
@@ -52,14 +51,13 @@ def evaluate(
     """
     device, unreadable = torch.device(device), unreadable or Unreadable()
     mine = range(processes.rank(), len(dataset), processes.count())
-    loader = test_loader(
-        dataset, transform, batch=batch, workers=workers, indices=mine, pin=device.type == "cuda"
-    )
+    ways = {"batch": batch, "workers": workers, "pin": device.type == "cuda"}
+    loader = test_loader(dataset, transform, indices=mine, **ways)
     model.eval()
     # right, right among five, loss, images
     sums = torch.zeros(4, dtype=torch.float64, device=device)
-    for images, labels, _, failed in loader:
-        unreadable.note(failed)
+    for images, labels, _, faults in loader:
+        unreadable.note(faults)
         if len(labels):
             with torch.autocast(device.type, half, enabled=half is not None):
                 logits = model(images.to(device, non_blocking=True)).float()
@@ -71,9 +69,8 @@ def evaluate(
 
 
 def _sums(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    found = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
+    """(4,): right, right among five, loss, images."""
+    right = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
     loss = F.cross_entropy(logits, labels, reduction="sum")
-    ones = torch.ones_like(labels, dtype=torch.float64)
-    return torch.stack(
-        [found[:, 0].double().sum(), found.double().sum(), loss.double(), ones.sum()]
-    )
+    sums = (right[:, 0].sum(), right.sum(), loss, torch.ones_like(labels).sum())
+    return torch.stack([value.double() for value in sums])

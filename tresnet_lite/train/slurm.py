@@ -1,6 +1,4 @@
-"""A run as a job of Slurm, through submitit: a process for each GPU; requeued, it goes on from its
-last checkpoint.
-"""
+"""A run as a job of Slurm, by submitit: a process per GPU; requeued, it goes on where it was."""
 
 from __future__ import annotations
 
@@ -15,9 +13,7 @@ WORKERS = 8  # reading processes, and so processors, for each training process
 
 
 class Job:
-    """What each process of the job does. submitit asks a job that is to be requeued for its
-    checkpoint.
-    """
+    """What each process of the job does; submitit asks it for its checkpoint to requeue it."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -27,9 +23,8 @@ class Job:
 
         TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
         if code := work(self.options):
-            raise RuntimeError(
-                f"the run ended with exit code {code}; its reason is in this job's log"
-            )
+            why = "its reason is in this job's log"
+            raise RuntimeError(f"the run ended with exit code {code}; {why}")
         return str(self.options.out)
 
     def checkpoint(self):
@@ -65,13 +60,12 @@ def executor(options: argparse.Namespace, out: Path):
     try:
         import submitit
     except ImportError as error:
-        raise ImportError(
-            "--submit needs submitit: pip install 'tresnet-lite[slurm]', or submitit"
-        ) from error
-    found = submitit.AutoExecutor(
+        needs = "--submit needs submitit: pip install 'tresnet-lite[slurm]', or submitit"
+        raise ImportError(needs) from error
+    slurm = submitit.AutoExecutor(
         folder=out / "jobs", cluster=options.cluster, slurm_max_num_timeout=TIMEOUTS
     )
-    found.update_parameters(
+    slurm.update_parameters(
         name=f"train_{out.name}",
         nodes=options.nodes,
         tasks_per_node=max(options.gpus, 1) if options.tasks is None else options.tasks,
@@ -80,4 +74,4 @@ def executor(options: argparse.Namespace, out: Path):
         timeout_min=round(options.hours * 60),
         **({"slurm_partition": options.partition} if options.partition else {}),
     )
-    return found
+    return slurm

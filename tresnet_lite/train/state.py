@@ -1,6 +1,4 @@
-"""All that a run has learnt: network, moving average, optimiser, schedule, loss scale and
-position.
-"""
+"""All that a run has learnt: network, average, optimiser, schedule, loss scale and position."""
 
 from __future__ import annotations
 
@@ -18,11 +16,13 @@ from tresnet_lite.train.recipe import Recipe
 if TYPE_CHECKING:
     from timm.utils import ModelEmaV3
 
+PARTS = ("optimizer", "schedule", "scaler")
+PROGRESS = ("step", "seconds", "sums", "history")
+
 
 @dataclass
 class TrainingState:
-    """What goes into a checkpoint. There are no random states: each step and each image has a seed
-    of its own.
+    """What goes into a checkpoint; no random states, as each step and image has its own seed.
 
     Attributes:
         step: the steps that are done; it gives the epoch and the place in it.
@@ -44,16 +44,12 @@ class TrainingState:
     def fresh(
         cls, model: nn.Module, recipe: Recipe, steps: int, device: torch.device
     ) -> TrainingState:
-        half = half_type(recipe, device)
+        """The state before the first of so many steps."""
+        scaled = half_type(recipe, device) is torch.float16
+        scaler = torch.amp.GradScaler(device.type, enabled=scaled)
         optimizer = make_optimizer(model, recipe)
-        scaler = torch.amp.GradScaler(device.type, enabled=half is torch.float16)
-        return cls(
-            model,
-            make_ema(model, recipe),
-            optimizer,
-            make_schedule(optimizer, recipe, steps),
-            scaler,
-        )
+        schedule = make_schedule(optimizer, recipe, steps)
+        return cls(model, make_ema(model, recipe), optimizer, schedule, scaler)
 
     @property
     def evaluated(self) -> nn.Module:
@@ -61,32 +57,22 @@ class TrainingState:
         return self.ema.module if self.ema else self.model
 
     def is_finite(self) -> bool:
-        """Whether every weight is a number: a step with a finite loss may still leave some that are
-        not.
-        """
+        """Is every weight a number? A step with a finite loss may still leave some that are not."""
         return all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain tensors and numbers; "model" is the network that is evaluated, where readers of
-        weights look.
-        """
-        parts = {
-            name: getattr(self, name).state_dict() for name in ("optimizer", "schedule", "scaler")
-        }
-        progress = {name: getattr(self, name) for name in ("step", "seconds", "sums", "history")}
-        trained = self.model.state_dict()
-        return {
-            "model": self.evaluated.state_dict(),
-            "training": {"model": trained, **parts, **progress},
-        }
+        """Plain tensors and numbers; readers of weights find the evaluated network in "model"."""
+        training = {name: getattr(self, name).state_dict() for name in ("model", *PARTS)}
+        training |= {name: getattr(self, name) for name in PROGRESS}
+        return {"model": self.evaluated.state_dict(), "training": training}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         training = state["training"]
         self.model.load_state_dict(training["model"])
         if self.ema:
             self.ema.module.load_state_dict(state["model"])
-        for name in ("optimizer", "schedule", "scaler"):
+        for name in PARTS:
             if training[name]:  # no loss scale comes from a CPU
                 getattr(self, name).load_state_dict(training[name])
-        for name in ("step", "seconds", "sums", "history"):
+        for name in PROGRESS:
             setattr(self, name, training[name])

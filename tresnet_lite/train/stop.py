@@ -25,9 +25,8 @@ class Stop:
         usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
         for number, handler in usual.items():
             if self.enabled and signal.getsignal(number) is handler:
-                self.before[number] = signal.signal(
-                    number, self._note if processes.rank() == 0 else signal.SIG_IGN
-                )
+                ours = self._note if processes.rank() == 0 else signal.SIG_IGN
+                self.before[number] = signal.signal(number, ours)
         return self
 
     def _note(self, number: int, _: Any) -> None:

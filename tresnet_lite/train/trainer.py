@@ -19,9 +19,9 @@ from tresnet_lite.train.reading import (
     Images,
     Steps,
     Unreadable,
+    image_loader,
     mixed,
     seeded,
-    training_loader,
 )
 from tresnet_lite.train.recipe import Recipe
 from tresnet_lite.train.scores import Scores, evaluate
@@ -50,14 +50,8 @@ class Trainer:
         unreadable: Unreadable,
     ) -> None:
         check_fit(model, data, recipe, parts)
-        self.data, self.recipe, self.device, self.seed, self.workers = (
-            data,
-            recipe,
-            device,
-            seed,
-            workers,
-        )
-        self.parts, self.unreadable = parts, unreadable
+        self.data, self.recipe, self.device = data, recipe, device
+        self.seed, self.workers, self.parts, self.unreadable = seed, workers, parts, unreadable
         self.per_epoch = len(data.train) // recipe.batch
         self.total = recipe.epochs * self.per_epoch
         self.half, self.loss = half_type(recipe, device), make_loss(recipe)
@@ -67,42 +61,29 @@ class Trainer:
         self.state = TrainingState.fresh(model, recipe, self.total, device)
         self.network: nn.Module = model
         if processes.count() > 1:
-            self.network = DistributedDataParallel(
-                model, [device] if device.type == "cuda" else None
-            )
+            devices = [device] if device.type == "cuda" else None
+            self.network = DistributedDataParallel(model, devices)
 
     def batches(self) -> Iterator[list[Batch]]:
         """For each step that is left, this process's images, in parts."""
-        steps = Steps(
-            len(self.data.train),
-            self.recipe.batch,
-            self.seed,
-            self.state.step,
-            self.total,
-            self.parts,
-            processes.rank(),
-            processes.count(),
-        )
+        span = (self.state.step, self.total)
+        shares = (self.parts, processes.rank(), processes.count())
+        steps = Steps(len(self.data.train), self.recipe.batch, self.seed, *span, *shares)
         augment = self.recipe.train_transform(self.data.channels)
         images = Images(self.data.train, augment, seed=self.seed, substitute=True)
-        loader = iter(
-            training_loader(images, steps, workers=self.workers, pin=self.device.type == "cuda")
-        )
+        pin = self.device.type == "cuda"
+        loader = iter(image_loader(images, steps, workers=self.workers, pin=pin))
         while parts := list(islice(loader, self.parts)):
             yield parts
 
     def step(self, parts: list[Batch]) -> Tensor:
-        """Train on a batch: forward and backward of each part, then a step. (2,): mean loss, part
-        of right answers.
-        """
+        """Train on a batch, part by part; (2,): the mean loss, and the share of right answers."""
         state = self.state
         seed = mixed(self.seed, state.step, processes.rank())
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
         with seeded(seed):  # for dropout
-            found = torch.stack(
-                [self._gradients(part, last=part is parts[-1]) for part in parts]
-            ).mean(0)
+            scores = [self._gradients(part, last=part is parts[-1]) for part in parts]
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.optimizer.zero_grad()
@@ -110,20 +91,15 @@ class Trainer:
         if state.ema:
             state.ema.update(state.model, step=state.step)
         state.step += 1
-        return processes.total(found) / processes.count()
+        return processes.total(torch.stack(scores).mean(0)) / processes.count()
 
     def _gradients(self, part: Batch, *, last: bool) -> Tensor:
-        """Add a part's share to the gradients; with the last part the processes join theirs. (2,):
-        as `step`.
-        """
+        """Add a part's share to the gradients; processes join with the last; (2,): as `step`."""
         self.unreadable.note(part.unreadable)
-        images, labels = (
-            tensor.to(self.device, non_blocking=True) for tensor in (part.images, part.labels)
-        )
-        alone = (
-            contextlib.nullcontext() if last or processes.count() == 1 else self.network.no_sync()
-        )
-        with alone:
+        images = part.images.to(self.device, non_blocking=True)
+        labels = part.labels.to(self.device, non_blocking=True)
+        joined = last or processes.count() == 1
+        with contextlib.nullcontext() if joined else self.network.no_sync():
             with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
                 logits = self.network(images)
                 loss = self.loss(logits, labels)
@@ -152,19 +128,16 @@ def check_fit(model: nn.Module, data: Data, recipe: Recipe, parts: int) -> None:
     if parts < 1 or recipe.batch % shares:
         below, above = recipe.batch // shares * shares, -(-recipe.batch // shares) * shares
         good = " or ".join(str(batch) for batch in sorted({max(below, shares), above}))
-        raise ValueError(
-            f"a batch of {recipe.batch} does not split into {processes.count()} processes × {parts}"
-            f" parts: take {good}"
-        )
+        split = f"{processes.count()} processes × {parts} parts"
+        raise ValueError(f"a batch of {recipe.batch} does not split into {split}: take {good}")
     if len(data.train) < recipe.batch:
-        raise ValueError(
-            f"{data.name} has {len(data.train)} training images, less than a batch of"
-            f" {recipe.batch}"
-        )
-    for what, has, needs in (
-        ("classes", getattr(model, "num_classes", None), len(data.classes)),
-        ("channels", getattr(model, "in_chans", None), data.channels),
+        has = f"{data.name} has {len(data.train)} training images"
+        raise ValueError(f"{has}, less than a batch of {recipe.batch}")
+    for what, field, needs in (
+        ("classes", "num_classes", len(data.classes)),
+        ("channels", "in_chans", data.channels),
     ):
+        has = getattr(model, field, None)
         if has is not None and has != needs:
             raise ValueError(f"the network is for {has} {what}, {data.name} has {needs}")
 
@@ -178,7 +151,6 @@ def join_norms(model: nn.Module, device: torch.device) -> nn.Module:
     if device.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     elif any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
-        raise ValueError(
-            "BatchNorm cannot be synchronised on a CPU: take a network with Inplace-ABN, or a GPU"
-        )
+        advice = "take a network with Inplace-ABN, or a GPU"
+        raise ValueError(f"BatchNorm cannot be synchronised on a CPU: {advice}")
     return synchronise_norms(model)
