@@ -1,5 +1,7 @@
 """What chapters share: tables, claims, the photograph, records, the comparison of models."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from helpers import images
@@ -10,11 +12,11 @@ from tresnet_lite.bench import Timing
 from tresnet_lite.bench.compare import compare, norm_backend, training_peaks
 from tresnet_lite.claims.ledger import load_claims
 from tresnet_lite.layers import InPlaceABN
-from tresnet_lite.profiles import Profile
+from tresnet_lite.profiles import PROFILES
 from tresnet_lite.records import load, store
 from tresnet_lite.show import notebook
 
-QUICK = Profile("smoke", "cpu", 32, 2, "float32", repeats=3, min_block=0.02, max_seconds=0.2)
+QUICK = replace(PROFILES["smoke"], image_size=32, min_block=0.02, max_seconds=0.2)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -16,16 +16,13 @@ from dataclasses import replace
 
 import pandas as pd
 import torch
-import torch.nn.functional as F
 
 from tresnet_lite.ablation import ablation_ladder
 from tresnet_lite.counting.kept import TARGETS, kept_per_image, memory_settings
 from tresnet_lite.experiments.experiment import Experiment
-from tresnet_lite.experiments.gates import BATCH
-from tresnet_lite.experiments.small_runs import one_thread
+from tresnet_lite.experiments.small_training import BATCH, fit, one_thread
 from tresnet_lite.model import TResNet, create_model
 from tresnet_lite.paper import NAMES, paper_value
-from tresnet_lite.profiles import DTYPES
 from tresnet_lite.records import Record
 from tresnet_lite.train.digits import digits
 
@@ -189,68 +186,49 @@ def digit_losses(
     device: str = "cpu",
     dtype: str = "bfloat16",
 ) -> list[float]:
-    """Losses of a narrow TResNet that learns scikit-learn's digits (32 px): SGD, one-cycle rate,
-    autocast.
+    """Losses of a narrow TResNet that learns to read digits (32 px), under autocast.
 
     The seed decides the first weights and the batches; they are the same for norm "bn" and "iabn".
     The last norm of each block starts at weight 0, as in the published code.
     """
     data = digits(device)
     torch.manual_seed(seed)
-    network = create_model(
-        "tresnet_m", width=8, depths=(1, 1, 2, 1), num_classes=10, in_chans=1, norm=norm
-    )
-    network.to(device).train()
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=steps)
+    options = {"width": 8, "depths": (1, 1, 2, 1), "norm": norm}
+    network = create_model("tresnet_m", num_classes=10, in_chans=1, **options)
     generator = torch.Generator().manual_seed(seed)
-    found = []
-    # a network this narrow gains nothing from more, and on a busy machine they wait for each other
+    count = len(data.labels)
+    batches = [torch.randint(count, (batch,), generator=generator) for _ in range(steps)]
     with one_thread():
-        for _ in range(steps):
-            chosen = torch.randint(len(data.labels), (batch,), generator=generator).to(device)
-            with torch.autocast(
-                torch.device(device).type, DTYPES[dtype], enabled=dtype != "float32"
-            ):
-                loss = F.cross_entropy(network(data.images[chosen]), data.labels[chosen])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            found.append(loss.item())
-    return found
+        return fit(network, data, batches, lr=0.1, dtype=dtype)
 
 
 def digit_runs(seeds: int, steps: int, batch: int = BATCH, device: str = "cpu") -> pd.DataFrame:
-    """`digit_losses` with either norm, in bfloat16. Columns: norm ("BatchNorm", "Inplace-ABN"),
-    seed, step, loss.
-    """
+    """`digit_losses` with both norms, in bfloat16.
 
-    runs = [
-        {"norm": name, "seed": seed, "step": step, "loss": loss}
-        for norm, name in (("bn", "BatchNorm"), ("iabn", "Inplace-ABN"))
-        for seed in range(seeds)
-        for step, loss in enumerate(
-            digit_losses(norm, seed, steps=steps, batch=batch, device=device), 1
-        )
-    ]
-    return pd.DataFrame(runs)
+    Columns: norm ("BatchNorm", "Inplace-ABN"), seed, step, loss.
+    """
+    rows = []
+    for norm, name in (("bn", "BatchNorm"), ("iabn", "Inplace-ABN")):
+        for seed in range(seeds):
+            losses = digit_losses(norm, seed, steps=steps, batch=batch, device=device)
+            rows += [(name, seed, step, loss) for step, loss in enumerate(losses, 1)]
+    return pd.DataFrame(rows, columns=["norm", "seed", "step", "loss"])
 
 
 def affordable(seconds: float, seeds: int, steps: int, device: str = "cpu") -> tuple[int, int]:
-    """Seeds and steps for `digit_runs` that take about so many seconds: at most these, at least 2
-    seeds of 20 steps.
+    """Seeds and steps for `digit_runs` that take about so many seconds.
 
-    A CPU without instructions for bfloat16 takes ten times as long as one that has them.
+    At most those given, and at least 2 seeds of 20 steps. A CPU without instructions for bfloat16
+    takes ten times as long as one that has them.
     """
-    tried = 4
+    trial = 4
     digit_losses("iabn", 0, steps=2, device=device)  # the first steps choose kernels
     start = time.monotonic()
-    digit_losses("iabn", 0, steps=tried, device=device)
-    all_steps = seconds / 2 * tried / (time.monotonic() - start)  # for each of the two norms
-    if seeds * steps > all_steps:
+    digit_losses("iabn", 0, steps=trial, device=device)
+    total = seconds / 2 * trial / (time.monotonic() - start)  # steps of each of the two norms
+    if seeds * steps > total:
         seeds = 2
-    return seeds, max(20, min(steps, int(all_steps / seeds)))
+    return seeds, max(20, min(steps, int(total / seeds)))
 
 
 def track(runs: pd.DataFrame, last: int = 10) -> tuple[float, float]:
