@@ -9,33 +9,38 @@ import torch
 
 
 @dataclass(frozen=True)
-class Profile:
-    """How much to measure, and on what.
+class Training:
+    """How many small networks a chapter trains of each kind, and for how long."""
 
-    Attributes:
-        name: "smoke", "cpu" or "gpu".
-        device: what is measured, "cpu" or "cuda".
-        image_size: side of the images in pixels. The paper's is 224; claims are judged at that size
-            alone.
-        batch: images a step.
-        dtype: a half precision means autocast (the paper's "mixed precision").
-        repeats: timed blocks at least, which give median and quartiles.
-        min_block: seconds that one timed block lasts at least.
-        max_seconds: after which a noisy measurement ends all the same, for each function timed.
-        width: channels of the first stage, in the variations on TResNet-M that a chapter builds to
-            time them; its own are 64. A smoke run takes less, since at its size weights alone take
-            most of the time.
-    """
+    seeds: int  # each draws the weights and the order of the images
+    epochs: int
+    images: int | None = None  # to train on; None for all
+    minutes: float | None = None  # begin no network after that; None for no end
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much to run, and on what: all that depends on the profile is a field of it."""
 
     name: str
-    device: str
-    image_size: int
-    batch: int
-    dtype: str
-    repeats: int
-    min_block: float
-    max_seconds: float
+    device: str  # what is measured, "cpu" or "cuda"
+    image_size: int  # side in pixels; the paper's is 224, and claims are judged at that alone
+    batch: int  # images per step
+    dtype: str  # a half precision means autocast (the paper's "mixed precision")
+    repeats: int  # timed blocks at least, which give median and quartiles
+    min_block: float  # seconds that one timed block lasts at least
+    max_seconds: float  # after which a noisy measurement ends all the same, for each function timed
+    # Channels of the first stage, in the variations on TResNet-M that a chapter times; its own are
+    # 64. A smoke run takes fewer, since at its size weights alone take most of the time.
     width: int = 64
+    trial: bool = False  # only shows that everything runs: fewer points, and numbers with a caveat
+    minutes: float | None = None  # of a chapter's campaign; None measures all
+    shift_seeds: int = 5  # random networks that see shifted images
+    shift_width: int = 64  # channels of their first stage
+    gates: Training = Training(seeds=5, epochs=6)  # for the chapter on squeeze-and-excitation
+    recipe: Training = Training(seeds=5, epochs=20, minutes=6)  # for the one on training
+    ladder: Training = Training(seeds=20, epochs=6)  # for the one on Table 4's accuracies
+    cifar: Training | None = Training(seeds=10, epochs=10)  # the same on CIFAR-10, or not at all
 
     def __str__(self) -> str:
         images = f"{self.image_size} px, batches of {self.batch}, {self.dtype}"
@@ -44,21 +49,43 @@ class Profile:
     @property
     def caveat(self) -> str:
         """What must stand beside this profile's numbers."""
-        return (
-            "a smoke run: too short and too small to conclude from" if self.name == "smoke" else ""
-        )
+        return f"a {self.name} run: too short and too small to conclude from" if self.trial else ""
 
 
-PROFILES = {
-    profile.name: profile
-    for profile in (
-        Profile(
-            "smoke", "cpu", 64, 2, "float32", repeats=3, min_block=0.01, max_seconds=0.1, width=8
-        ),
-        Profile("cpu", "cpu", 224, 4, "float32", repeats=5, min_block=0.1, max_seconds=2.0),
-        Profile("gpu", "cuda", 224, 128, "float16", repeats=20, min_block=0.1, max_seconds=5.0),
-    )
-}
+GPU = Profile("gpu", "cuda", 224, 128, "float16", repeats=20, min_block=0.1, max_seconds=5.0)
+CPU = replace(
+    GPU,
+    name="cpu",
+    device="cpu",
+    batch=4,
+    dtype="float32",
+    repeats=5,
+    max_seconds=2.0,
+    minutes=2.4,
+    shift_seeds=2,
+    shift_width=16,
+    gates=Training(seeds=3, epochs=6),
+    recipe=Training(seeds=3, epochs=4, minutes=1.4),
+    ladder=Training(seeds=5, epochs=4),
+    cifar=None,
+)
+SMOKE = replace(
+    CPU,
+    name="smoke",
+    image_size=64,
+    batch=2,
+    repeats=3,
+    min_block=0.01,
+    max_seconds=0.1,
+    width=8,
+    trial=True,
+    minutes=0.3,
+    shift_seeds=1,
+    gates=Training(seeds=1, epochs=4),
+    recipe=Training(seeds=1, epochs=1, images=192),
+    ladder=Training(seeds=2, epochs=1, images=256),
+)
+PROFILES = {profile.name: profile for profile in (SMOKE, CPU, GPU)}
 
 
 def resolve(
@@ -72,8 +99,7 @@ def resolve(
     """A profile with settings of one's own; None and "auto" leave them to the profile.
 
     Raises:
-        ValueError: an unknown profile, an image that a stem cannot take, or a device that is not
-            there.
+        ValueError: an unknown profile, an image that a stem cannot take, or no such device.
     """
     if name not in PROFILES:
         raise ValueError(f"unknown profile {name!r}: there are {', '.join(PROFILES)}")
@@ -82,19 +108,13 @@ def resolve(
         settings["device"] = device
     changes = {key: value for key, value in settings.items() if value is not None}
     profile = replace(PROFILES[name], **changes)
-    if profile.image_size % 32 or profile.image_size < 32:
-        raise ValueError(
-            f"image_size must be a multiple of 32, all strides together, got {profile.image_size}"
-        )
-    if profile.batch < 2:
-        raise ValueError(
-            f"batch must be at least 2, as batch norm needs in training, got {profile.batch}"
-        )
+    size, images = profile.image_size, profile.batch
+    if size % 32 or size < 32:
+        raise ValueError(f"image_size must be a multiple of 32, all strides together, got {size}")
+    if images < 2:
+        raise ValueError(f"batch must be at least 2, as batch norm needs in training, got {images}")
     if torch.device(profile.device).type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            "no CUDA device is visible: use profile 'smoke' or 'cpu', or on Colab choose a GPU"
-            " runtime"
-        )
+        raise ValueError("no CUDA device is visible: use profile 'cpu', or a GPU runtime on Colab")
     return profile
 
 

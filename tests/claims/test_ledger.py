@@ -181,7 +181,7 @@ def test_the_stem_table_has_paper_measured_and_ratio():
 
 def test_the_sizes_table_sets_counted_beside_printed():
     sizes = model_sizes().set_index("model")
-    assert sizes.loc["TResNet-L", "parameters"] == pytest.approx(55.989256)
+    assert sizes.loc["TResNet-L", "parameters_m"] == pytest.approx(55.989256)
     assert sizes.loc["TResNet-L", "paper_parameters"] == 54.7
     assert sizes.loc["ResNet50", "paper_macs"] == 4.1 and pd.isna(
         sizes.loc["ResNet50", "paper_parameters"]
@@ -196,7 +196,8 @@ def test_the_readme_shows_committed_stem_speeds_only(monkeypatch):
     )
     monkeypatch.setattr(store, "committed", lambda: [speed("conv7x7", 100), speed("resnet_d", 90)])
     assert (
-        "| resnet_d | inference | 2670 | 0.943 | 90 | 0.900 | measured (Imaginary GPU" in readme()
+        "| resnet_d | inference | 2,670 | 90.00 | 0.943 | 0.900 | measured (Imaginary GPU"
+        in readme()
     )
 
 

@@ -21,13 +21,19 @@ from torchvision.transforms.functional import to_tensor
 from tresnet_lite import ablation_ladder
 from tresnet_lite.ablation import RESNET50
 from tresnet_lite.claims.ledger import load_claims
-from tresnet_lite.experiments import ablation, small_images, small_runs
-from tresnet_lite.experiments.ablation import Training
-from tresnet_lite.experiments.gates import train
+from tresnet_lite.experiments import (
+    ablation,
+    photographs,
+    recipe,
+    small_images,
+    small_training,
+    studies,
+)
+from tresnet_lite.experiments.ablation import LadderStudy
 from tresnet_lite.findings import statistics
 from tresnet_lite.paper import paper_table
-from tresnet_lite.profiles import resolve
-from tresnet_lite.records import Conditions, Record, Spread, append, collect, load
+from tresnet_lite.profiles import PROFILES, Training, resolve
+from tresnet_lite.records import Conditions, Record, Spread, append, collect, load, store
 from tresnet_lite.show import ablation as drawings
 from tresnet_lite.train import Digits
 
@@ -37,12 +43,12 @@ SMOKE = resolve("smoke")
 
 @pytest.fixture
 def tiny(monkeypatch):
-    """A set of a few random images of two classes, in place of the digits."""
+    """The ladder on a set of a few random images of two classes."""
     noise = torch.rand(48, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(48) % 2
-    found = Digits(noise[:32], labels[:32], noise[32:], labels[32:])
-    monkeypatch.setattr(ablation, "_images", lambda name, device: found)
-    return {"digits": Training(seeds=2, epochs=1, batch=16)}
+    images = Digits(noise[:32], labels[:32], noise[32:], labels[32:])
+    monkeypatch.setitem(small_images.SETS, "noise", lambda device: images)
+    return LadderStudy(Training(seeds=2, epochs=1), "noise", batch=16)
 
 
 # The ladder.
@@ -126,11 +132,11 @@ def test_what_cannot_be_had_is_told_with_its_reason(monkeypatch):
         raise ConnectionError("cifar10 is not in here and cannot be fetched")
 
     monkeypatch.setitem(small_images.SETS, "CIFAR-10", offline)
-    ablation._images.cache_clear()
-    found, missing = ablation.find_images(ablation.TRAININGS["gpu"], SMOKE)
-    assert list(found) == ["digits", "photographs"] and "cannot be fetched" in missing["CIFAR-10"]
-    assert "smoke" in ablation.find_images(ablation.TRAININGS["smoke"], SMOKE)[1]["CIFAR-10"]
-    lines = small_images.described(found, missing).set_index("data")
+    small_images.load.cache_clear()
+    images, missing = ablation.find_images(ablation.studies(PROFILES["gpu"]), SMOKE)
+    assert list(images) == ["digits", "photographs"] and "cannot be fetched" in missing["CIFAR-10"]
+    assert "smoke" in ablation.find_images(ablation.studies(SMOKE), SMOKE)[1]["CIFAR-10"]
+    lines = small_images.described(images, missing).set_index("data")
     assert lines.loc["CIFAR-10", "status"].startswith("not attempted: cifar10 is not in here")
     assert lines.loc["digits", "weight"] == pytest.approx(100 / 450)
     assert lines.loc["photographs", "frequent"] == pytest.approx(100 / 16)
@@ -154,44 +160,54 @@ def test_cifar_is_what_torchvision_holds(monkeypatch):
 @pytest.mark.parametrize("wrong", [{"seeds": 0}, {"epochs": 0}, {"epochs": 1.5}, {"seeds": True}])
 def test_settings_that_cannot_be(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} is .* 1 or more"):
-        ablation.trainings(SMOKE, **wrong)
+        ablation.studies(SMOKE, **wrong)
 
 
 def test_a_network_trained_is_not_trained_again(record_file, tiny, monkeypatch, capsys):
-    first = ablation.measure(tiny, SMOKE).records
+    first = studies.measure([tiny], SMOKE).records
     assert [(r.model, r.seed) for r in first] == [(rung, s) for s in (0, 1) for rung in RUNGS]
-    assert {r.case for r in first} == {tiny["digits"].case("digits")}
+    assert {r.case for r in first} == {tiny.case}
     # of 16 images
     assert all(0 < r.value.median <= 100 and r.value.median * 16 % 100 == 0 for r in first)
     assert "12 networks, 0 of them trained before" in capsys.readouterr().out
     with monkeypatch.context() as patch:
-        patch.setattr(ablation, "train", lambda *_, **__: pytest.fail("trained again"))
-        assert list(ablation.measure(tiny, SMOKE).records) == first
+        patch.setattr(small_training, "train", lambda *_, **__: pytest.fail("trained again"))
+        assert list(studies.measure([tiny], SMOKE).records) == first
     assert load(record_file) == first
 
 
+def test_committed_networks_are_recognised():
+    """A change to a point's words would train all networks again."""
+    points = set()
+    for profile in PROFILES.values():
+        chapters = [*ablation.studies(profile).values(), recipe.study(profile)]
+        points |= {study.point(variant, seed) for study, variant, seed in studies.tasks(chapters)}
+    records = [r for r in store.committed() if r.suite in ("ablation", "training")]
+    assert len(records) >= 80 and {record.point for record in records} <= points
+
+
 def test_the_same_seed_gives_the_same_accuracy(tiny):
-    task = ("digits", RUNGS[-1], 1, tiny["digits"], SMOKE)
-    assert ablation._train(*task).value == ablation._train(*task).value
+    first, second = (tiny.outcome(RUNGS[-1], 1, "cpu") for _ in range(2))
+    assert first.value == second.value
 
 
 def test_other_settings_and_other_devices_are_trained_anew(record_file, tiny):
-    done = ablation.measure(tiny, SMOKE).records
+    done = studies.measure([tiny], SMOKE).records
     points = {r.point for r in done}
-    for other in ({"epochs": 2}, {"lr": 0.1}, {"batch": 8}, {"images": 16}):
-        how = replace(tiny["digits"], **other)
-        assert not points & {ablation.point(*task) for task in ablation._tasks({"digits": how})}
+    longer, fewer = (replace(tiny.training, **how) for how in ({"epochs": 2}, {"images": 16}))
+    for other in ({"training": longer}, {"training": fewer}, {"lr": 0.1}, {"batch": 8}):
+        study = replace(tiny, **other)
+        assert not points & {study.point(rung, seed) for rung in RUNGS for seed in (0, 1)}
     elsewhere = [replace(r, provenance=PROVENANCE) for r in done]
     record_file.unlink()
     append(record_file, *elsewhere)
-    assert len(ablation.measure(tiny, SMOKE).records) == 2 * len(done)
+    assert len(studies.measure([tiny], SMOKE).records) == 2 * len(done)
 
 
-def test_another_network_under_the_same_name_is_trained_anew(monkeypatch):
-    task = ("digits", RUNGS[0], 0, Training(1, 1))
-    before = ablation.point(*task)
+def test_another_network_under_the_same_name_is_trained_anew(tiny, monkeypatch):
+    before = tiny.point(RUNGS[0], 0)
     monkeypatch.setattr(ablation, "WIDTH", 16)
-    after = ablation.point(*task)
+    after = tiny.point(RUNGS[0], 0)
     assert before.rpartition("(")[2] != after.rpartition("(")[2]
 
 
@@ -199,7 +215,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(record_file, tiny, monkeypa
     """What was trained before the interruption is kept, a half-written line is not, and nothing is
     done twice.
     """
-    real, calls = train, []
+    real, calls = small_training.train, []
 
     def interrupted(*args, **options):
         calls.append(options["seed"])
@@ -207,19 +223,19 @@ def test_an_interrupted_run_goes_on_where_it_stopped(record_file, tiny, monkeypa
             raise KeyboardInterrupt
         return real(*args, **options)
 
-    monkeypatch.setattr(ablation, "train", interrupted)
+    monkeypatch.setattr(small_training, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        ablation.measure(tiny, SMOKE)
+        studies.measure([tiny], SMOKE)
     assert len(load(record_file)) == 3
     with record_file.open("a") as handle:
         handle.write('{"half')
-    assert len(ablation.measure(tiny, SMOKE).records) == 12
+    assert len(studies.measure([tiny], SMOKE).records) == 12
     assert len(calls) == 4 + 9
     assert "12 networks, 3 of them trained before" in capsys.readouterr().out
 
 
 def test_no_time_left_trains_nothing_and_says_so(record_file, tiny, capsys):
-    assert ablation.measure(tiny, SMOKE, minutes=0).records == []
+    assert studies.measure([tiny], SMOKE, minutes=0).records == []
     assert "12 networks left for another time" in capsys.readouterr().out
 
 
@@ -227,28 +243,25 @@ def test_a_diverged_network_is_a_failure_and_is_tried_again(record_file, tiny, m
     def diverge(network, *_, **__):
         torch.nn.init.constant_(network.head.fc.weight, math.nan)
 
-    monkeypatch.setattr(ablation, "train", diverge)
-    one = {"digits": replace(tiny["digits"], seeds=1)}
-    measured = ablation.measure(one, SMOKE)
+    one = replace(tiny, training=Training(seeds=1, epochs=1))
+    with monkeypatch.context() as patch:
+        patch.setattr(small_training, "train", diverge)
+        measured = studies.measure([one], SMOKE)
     assert measured.records == [] and [f.error for f in measured.failures] == ["diverged"] * 6
-    monkeypatch.undo()
-    monkeypatch.setattr(ablation, "_images", lambda name, device: pytest.fail("was tried again"))
-    monkeypatch.setenv("TRESNET_LITE_RECORDS", str(record_file))
+    monkeypatch.setattr(small_training, "train", lambda *_, **__: pytest.fail("was tried again"))
     with pytest.raises(pytest.fail.Exception, match="was tried again"):
-        ablation.measure(one, SMOKE)
+        studies.measure([one], SMOKE)
 
 
 def test_processes_give_every_outcome_once():
     """Two processes, which load the images themselves; each outcome as one process gives it."""
-    how = Training(seeds=1, epochs=1, images=64)
-    tasks = ablation._tasks({"digits": how})[:2]
+    study = LadderStudy(Training(seeds=1, epochs=1, images=64), "digits")
+    networks = studies.tasks([study])[:2]
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    ablation._images.cache_clear()
+    small_images.load.cache_clear()
     try:
-        alone, together = (
-            list(small_runs.outcomes(ablation._train, tasks, SMOKE, n, math.inf)) for n in (1, 2)
-        )
+        alone, together = (list(studies.outcomes(networks, "cpu", n, math.inf)) for n in (1, 2))
     finally:
         torch.set_num_threads(before)
     assert {r.point: r.value for r in alone} == {r.point: r.value for r in together}
@@ -263,12 +276,12 @@ def test_processes_give_every_outcome_once():
 
 def planted(values: dict[str, list[float]], **changes) -> list[Record]:
     """Records of a run whose rungs have these accuracies, seed by seed."""
-    how = Training(seeds=9, epochs=1)
+    case = LadderStudy(Training(seeds=9, epochs=1), "digits").case
     return [
         replace(
             Record(
                 "ablation",
-                how.case("digits"),
+                case,
                 rung,
                 "training",
                 "top1",
@@ -393,11 +406,13 @@ def test_each_rung_is_compared_with_the_one_before_and_with_resnet50_once():
 def test_the_papers_column_is_table_4s():
     run = statistics.results(planted({rung: [50.0, 51.0 + i] for i, rung in enumerate(RUNGS)}))
     printed = paper_table(4).set_index("refinement")["top1"]
-    assert statistics.levels(run).set_index("rung")["paper"].to_dict() == printed.to_dict()
+    assert statistics.levels(run).set_index("rung")["paper_top1"].to_dict() == printed.to_dict()
     table = statistics.gains(run).set_index(["base", "rung"])
     for base, rung in product(RUNGS, RUNGS):
         if (base, rung) in table.index:
-            assert table.loc[(base, rung), "paper"] == pytest.approx(printed[rung] - printed[base])
+            assert table.loc[(base, rung), "paper_gain"] == pytest.approx(
+                printed[rung] - printed[base]
+            )
     assert statistics.levels(run)["mean"].tolist() == pytest.approx(
         [50.5 + i / 2 for i in range(6)]
     )
@@ -417,11 +432,11 @@ def test_drawings_tell_their_numbers():
     table = statistics.gains(run)
     drawn = drawings.gains(table)
     for row in table.itertuples():
-        assert f"{row.gain:+.2f} ({row.interval}), paper {row.paper:+.1f}" in drawn.text
+        assert f"{row.gain:+.2f} ({row.interval}), paper {row.paper_gain:+.1f}" in drawn.text
     for row in statistics.levels(run).itertuples():
         assert f"{row.rung} {row.mean:.2f} % over 3" in drawings.networks(run).text
     shown = drawings.examples(
-        small_images.photograph_pieces(), [*small_images.SKIMAGE, *small_images.SKLEARN]
+        small_images.photograph_pieces(), [*photographs.SKIMAGE, *photographs.SKLEARN]
     )
     assert shown.html.count("<image") == 16
 

@@ -20,7 +20,7 @@ from tresnet_lite.checkout import ROOT
 from tresnet_lite.claims.ledger import load_claims
 from tresnet_lite.counting import count_parameters
 from tresnet_lite.counting.block_steps import block_steps
-from tresnet_lite.experiments import gates
+from tresnet_lite.experiments import gates, small_training
 from tresnet_lite.experiments import squeeze_excite as se
 from tresnet_lite.layers import SqueezeExcite
 from tresnet_lite.paper import paper_value
@@ -255,7 +255,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def trained(data):
-    return gates.train(gates.small_network(0), data, seed=0, epochs=3)
+    return small_training.train(gates.small_network(0), data, seed=0, epochs=3)
 
 
 def test_the_digits_are_scikit_learns(data):
@@ -278,7 +278,7 @@ def test_the_digits_are_scikit_learns(data):
 
 
 def test_a_few_epochs_read_most_digits(trained, data):
-    assert gates.accuracy(trained, data.held_out_images, data.held_out_labels) > 80
+    assert small_training.accuracy(trained, data) > 80
 
 
 def test_gates_are_what_scales_the_maps(trained, data):
@@ -344,7 +344,7 @@ def test_swaps_are_recorded_with_their_spread(trained, data):
     found = gates.swap_accuracies([trained, trained], data, QUICK)
     table = gates.accuracies(found).set_index("gates")
     assert list(table.index) == list(gates.SWAPS)
-    own = gates.accuracy(trained, data.held_out_images, data.held_out_labels)
+    own = small_training.accuracy(trained, data)
     assert table.loc["its own", "right"] == pytest.approx(own)
     assert (table["networks"] == 2).all() and (
         table["q1"] == table["q3"]

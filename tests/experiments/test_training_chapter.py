@@ -15,14 +15,16 @@ from torch import nn
 from tresnet_lite import create_model
 from tresnet_lite.checkout import ROOT
 from tresnet_lite.experiments import recipe as training
+from tresnet_lite.experiments import studies
+from tresnet_lite.experiments.photographs import photograph
 from tresnet_lite.findings import statistics
-from tresnet_lite.profiles import resolve
+from tresnet_lite.profiles import Training, resolve
 from tresnet_lite.records import Failure, Record, load
 from tresnet_lite.show import recipe as drawings
 from tresnet_lite.train import INGREDIENTS, NonFiniteLoss, make_loss, make_recipe
 
 SMOKE = resolve("smoke")
-TINY = training.Plan(epochs=1, seeds=2, images=64)
+TINY = training.RecipeStudy(Training(seeds=2, epochs=1, images=64))
 
 
 # Ingredient by ingredient.
@@ -37,8 +39,8 @@ def test_decays_follow_their_recurrences():
         path.append(weight)
     for row in found.itertuples():
         assert row.decoupled == pytest.approx((1 - 0.2 * 0.05) ** row.steps, rel=1e-12)
-        assert row.plain == pytest.approx(row.decoupled, rel=1e-12)
-        assert row.l2 == pytest.approx(path[row.steps], rel=1e-12)
+        assert row.l2 == pytest.approx(row.decoupled, rel=1e-12)
+        assert row.l2_momentum == pytest.approx(path[row.steps], rel=1e-12)
 
 
 def test_what_decays_is_what_has_more_than_one_dimension():
@@ -66,22 +68,22 @@ def test_the_smoothed_loss_is_least_where_it_is_said(classes):
     loss = make_loss(make_recipe("imagenet"))(logits, torch.tensor([1]))
     (slope,) = torch.autograd.grad(loss, logits)
     assert slope.abs().max() < 1e-12
-    assert loss.item() == pytest.approx(row.least, rel=1e-12)
+    assert loss.item() == pytest.approx(row.least_loss, rel=1e-12)
     target = np.full(classes, row.other)
     target[1] = row.true
-    assert row.least == pytest.approx(stats.entropy(target), rel=1e-12)
+    assert row.least_loss == pytest.approx(stats.entropy(target), rel=1e-12)
 
 
 def test_augmented_photographs_differ_as_their_names_say():
-    photograph = training.shipped_photographs()["flower"]
-    shown = training.augmented(photograph, 64)
+    flower = photograph("flower")
+    shown = training.augmented(flower, 64)
     names, images = zip(*shown, strict=True)
     assert names[0] == "as it is" and all(image.shape == (64, 64, 3) for image in images)
     assert len({image.numpy().tobytes() for image in images}) == len(images)
     cut = (images[names.index("Cutout")] != images[0]).any(2)  # (H, W)
     # a quarter of the area, black
     assert cut.sum() == 32 * 32 and not images[names.index("Cutout")][cut].any()
-    again = training.augmented(photograph, 64)
+    again = training.augmented(flower, 64)
     assert all(torch.equal(a, b) for (_, a), (_, b) in zip(shown, again, strict=True))
 
 
@@ -113,13 +115,13 @@ def test_what_was_trained_is_not_trained_again(record_file, monkeypatch, capsys)
         "recipes",
         lambda epochs, real=training.recipes: {n: real(epochs)[n] for n in names},
     )
-    found = training.measure(SMOKE, TINY).records
+    found = studies.measure([TINY], SMOKE).records
     assert [(r.model, r.case, r.seed) for r in found] == [
         (name, "64 digits, 1 epoch", seed) for seed in (0, 1) for name in names
     ]
     assert all(r.value.repeats == 1 and 0 <= r.value.median <= 100 for r in found)
     monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("trained again"))
-    assert training.measure(SMOKE, TINY).records == found == load(record_file)
+    assert studies.measure([TINY], SMOKE).records == found == load(record_file)
     assert "4 networks, 4 of them trained before" in capsys.readouterr().out
 
 
@@ -128,13 +130,13 @@ def test_a_training_that_diverges_is_told(record_file, monkeypatch):
         raise NonFiniteLoss("the loss is nan at step 3")
 
     monkeypatch.setattr(training, "train", diverge)
-    told = training._train(training.FULL, 0, 1, 64, SMOKE)
+    told = TINY.outcome(training.FULL, 0, "cpu")
     assert isinstance(told, Failure) and told.message == "the loss is nan at step 3"
 
 
 def test_other_settings_are_other_points():
     points = {
-        training.point(name, seed, epochs, images)
+        training.RecipeStudy(Training(2, epochs, images)).point(name, seed)
         for name in training.recipes(1)
         for seed in (0, 1)
         for epochs in (1, 2)
@@ -199,19 +201,20 @@ def test_the_schedule_is_drawn_with_its_peak():
 
 
 @pytest.mark.parametrize("wrong", [{"seeds": 0}, {"epochs": 0}])
-def test_a_plan_needs_seeds_and_epochs(wrong):
-    with pytest.raises(ValueError, match="must be at least 1"):
-        training.plan(SMOKE, **({"seeds": None, "epochs": None, "minutes": None} | wrong))
+def test_a_study_needs_seeds_and_epochs(wrong):
+    with pytest.raises(ValueError, match="must be a whole number, 1 or more"):
+        training.study(SMOKE, **wrong)
 
 
 def test_a_smoke_run_is_small_and_given_settings_count():
-    chosen = training.plan(SMOKE, seeds=3, epochs=None, minutes=2.0)
-    assert (chosen.seeds, chosen.epochs, chosen.minutes) == (3, 1, 2.0)
+    chosen = training.study(SMOKE, seeds=3, epochs=None, minutes=2.0)
+    how = chosen.training
+    assert (how.seeds, how.epochs, how.minutes) == (3, 1, 2.0)
     assert str(chosen) == "3 seeds, 1 epoch of 192 digits, for 2 minutes at most"
 
 
 def test_the_records_are_records(record_file):
-    record = training._train(training.FULL, 0, 1, 64, SMOKE)
+    record = TINY.outcome(training.FULL, 0, "cpu")
     assert Record.from_json(record.to_json()) == record
     assert statistics.results([record])["rung"].tolist() == [training.FULL]
 

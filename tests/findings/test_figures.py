@@ -210,7 +210,7 @@ def test_curves_are_judged_where_all_efficientnets_were_run():
     table = then_and_now.curves(points, "inference")
     assert not table["where"].str.startswith("Tesla V100").any()
     ours = table[table["kind"].str.startswith("measured")].iloc[0]
-    assert ours.told == "6 of 6" and ours.lowest > 0 and ours.b5 == pytest.approx(0.8 / 0.6)
+    assert ours.lie_above == "6 of 6" and ours.lowest > 0 and ours.b5 == pytest.approx(0.8 / 0.6)
     fewer = landscape.landscape(run({("efficientnet_b7", 600): None}))
     assert not then_and_now.curves(fewer, "inference")["kind"].str.startswith("measured").any()
 

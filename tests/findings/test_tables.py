@@ -24,7 +24,7 @@ from tresnet_lite.show import table3 as table3_drawings
 from tresnet_lite.show import table4 as table4_drawings
 from tresnet_lite.show import table5 as table5_drawings
 from tresnet_lite.show.html import Html, table
-from tresnet_lite.show.runs import SPEEDS, each_run, shown
+from tresnet_lite.show.runs import SPEEDS, each_run, runs_table
 
 TABLES = {1: tables.table1, 3: tables.table3, 4: tables.table4, 5: tables.table5}
 GIB = 2**30
@@ -237,7 +237,7 @@ def test_each_run_is_shown_with_its_source():
     drawn = each_run(frame, lambda part: Html(f"<b>{len(part)}</b>", f"{len(part)} lines"))
     assert drawn.text.count("12 lines") == 2 and "GPU <A>" in drawn.text
     assert drawn.html.count("<b>12</b>") == 2 and "GPU &lt;A&gt;" in drawn.html
-    lines = shown(frame, SPEEDS)
+    lines = runs_table(frame, *SPEEDS)
     assert (
         "| ResNet50 | training | 805 | 9.00 | 9.00–9.00 | 1.000 | 1.000 | measured |" in lines.text
     )
@@ -251,7 +251,7 @@ def test_measured_lines_need_no_column_that_says_so():
         for n in paper_table(4)["refinement"]
         for p in tables.PHASES
     ]
-    assert "source" not in shown(tables.table4(records), SPEEDS).text
+    assert "source" not in runs_table(tables.table4(records), *SPEEDS).text
 
 
 def test_a_chapter_takes_what_was_measured_before(tmp_path, monkeypatch, capsys):
@@ -305,7 +305,7 @@ def test_the_papers_batches_are_one_amount_of_memory():
     assert counted["together"].max() / counted["together"].min() < 1.03
     product = counted["architecture"] * counted["inplace"]
     assert product.tolist() == pytest.approx(counted["counted"].tolist(), rel=1e-12)
-    assert (counted.loc["TResNet-M":, "lean"] > counted.loc["TResNet-M":, "counted"]).all()
+    assert (counted.loc["TResNet-M":, "lean_ratio"] > counted.loc["TResNet-M":, "counted"]).all()
 
 
 def test_batches_by_setting_are_ratios_to_resnet50_of_the_same_run():
@@ -321,7 +321,7 @@ def test_batches_by_setting_are_ratios_to_resnet50_of_the_same_run():
         speed("memory", "tresnet_m", "training", 8.0, case="settings", norm="bn", memory="paper"),
     ]
     rows = table3.by_setting(records).set_index("setting")
-    assert rows["ratio"].dropna().to_dict() == {"BatchNorm": 1.3, "lean (our default)": 1.9}
+    assert rows["batch_ratio"].dropna().to_dict() == {"BatchNorm": 1.3, "lean (our default)": 1.9}
     assert rows["speed_ratio"].dropna().to_dict() == {"BatchNorm": 0.8}
     # Half precision: what the issue of memory counts, BatchNorm's 43.8 over 33.3 MB.
     assert rows.at["BatchNorm", "counted"] == pytest.approx(1.313, abs=0.001)
@@ -355,7 +355,7 @@ def test_sizes_of_the_rungs():
             "+ AA": create_model("tresnet_m"),
         }
     for name, network in expected.items():
-        assert rows.at[name, "parameters"] == count_parameters(network) / 1e6
+        assert rows.at[name, "parameters_m"] == count_parameters(network) / 1e6
     assert rows.at["+ AA", "macs"] == 5.734965248
 
 

@@ -1,6 +1,7 @@
 """What chapters share: tables, claims, the photograph, records, the comparison of models."""
 
-import pandas as pd
+from dataclasses import replace
+
 import pytest
 import torch
 from helpers import images
@@ -11,11 +12,11 @@ from tresnet_lite.bench import Timing
 from tresnet_lite.bench.compare import compare, norm_backend, training_peaks
 from tresnet_lite.claims.ledger import load_claims
 from tresnet_lite.layers import InPlaceABN
-from tresnet_lite.profiles import Profile
+from tresnet_lite.profiles import PROFILES
 from tresnet_lite.records import load, store
 from tresnet_lite.show import notebook
 
-QUICK = Profile("smoke", "cpu", 32, 2, "float32", repeats=3, min_block=0.02, max_seconds=0.2)
+QUICK = replace(PROFILES["smoke"], image_size=32, min_block=0.02, max_seconds=0.2)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -105,14 +106,6 @@ def test_the_note_tells_where_numbers_come_from(records):
     note = notebook.source(records, QUICK)
     assert records[0].provenance.source in note
     assert "32 px, batches of 2, float32" in note and QUICK.caveat in note
-
-
-def test_a_table_shows_what_its_text_says():
-    frame = pd.DataFrame({"n": ["<a>", "b"], "x": [1234.5, float("nan")]})
-    table = notebook.table(frame, {"name|n": "", "number|x": ",.1f"}, note="a note")
-    assert table.text == "| name | number |\n| --- | --- |\n| <a> | 1,234.5 |\n| b | – |\n\na note"
-    assert "&lt;a&gt;" in table.html and "<td" in table.html and "a note" in table.html
-    assert 'text-align:right;padding:0.2em 0.6em">1,234.5' in table.html
 
 
 def test_claims_are_those_of_the_paper_with_a_verdict_each(records):

@@ -122,7 +122,7 @@ def points(
     open_points = [*_networks(profile), *_ladder(profile)]
     if not quick:
         open_points += [*_memory(profile), *_axes(profile), *_micro(profile)]
-    if profile.name == "smoke":
+    if profile.trial:
         open_points = [
             p
             for p in open_points

@@ -15,6 +15,7 @@ import torch
 from tresnet_lite.book.device import try_gpu
 from tresnet_lite.book.freshness import content_digest, read_json, source_files, write_json
 from tresnet_lite.book.project import Project
+from tresnet_lite.profiles import PROFILES
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Failure:
 
 def conditions(profile: str) -> tuple[str, ...]:
     """What, besides files, a notebook's outputs depend on."""
-    device = try_gpu()[0] if profile == "gpu" and torch.cuda.is_available() else "cpu"
+    on_gpu = PROFILES[profile].device == "cuda" and torch.cuda.is_available()
+    device = try_gpu()[0] if on_gpu else "cpu"
     return (profile, device, torch.__version__, platform.python_version())
 
 

@@ -127,7 +127,7 @@ def _kept() -> Number:
 def _parameters() -> Number:
     row = model_sizes().set_index("model").loc["TResNet-M"]
     paper = f"paper {row['paper_parameters']:.1f} M"
-    paper += f"; ours with the classifier {row['parameters']:.1f} M"
+    paper += f"; ours with the classifier {row['parameters_m']:.1f} M"
     what, ours = "TResNet-M's parameters without classifier", f"{row['without_classifier']:.1f} M"
     return Number(what, ours, BY_COUNTING, paper, "discrepancies.html")
 

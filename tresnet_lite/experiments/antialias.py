@@ -41,37 +41,6 @@ FILTERS = {  # scheme → what comes before pixels are dropped, at each kind of 
 }
 RUNGS = {"strided": "+ Optimizer SE layers", "economic": "+ AA"}  # scheme → its row of table 4
 
-# Columns for `notebook.table`.
-SCHEME_COLUMNS = {
-    "scheme|name": "",
-    "stem|stem": "",
-    "convolutions|convolutions": "",
-    "shortcuts|shortcuts": "",
-}
-COSTS = {
-    "scheme|name": "",
-    "MACs, G|macs": ".3f",
-    "kept as published, MB|paper": ".1f",
-    "kept by this package, MB|lean": ".1f",
-}
-PLACES = {
-    "where|place": "",
-    "output|output": "",
-    "stride 2, M MACs|strided": ".1f",
-    "stride 1, M MACs|blurred": ".1f",
-    "its blur, M products|blur": ".2f",
-}
-SPEEDS = {
-    "scheme|name": "",
-    "phase|phase": "",
-    "paper, img/s|paper": ",.0f",
-    "measured, img/s|measured": ",.1f",
-    "quartiles|quartiles": "",
-    "paper, ratio|paper_ratio": ".2f",
-    "measured, ratio|ratio": ".2f",
-}
-PEAKS = {"scheme|name": "", "peak, MB an image|peak_per_image": ".1f", "ratio|ratio": ".2f"}
-
 
 def network(scheme: str, num_classes: int = 1000, **overrides: object) -> TResNet:
     """TResNet-M that downsamples by one of `SCHEMES`; `overrides` are fields of its config."""
@@ -155,12 +124,13 @@ def _place(name: str) -> str:
 def costs(image_size: int = 224) -> pd.DataFrame:
     """MACs (billions) and MB kept for backward in float32, per image, of each scheme, by counting.
 
-    Columns: name, macs, paper (what the published code keeps) and lean (what this package keeps).
+    Columns: name, macs, published (kept by the published code) and lean (by this package).
     """
     rows, shape = [], (3, image_size, image_size)
     for scheme in SCHEMES:
         with torch.device("meta"):  # nothing is computed
-            paper, lean = (network(scheme, memory=setting) for setting in ("paper", "lean"))
+            published, lean = (network(scheme, memory=m) for m in ("paper", "lean"))
         row = {"name": LABELS[scheme], "macs": count_macs(lean, shape) / 1e9}
-        rows.append({**row, "paper": kept_mb(paper, shape), "lean": kept_mb(lean, shape)})
+        row |= {"published": kept_mb(published, shape), "lean": kept_mb(lean, shape)}
+        rows.append(row)
     return pd.DataFrame(rows)

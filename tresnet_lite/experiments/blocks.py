@@ -42,70 +42,6 @@ CORNERS = (ALL_BASIC, PAPERS_CHOICE, REVERSED, ALL_BOTTLENECK)
 MIXES = tuple("-".join(types) for types in product(BLOCKS, repeat=len(STAGES)))
 VARIANTS = {"tresnet_m": "m", "tresnet_l": "l", "tresnet_xl": "xl"}  # of table 2 → in columns
 
-# Columns for `notebook.table`.
-SIZES = {
-    "stage|stage": "d",
-    "block|name": "",
-    "in and out|shape": "",
-    "parameters|parameters": ",d",
-    "MACs, M|macs": ".1f",
-    "moved, MB|moved": ".1f",
-    "FLOP/byte|intensity": ".0f",
-    "kept, MB|kept": ".1f",
-    "window, +px|window": "d",
-}
-BLOCK_SPEEDS = {
-    "stage|stage": "d",
-    "block|name": "",
-    "inference, img/s|inference": ",.0f",
-    "BasicBlock = 1|inference_ratio": ".2f",
-    "training, img/s|training": ",.0f",
-    "BasicBlock = 1|training_ratio": ".2f",
-}
-MIX_SIZES = {
-    "mix|mix": "",
-    "parameters, M|parameters": ".2f",
-    "MACs, G|macs": ".2f",
-    "kept, MB|kept": ".1f",
-    "window, px|window": "d",
-}
-MIX_SPEEDS = {
-    "mix|mix": "",
-    "inference, img/s|inference": ",.1f",
-    "quartiles|inference_quartiles": "",
-    "□□□□ = 1|inference_ratio": ".2f",
-    "training, img/s|training": ",.1f",
-    "□□□□ = 1|training_ratio": ".2f",
-}
-BESIDE_THE_PAPER = {
-    "network|network": "",
-    "depths|depths": "",
-    "paper, img/s|paper": ",.0f",
-    "measured, img/s|measured": ",.1f",
-    "quartiles|quartiles": "",
-    "paper, ratio|paper_ratio": ".3f",
-    "measured, ratio|ratio": ".3f",
-}
-TABLE_2 = {
-    "layer|layer": "",
-    "block|block_type": "",
-    "output|output": "",
-    "stride|stride": "",
-    **{
-        f"{name} {column}|{name.lower()}_{column}": ""
-        for name, column in product(("M", "L", "XL"), ("repeats", "channels"))
-    },
-}
-READINGS = {
-    "reading|reading": "",
-    "M|m": ".2f",
-    "off|m_off": "+.1%",
-    "L|l": ".2f",
-    "off|l_off": "+.1%",
-    "XL|xl": ".2f",
-    "off|xl_off": "+.1%",
-}
-
 
 def rung(label: str = RUNGS[1]) -> TResNetConfig:
     """A rung of table 4."""
@@ -131,10 +67,10 @@ def block_input(kind: str, stage: int, image_size: int, batch: int) -> torch.Ten
 def sizes(image_size: int = 224, batch: int = 32) -> pd.DataFrame:
     """What one block asks for, by stage and type, in float32.
 
-    Columns: stage, block, name, shape, parameters, macs (millions), moved (MB per image that the
-    operators of an evaluation read and write), intensity (FLOP per byte of these), kept (MB per
+    Columns: stage, block, name, shape, parameters, macs_m (millions), moved_mb (MB per image that
+    the operators of an evaluation read and write), intensity (FLOP per byte of these), kept (MB per
     image for backward), window (pixels of the image by which the block widens what an output sees).
-    The batch matters to moved and intensity: weights are read once for all of it.
+    The batch matters to moved_mb and intensity: weights are read once for all of it.
     """
     rows = []
     for stage, kind in product(STAGES, BLOCKS):
@@ -143,7 +79,10 @@ def sizes(image_size: int = 224, batch: int = 32) -> pd.DataFrame:
         shape = tuple(x.shape[1:])
         row = {"stage": stage, "block": kind, "name": LABELS[kind]}
         row |= {"shape": "×".join(map(str, shape)), "parameters": count_parameters(one)}
-        row |= {"macs": count_macs(one, shape) / 1e6, "moved": bytes_moved(one, x) / batch / 1e6}
+        row |= {
+            "macs_m": count_macs(one, shape) / 1e6,
+            "moved_mb": bytes_moved(one, x) / batch / 1e6,
+        }
         row |= {"intensity": intensity(one, x), "kept": kept_mb(one, shape)}
         # a pixel of the block's own input stands for 2^(stage + 1) of the image's
         growth = receptive_field(main_path(one)).size - 1
@@ -310,7 +249,7 @@ def windows(network: TResNet) -> list[int]:
 def mix_sizes(names: Iterable[str] = MIXES) -> pd.DataFrame:
     """What mixes have, compute and keep at 224 px, and how far the last output sees.
 
-    Columns: name, mix (four squares), parameters (millions), macs (billions), kept (MB per image,
+    Columns: name, mix (four squares), parameters_m (millions), macs (billions), kept (MB per image,
     float32), window (px).
     """
     rows = []
@@ -371,8 +310,8 @@ def table_2() -> pd.DataFrame:
 def parameter_readings() -> pd.DataFrame:
     """Parameters (millions) of the three models, read and counted in four ways, beside Table 2's.
 
-    Columns: reading, then for each of M, L and XL its parameters ("m", …) and their relative
-    distance from Table 2's ("m_off", …).
+    Columns: reading, then for each of M, L and XL its parameters ("m_parameters", …) and their
+    relative distance from Table 2's ("m_off", …).
     """
     printed = {
         short: float(paper_value(2, "params_m", model=NAMES[name], layer="#Params."))
@@ -385,6 +324,8 @@ def parameter_readings() -> pd.DataFrame:
             config = variant(name) if source == "code" else paper_reading(name)
             with torch.device("meta"):
                 millions = count_parameters(TResNet(config, classes)) / 1e6
-            row |= {short: millions, f"{short}_off": millions / printed[short] - 1}
+            row[f"{short}_parameters"] = millions
+            row[f"{short}_off"] = millions / printed[short] - 1
         rows.append(row)
-    return pd.DataFrame([*rows, {"reading": "Table 2", **printed}])
+    last = {"reading": "Table 2"} | {f"{short}_parameters": m for short, m in printed.items()}
+    return pd.DataFrame([*rows, last])

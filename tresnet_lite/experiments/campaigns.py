@@ -13,12 +13,6 @@ from tresnet_lite.profiles import Profile
 from tresnet_lite.records import store
 from tresnet_lite.records.store import Measured
 
-# that a chapter measures for, where its reader does not say; a GPU measures all
-MINUTES = {
-    "smoke": 0.3,
-    "cpu": 2.4,
-}
-
 
 def measure(profile: Profile, *names: str, minutes: float | None = None) -> Measured:
     """Measure what the run's file lacks of some suites, printing a line for each point.
@@ -26,10 +20,10 @@ def measure(profile: Profile, *names: str, minutes: float | None = None) -> Meas
     Args:
         names: suites (`bench.suites.SUITES`).
         minutes: stop then, with the most valuable points measured; the next time goes on from
-            there. None: what the profile allows (`MINUTES`).
+            there. None: what the profile allows.
     """
     out = store.machine_file(profile.name)
-    minutes = MINUTES.get(profile.name) if minutes is None else minutes
+    minutes = profile.minutes if minutes is None else minutes
     points = suites.select(suites.points(profile), list(names))
     try:
         _run(points, out, profile, minutes)

@@ -31,37 +31,6 @@ LAYERS = {"SpaceToDepth": SpaceToDepth, "blur": BlurPool2d, "average": FastGloba
 # way → `Conditions.compile`; others run eagerly
 COMPILERS = {"script": "TorchScript", "compile": "default"}
 
-# Columns for `notebook.table`.
-PLACES = {
-    "operation|operation": "",
-    "part|part": "",
-    "input, C×H×W|input": "",
-    "places|places": "d",
-}
-TRAFFIC = {
-    "operation|operation": "",
-    "what runs|runs": "",
-    "moved|moved": ".2f",
-    "least|least": ".2f",
-    "moved ÷ least|gain": ".2f",
-}
-KEPT = {
-    "operation|operation": "",
-    "moved, out of place|moved out": ".0f",
-    "moved, in place|moved in": ".0f",
-    "kept, out of place|kept out": ".0f",
-    "kept, in place|kept in": ".0f",
-}
-IN_PLACE = {
-    "operation|operation": "",
-    "out of place, µs|out": ",.1f",
-    "in place, µs|in": ",.1f",
-    "in place, speed|ratio": ".2f",
-    "quartiles|spread": "",
-    "peak out of place, MB an image|peak out": ".2f",
-    "peak in place|peak in": ".2f",
-}
-
 Call = Callable[[Tensor], Tensor]
 
 
@@ -104,8 +73,8 @@ def _part(path: str) -> str:
 def traffic_table(calls: Mapping[str, Call], inputs: Mapping[str, Tensor]) -> pd.DataFrame:
     """What each call moves, in sizes of its input, beside the least: read once, written once.
 
-    Columns: operation, runs, moved, least, gain (moved ÷ least), parts (bytes by operation, in
-    sizes of the input).
+    Columns: operation, runs, moved, least, over_least (moved ÷ least), parts (bytes by operation,
+    in sizes of the input).
     """
     rows = []
     for name, call in calls.items():
@@ -113,7 +82,7 @@ def traffic_table(calls: Mapping[str, Call], inputs: Mapping[str, Tensor]) -> pd
         parts = [(operation.name, operation.moved / x.nbytes) for operation in traffic(call, x)]
         moved, least = sum(size for _, size in parts), 1 + call(x).nbytes / x.nbytes
         row = {"operation": name, "runs": ", ".join(step for step, _ in parts), "moved": moved}
-        rows.append(row | {"least": least, "gain": moved / least, "parts": parts})
+        rows.append(row | {"least": least, "over_least": moved / least, "parts": parts})
     return pd.DataFrame(rows)
 
 
@@ -232,8 +201,3 @@ def _where(record: Record) -> tuple[str, str]:
     if record.conditions.memory_format == "channels_last":
         words.append("channels-last")
     return ", ".join(words), f"{record.part}, batch {record.conditions.batch}"
-
-
-def ratio_spread(low: float, high: float) -> str:
-    """Two quartiles of a ratio as one word, for a table's cell."""
-    return f"{low:.2f}–\N{WORD JOINER}{high:.2f}"

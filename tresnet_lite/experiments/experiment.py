@@ -47,7 +47,7 @@ class Experiment:
         networks = self.build(profile.width)
         case = {"suite": self.suite, "case": self.case}
         records = []
-        for phase in PHASES:
+        for phase in reversed(PHASES):
             timed = {name: networks[name] for name in self._timed_in(phase)}
             if timed:
                 inputs = self.inputs(profile, phase) if self.inputs else None
@@ -81,7 +81,7 @@ class Experiment:
         paper, paper_ratio, measured, ratio (to the base of the same run), label.
         """
         rows = []
-        for phase in PHASES:
+        for phase in reversed(PHASES):
             for model in self.labels:
                 row = {"model": model, "phase": phase, "paper": self.paper_speed(model, phase)}
                 row["paper_ratio"] = self.paper_ratio(model, phase)
@@ -127,18 +127,17 @@ class Experiment:
 def speed_ratios(records: Iterable[Record], *, suite: str, case: str, base: str) -> pd.DataFrame:
     """Images per second of one run's case, and their ratio to the model `base` in the same phase.
 
-    Columns: model, phase, measured, q1, q3, ratio, ratio_q1, ratio_q3, label, quartiles (text).
+    Columns: model, phase, measured, q1, q3, ratio, ratio_q1, ratio_q3, label, quartiles
+    (of measured, a pair).
     """
     timed = [r for r in records if (r.suite, r.case, r.metric) == (suite, case, "throughput")]
     bases = {r.phase: r.value.median for r in timed if r.model == base}
-    # as many digits as the slowest needs
-    digits = ",.0f" if min((r.value.median for r in timed), default=0) >= 100 else ",.2f"
     rows = []
     for r in timed:
         v, unit = r.value, bases[r.phase]
         row = {"model": r.model, "phase": r.phase, "measured": v.median, "q1": v.q1, "q3": v.q3}
         row |= {"ratio": v.median / unit, "ratio_q1": v.q1 / unit, "ratio_q3": v.q3 / unit}
-        row |= {"label": r.label, "quartiles": f"{v.q1:{digits}}–{v.q3:{digits}}"}
+        row |= {"label": r.label, "quartiles": (v.q1, v.q3)}
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -1,5 +1,4 @@
-"""A narrow TResNet that learns to read digits in seconds, and what its gates do: do they follow the
-image?
+"""What the gates of a small network do that has learnt to read digits: do they follow the image?
 
 The digits are scikit-learn's 1,797 scans of handwriting, 8×8 pixels each, enlarged to 32×32.
 """
@@ -8,24 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from statistics import quantiles
 
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tresnet_lite.bench.compare import norm_backend
+from tresnet_lite.experiments.small_training import BATCH, accuracy
 from tresnet_lite.layers import SqueezeExcite
-from tresnet_lite.model import TResNet, variant
+from tresnet_lite.model import TResNet, create_model
 from tresnet_lite.profiles import Profile
 from tresnet_lite.records import Conditions, Record, Spread, collect
 from tresnet_lite.train.digits import SIDE, Digits
 
-BATCH = 64
-NETWORKS = {"smoke": 1, "cpu": 3, "gpu": 5}  # trained from different seeds
-EPOCHS = {"smoke": 4, "cpu": 6, "gpu": 6}
 Gates = dict[str, Tensor]  # layer → (N, C)
 
 # What takes the place of the gates, from the gates of the training images and those of the images
@@ -37,93 +32,66 @@ SWAPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "one number a layer": lambda known, own: known.mean().reshape(1, 1),
 }
 
-# Columns for `notebook.table`.
-VARIATION = {
-    "layer|layer": "",
-    "over images, fresh|fresh": ".3f",
-    "over images, trained|trained": ".3f",
-    "between channels|between": ".3f",
-    "due to class|share": ".0%",
-    "by chance|chance": ".0%",
-    "follow the image|following": "",
-}
-ACCURACIES = {
-    "gates|gates": "",
-    "right, %|right": ".1f",
-    "lower quartile|q1": ".1f",
-    "upper quartile|q3": ".1f",
-    "networks|networks": "d",
-}
-
 
 def small_network(seed: int, **options: object) -> TResNet:
-    """TResNet with an eighth of M's width and five blocks, SE in its first three stages with the
-    printed reduction.
+    """TResNet with an eighth of M's width and five blocks, SE as printed in its first three stages.
 
     As coded, SE would never squeeze below 64 channels, more than these maps have. `options` are
     fields of the configuration.
     """
     torch.manual_seed(seed)
-    config = replace(variant("tresnet_m"), width=8, depths=(1, 1, 2, 1), se_reduction="paper")
-    return TResNet(replace(config, **options), num_classes=10, in_chans=1)
-
-
-def train(
-    network: TResNet,
-    data: Digits,
-    *,
-    seed: int,
-    epochs: int = 6,
-    batch: int = BATCH,
-    lr: float = 0.2,
-) -> TResNet:
-    """Train with SGD, momentum and a one-cycle learning rate (§3.1), and return the network in
-    evaluation mode.
-    """
-    network.to(data.images.device).train()
-    optimizer = torch.optim.SGD(network.parameters(), lr=lr, momentum=0.9, weight_decay=1e-4)
-    batches = len(data.labels) // batch
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=lr, total_steps=epochs * batches
-    )
-    generator = torch.Generator().manual_seed(seed)
-    for _ in range(epochs):
-        order = torch.randperm(len(data.labels), generator=generator).to(data.labels.device)
-        for chosen in order[: batches * batch].split(batch):
-            optimizer.zero_grad()
-            F.cross_entropy(network(data.images[chosen]), data.labels[chosen]).backward()
-            optimizer.step()
-            schedule.step()
-    return network.eval()
+    options = {"width": 8, "depths": (1, 1, 2, 1), "se_reduction": "paper"} | options
+    return create_model("tresnet_m", num_classes=10, in_chans=1, **options)
 
 
 def se_layers(network: nn.Module) -> dict[str, SqueezeExcite]:
     """A network's SE layers by name: "stage 3, block 1" and the like."""
-    found = {name: m for name, m in network.named_modules() if isinstance(m, SqueezeExcite)}
-    places = {name: name.split(".")[1:3] for name in found}  # body.layer3.0.se
-    return {f"stage {places[n][0][-1]}, block {int(places[n][1]) + 1}": m for n, m in found.items()}
+    layers = {}
+    for name, module in network.named_modules():
+        if isinstance(module, SqueezeExcite):
+            stage, block = name.split(".")[1:3]  # body.layer3.0.se
+            layers[f"stage {stage[-1]}, block {int(block) + 1}"] = module
+    return layers
+
+
+@contextmanager
+def _hooked(network: nn.Module, hooks: Mapping[str, Callable]) -> Iterator[None]:
+    """While this lasts, SE layers have forward hooks, by the layers' names."""
+    layers = se_layers(network)
+    handles = [layers[name].register_forward_hook(hook) for name, hook in hooks.items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @torch.no_grad()
 def gates(network: TResNet, images: Tensor) -> Gates:
     """The gates (N, C) that each SE layer gives to each image, in evaluation."""
-    found: Gates = {}
+    values: Gates = {}
 
-    def note(name: str) -> Callable:
-        return lambda layer, inputs, _: found.update({name: layer.gate(inputs[0]).flatten(1)})
+    def read(name: str) -> Callable:
+        return lambda layer, inputs, _: values.update({name: layer.gate(inputs[0]).flatten(1)})
 
-    hooks = [layer.register_forward_hook(note(name)) for name, layer in se_layers(network).items()]
-    try:
+    with _hooked(network, {name: read(name) for name in se_layers(network)}):
         network.eval()(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found
+    return values
+
+
+@contextmanager
+def swapped(network: TResNet, values: Mapping[str, Tensor]) -> Iterator[None]:
+    """While this lasts, the SE layers named in `values` scale by those gates, (N, C) or (1, C)."""
+
+    def scale_by(gate: Tensor) -> Callable:
+        return lambda _, inputs, __: inputs[0] * gate[:, :, None, None]
+
+    with _hooked(network, {name: scale_by(gate) for name, gate in values.items()}):
+        yield
 
 
 def class_share(gate: Tensor, labels: Tensor) -> float:
-    """How much of the gates' variance over images, (N, C), is that of their class averages: 0 none,
-    1 all.
+    """How much of the gates' variance over images, (N, C), is that of their class averages: 0 to 1.
 
     Labels that mean nothing get (K − 1) / (N − 1) on average, for N images of K classes. NaN where
     nothing varies.
@@ -146,19 +114,21 @@ def variation(networks: Sequence[TResNet], fresh: Sequence[TResNet], data: Digit
     after; share (`class_share`, of those that vary) and what chance would give; following, in how
     many of the networks the trained gates vary at all.
     """
-
+    images, labels = data.held_out_images, data.held_out_labels
     rows = []
     for before, after in zip(fresh, networks, strict=True):
-        old = gates(before, data.held_out_images)
-        for layer, new in gates(after, data.held_out_images).items():
-            row = {"layer": layer, "fresh": _spread(old[layer]), "trained": _spread(new)}
-            row |= {
-                "between": new.mean(0).std().item(),
-                "share": class_share(new, data.held_out_labels),
+        first = gates(before, images)
+        for layer, gate in gates(after, images).items():
+            row = {
+                "layer": layer,
+                "fresh": _spread(first[layer]),
+                "trained": _spread(gate),
+                "between": gate.mean(0).std().item(),
+                "share": class_share(gate, labels),
             }
             rows.append(row)
     layers = pd.DataFrame(rows).groupby("layer", as_index=False, sort=False)
-    varying, labels = layers["share"].count()["share"], data.held_out_labels
+    varying = layers["share"].count()["share"]
     return layers.median().assign(
         chance=(len(labels.unique()) - 1) / (len(labels) - 1),
         following=[f"{n} of {len(networks)}" for n in varying],
@@ -169,59 +139,31 @@ def _spread(gate: Tensor) -> float:
     return gate.std(0).mean().item()
 
 
-@contextmanager
-def swapped(network: TResNet, given: Mapping[str, Tensor]) -> Iterator[None]:
-    """While this lasts, the SE layers in `given` scale by those gates, (N, C) or (1, C), and not by
-    their own.
-    """
-
-    def scale_by(gate: Tensor) -> Callable:
-        return lambda _, inputs, __: inputs[0] * gate[:, :, None, None]
-
-    hooks = [
-        layer.register_forward_hook(scale_by(given[n]))
-        for n, layer in se_layers(network).items()
-        if n in given
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-@torch.no_grad()
-def accuracy(network: TResNet, images: Tensor, labels: Tensor) -> float:
-    """The share of images, in per cent, whose class the network tells."""
-    return 100 * (network.eval()(images).argmax(1) == labels).double().mean().item()
-
-
 def swap_accuracies(networks: Sequence[TResNet], data: Digits, profile: Profile) -> list[Record]:
-    """Accuracy on held-out digits with each of `SWAPS` in place of the gates: a record each, over
-    the networks.
-    """
-    found: dict[str, list[float]] = {name: [] for name in SWAPS}
+    """Accuracy on held-out digits with each of `SWAPS` in place of the gates, over the networks."""
+    percents: dict[str, list[float]] = {name: [] for name in SWAPS}
     for network in networks:
         known, own = gates(network, data.images), gates(network, data.held_out_images)
         for name, swap in SWAPS.items():
             with swapped(network, {layer: swap(known[layer], own[layer]) for layer in own}):
-                found[name].append(accuracy(network, data.held_out_images, data.held_out_labels))
-    provenance = collect(profile.device)
-    ran = Conditions(BATCH, SIDE, norm=norm_backend(networks[0]))
+                percents[name].append(accuracy(network, data))
+    ran, where = Conditions(BATCH, SIDE, norm=norm_backend(networks[0])), collect(profile.device)
     return [
-        Record("se", "digits", name, "inference", "top1", _over(f), ran, provenance)
-        for name, f in found.items()
+        Record("se", "digits", name, "inference", "top1", _quartiles(values), ran, where)
+        for name, values in percents.items()
     ]
 
 
-def _over(values: Sequence[float]) -> Spread:
+def _quartiles(values: Sequence[float]) -> Spread:
     q1, median, q3 = quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
     return Spread(median, q1, q3, len(values))
 
 
 def accuracies(records: Sequence[Record]) -> pd.DataFrame:
     """The same as a table. Columns: gates, right (per cent), q1, q3, networks."""
-
-    chosen = [r for r in records if (r.suite, r.case, r.metric) == ("se", "digits", "top1")]
-    rows = [(r.model, r.value.median, r.value.q1, r.value.q3, r.value.repeats) for r in chosen]
+    rows = [
+        (r.model, r.value.median, r.value.q1, r.value.q3, r.value.repeats)
+        for r in records
+        if (r.suite, r.case, r.metric) == ("se", "digits", "top1")
+    ]
     return pd.DataFrame(rows, columns=["gates", "right", "q1", "q3", "networks"])

@@ -16,7 +16,6 @@ from tresnet_lite.counting.kept import kept_for_backward
 from tresnet_lite.counting.traffic import traffic
 from tresnet_lite.experiments.code_optimizations import (
     feature_map,
-    ratio_spread,
     record,
     time_calls,
 )
@@ -156,8 +155,8 @@ def _training_step(model: nn.Module, x: Tensor) -> Callable[[], None]:
 def times_and_peaks(records: Iterable[Record]) -> pd.DataFrame:
     """What `measure` found, a row for each operation.
 
-    Columns: operation, out and in (µs), ratio and its spread (speed in place ÷ out of place), peak
-    out and peak in (MB per image).
+    Columns: operation, out and in (µs), speedup (in place ÷ out of place), spread (its quartiles),
+    peak out and peak in (MB per image).
     """
     by_way = {(r.case, r.metric, r.model): r for r in records}
     rows = []
@@ -169,8 +168,8 @@ def times_and_peaks(records: Iterable[Record]) -> pd.DataFrame:
             "operation": name,
             "out": out.median * 1e6,
             "in": into.median * 1e6,
-            "ratio": out.median / into.median,
-            "spread": ratio_spread(out.q1 / into.q3, out.q3 / into.q1),
+            "speedup": out.median / into.median,
+            "spread": (out.q1 / into.q3, out.q3 / into.q1),
             "peak out": peak_out,
             "peak in": peak_in,
         }

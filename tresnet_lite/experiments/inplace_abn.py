@@ -16,16 +16,13 @@ from dataclasses import replace
 
 import pandas as pd
 import torch
-import torch.nn.functional as F
 
 from tresnet_lite.ablation import ablation_ladder
 from tresnet_lite.counting.kept import TARGETS, kept_per_image, memory_settings
 from tresnet_lite.experiments.experiment import Experiment
-from tresnet_lite.experiments.gates import BATCH
-from tresnet_lite.experiments.small_runs import one_thread
+from tresnet_lite.experiments.small_training import BATCH, fit, one_thread
 from tresnet_lite.model import TResNet, create_model
 from tresnet_lite.paper import NAMES, paper_value
-from tresnet_lite.profiles import DTYPES
 from tresnet_lite.records import Record
 from tresnet_lite.train.digits import digits
 
@@ -35,57 +32,6 @@ GROUPS = {  # what keeps a map → the kinds of modules
     "Inplace-ABN: its output": ("InPlaceABN",),
     "block's end, fused": ("BasicBlock", "Bottleneck", "CheckpointedStage"),
     "SE, blur, convolution, pool": ("SqueezeExcite", "BlurPool2d", "Conv2d", "MaxPool2d", "Linear"),
-}
-
-# Columns for `notebook.table`.
-TAILS = {
-    "γ|gamma": "g",
-    "reading back|plain": ".3%",
-    "InPlaceABN|layer": ".3%",
-    "fused block's end|tail": ".3%",
-}
-STAGES = {
-    "part|stage": "",
-    "ResNet50|resnet50": ".1f",
-    "TResNet-M, BatchNorm|batchnorm": ".1f",
-    "Inplace-ABN|paper": ".1f",
-}
-FACTORS = {
-    "factor|factor": "",
-    "float32|float32": ".2f",
-    "bfloat16|bfloat16": ".2f",
-    "paper|paper": ".2f",
-}
-KEPT = {
-    "network|name": "",
-    "float32|float32": ".1f",
-    "bfloat16|bfloat16": ".1f",
-    "ResNet50 ÷ it|ratio": ".2f",
-    "target|target": ".2f",
-}
-FRONTIER = {
-    "TResNet-M|name": "",
-    "kept, MB an image|kept": ".1f",
-    "peak, MB|peak": ",.0f",
-    "img/s|measured": ",.2f",
-    "quartiles|quartiles": "",
-    "speed|ratio": ".2f",
-}
-INFERENCE = {
-    "network|name": "",
-    "paper, img/s|paper": ",.0f",
-    "measured, img/s|measured": ",.2f",
-    "quartiles|quartiles": "",
-    "paper, ratio|paper_ratio": ".3f",
-    "measured, ratio|ratio": ".3f",
-}
-ALONE = {
-    "layer|layer": "",
-    "maps kept|maps": ".0f",
-    "largest error|error": ".0e",
-    "ms|time": ".2f",
-    "quartiles|quartiles": "",
-    "time|ratio": ".2f",
 }
 
 
@@ -107,7 +53,7 @@ def _total_mb(network: str, dtype: str) -> float:
 def by_stage() -> pd.DataFrame:
     """MB per image (224 px, float32) that each part keeps.
 
-    Columns: stage, resnet50, batchnorm, paper.
+    Columns: stage, resnet50, batchnorm, published (Inplace-ABN).
     """
     columns = {}
     for network in ("resnet50", "batchnorm", "paper"):
@@ -116,7 +62,8 @@ def by_stage() -> pd.DataFrame:
             name = stage.replace("layer", "stage ")
             total[name] = total.get(name, 0.0) + size / 1e6
         columns[network] = {**total, "all": sum(total.values())}
-    return pd.DataFrame(columns).rename_axis("stage").reset_index()
+    table = pd.DataFrame(columns).rename(columns={"paper": "published"})
+    return table.rename_axis("stage").reset_index()
 
 
 def by_group(network: str, dtype: str = "float32") -> dict[str, float]:
@@ -132,7 +79,7 @@ def by_group(network: str, dtype: str = "float32") -> dict[str, float]:
 def factors() -> pd.DataFrame:
     """What makes ResNet50 keep more than TResNet-M.
 
-    Columns: factor, float32, bfloat16, paper (of largest batches).
+    Columns: factor, float32_ratio, bfloat16_ratio, paper_ratio (of largest batches).
     """
     steps = {  # what keeps more, and what keeps less
         "architecture: ResNet50 ÷ TResNet-M, both on BatchNorm": ("resnet50", "batchnorm"),
@@ -141,10 +88,12 @@ def factors() -> pd.DataFrame:
     }
     rows: list[dict[str, object]] = []
     for name, (more, less) in steps.items():
-        ratios = {d: _total_mb(more, d) / _total_mb(less, d) for d in ("float32", "bfloat16")}
-        rows.append({"factor": name, **ratios})
+        row: dict[str, object] = {"factor": name}
+        for dtype in ("float32", "bfloat16"):
+            row[f"{dtype}_ratio"] = _total_mb(more, dtype) / _total_mb(less, dtype)
+        rows.append(row)
     batch = {m: paper_value(3, "max_batch", model=NAMES[m]) for m in ("resnet50", "tresnet_m")}
-    rows[-1]["paper"] = batch["tresnet_m"] / batch["resnet50"]
+    rows[-1]["paper_ratio"] = batch["tresnet_m"] / batch["resnet50"]
     return pd.DataFrame(rows)
 
 
@@ -237,75 +186,56 @@ def digit_losses(
     device: str = "cpu",
     dtype: str = "bfloat16",
 ) -> list[float]:
-    """Losses of a narrow TResNet that learns scikit-learn's digits (32 px): SGD, one-cycle rate,
-    autocast.
+    """Losses of a narrow TResNet that learns to read digits (32 px), under autocast.
 
     The seed decides the first weights and the batches; they are the same for norm "bn" and "iabn".
     The last norm of each block starts at weight 0, as in the published code.
     """
     data = digits(device)
     torch.manual_seed(seed)
-    network = create_model(
-        "tresnet_m", width=8, depths=(1, 1, 2, 1), num_classes=10, in_chans=1, norm=norm
-    )
-    network.to(device).train()
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=steps)
+    options = {"width": 8, "depths": (1, 1, 2, 1), "norm": norm}
+    network = create_model("tresnet_m", num_classes=10, in_chans=1, **options)
     generator = torch.Generator().manual_seed(seed)
-    found = []
-    # a network this narrow gains nothing from more, and on a busy machine they wait for each other
+    count = len(data.labels)
+    batches = [torch.randint(count, (batch,), generator=generator) for _ in range(steps)]
     with one_thread():
-        for _ in range(steps):
-            chosen = torch.randint(len(data.labels), (batch,), generator=generator).to(device)
-            with torch.autocast(
-                torch.device(device).type, DTYPES[dtype], enabled=dtype != "float32"
-            ):
-                loss = F.cross_entropy(network(data.images[chosen]), data.labels[chosen])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            found.append(loss.item())
-    return found
+        return fit(network, data, batches, lr=0.1, dtype=dtype)
 
 
 def digit_runs(seeds: int, steps: int, batch: int = BATCH, device: str = "cpu") -> pd.DataFrame:
-    """`digit_losses` with either norm, in bfloat16. Columns: norm ("BatchNorm", "Inplace-ABN"),
-    seed, step, loss.
-    """
+    """`digit_losses` with both norms, in bfloat16.
 
-    runs = [
-        {"norm": name, "seed": seed, "step": step, "loss": loss}
-        for norm, name in (("bn", "BatchNorm"), ("iabn", "Inplace-ABN"))
-        for seed in range(seeds)
-        for step, loss in enumerate(
-            digit_losses(norm, seed, steps=steps, batch=batch, device=device), 1
-        )
-    ]
-    return pd.DataFrame(runs)
+    Columns: norm ("BatchNorm", "Inplace-ABN"), seed, step, loss.
+    """
+    rows = []
+    for norm, name in (("bn", "BatchNorm"), ("iabn", "Inplace-ABN")):
+        for seed in range(seeds):
+            losses = digit_losses(norm, seed, steps=steps, batch=batch, device=device)
+            rows += [(name, seed, step, loss) for step, loss in enumerate(losses, 1)]
+    return pd.DataFrame(rows, columns=["norm", "seed", "step", "loss"])
 
 
 def affordable(seconds: float, seeds: int, steps: int, device: str = "cpu") -> tuple[int, int]:
-    """Seeds and steps for `digit_runs` that take about so many seconds: at most these, at least 2
-    seeds of 20 steps.
+    """Seeds and steps for `digit_runs` that take about so many seconds.
 
-    A CPU without instructions for bfloat16 takes ten times as long as one that has them.
+    At most those given, and at least 2 seeds of 20 steps. A CPU without instructions for bfloat16
+    takes ten times as long as one that has them.
     """
-    tried = 4
+    trial = 4
     digit_losses("iabn", 0, steps=2, device=device)  # the first steps choose kernels
     start = time.monotonic()
-    digit_losses("iabn", 0, steps=tried, device=device)
-    all_steps = seconds / 2 * tried / (time.monotonic() - start)  # for each of the two norms
-    if seeds * steps > all_steps:
+    digit_losses("iabn", 0, steps=trial, device=device)
+    total = seconds / 2 * trial / (time.monotonic() - start)  # steps of each of the two norms
+    if seeds * steps > total:
         seeds = 2
-    return seeds, max(20, min(steps, int(all_steps / seeds)))
+    return seeds, max(20, min(steps, int(total / seeds)))
 
 
 def track(runs: pd.DataFrame, last: int = 10) -> tuple[float, float]:
-    """How far the norms' mean losses over the last steps lie apart, and one run's spread over seeds
-    (its std).
+    """How far the norms' losses at the end lie apart, and one run's spread over seeds (its std).
 
-    Two norms that train alike differ by less than the spread of single runs.
+    The end is the mean over the `last` steps. Two norms that train alike differ by less than the
+    spread of single runs.
     """
     tail = runs[runs["step"] > runs["step"].max() - last].groupby(["norm", "seed"])["loss"].mean()
     ends = tail.unstack("seed")  # (norm, seed)

@@ -105,9 +105,9 @@ def precision(
 def tails(plain: Layer, gammas: Sequence[float] = (1.0, 0.1, 0.01, 0.001, 0.0)) -> pd.DataFrame:
     """Errors of dγ in bfloat16 by three ways; NaN where no number came out.
 
-    Columns: gamma, plain, layer, tail.
+    Columns: gamma, plain_error, layer_error, tail_error.
     """
-    ways = {"plain": plain, "layer": inplace_abn, "tail": fused_tail}
+    ways = {"plain_error": plain, "layer_error": inplace_abn, "tail_error": fused_tail}
     errors = precision(ways, ["bfloat16"], gammas)
     wide = errors.pivot(index="gamma", columns="layer", values="dgamma")
     return wide.loc[list(gammas), list(ways)].reset_index()
@@ -166,17 +166,17 @@ def measure_layers(layers: Mapping[str, nn.Module], profile: Profile) -> list[Re
 def layer_table(layers: Mapping[str, nn.Module], records: Sequence[Record]) -> pd.DataFrame:
     """What each layer keeps, how exact it is in float32, and how long a call takes.
 
-    Columns: layer, maps (kept), error (the largest of `layer_errors`), time (ms), quartiles (text),
-    ratio (of the times, to PyTorch's BatchNorm).
+    Columns: layer, maps (kept), largest_error (of `layer_errors`), milliseconds, quartiles,
+    time_ratio (to PyTorch's BatchNorm).
     """
     times = {r.model: r.value for r in records if (r.suite, r.case) == ("memory", "layer")}
     rows = []
     for name, layer in layers.items():
         t = times[name]
         row = {"layer": name, "maps": maps_kept(layer.cpu())}
-        row |= {"error": max(layer_errors(layer).values()), "time": 1e3 * t.median}
-        row |= {"quartiles": f"{1e3 * t.q1:.2f}–{1e3 * t.q3:.2f}"}
-        rows.append({**row, "ratio": t.median / times[PYTORCH].median})
+        row["largest_error"] = max(layer_errors(layer).values())
+        row |= {"milliseconds": 1e3 * t.median, "quartiles": (1e3 * t.q1, 1e3 * t.q3)}
+        rows.append({**row, "time_ratio": t.median / times[PYTORCH].median})
     return pd.DataFrame(rows)
 
 

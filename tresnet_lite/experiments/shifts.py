@@ -19,34 +19,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tresnet_lite.experiments.antialias import LABELS, SCHEMES, network
+from tresnet_lite.experiments.photographs import square
 from tresnet_lite.layers import BlurPool2d
 from tresnet_lite.model import ConvNormAct, TResNet
 from tresnet_lite.profiles import Profile
 from tresnet_lite.records import Conditions, Record, Spread, collect
 
 WINDOW = 8  # shifts by 0 to 7 pixels, down and to the right
-SEEDS = {"smoke": 1, "cpu": 2, "gpu": 5}
-WIDTHS = {"smoke": 16, "cpu": 16, "gpu": 64}  # a CPU takes a quarter of TResNet-M's width
-ODD = (
-    (0, 1),
-    (1, 0),
-    (1, 1),
-)  # all shifts that a stride of 2 cannot follow, but for multiples of 2
-
-# Columns for `notebook.table`.
-ERRORS = {
-    "layer|layer": "",
-    "error|median": ".0%",
-    "lower quartile|q1": ".0%",
-    "upper quartile|q3": ".0%",
-}
-CHANGES = {
-    "scheme|name": "",
-    "change|median": ".3f",
-    "quartiles|spread": "",
-    "to averages|ratio": ".2f",
-    "quartiles|ratio_spread": "",
-}
+# all shifts that a stride of 2 cannot follow, but for multiples of 2
+ODD = ((0, 1), (1, 0), (1, 1))
 
 
 def photographs(size: int) -> Tensor:
@@ -55,17 +36,9 @@ def photographs(size: int) -> Tensor:
     An astronaut, a coffee cup, a cat and a rocket from scikit-image, a temple and a flower from
     scikit-learn.
     """
-    from PIL import Image, ImageOps
-    from skimage import data
-    from sklearn.datasets import load_sample_image
-
-    shipped = [make() for make in (data.astronaut, data.coffee, data.chelsea, data.rocket)]
-    shipped += [load_sample_image(f"{name}.jpg") for name in ("china", "flower")]
-    squares = [
-        ImageOps.fit(Image.fromarray(pixels), (size, size), Image.Resampling.BICUBIC)
-        for pixels in shipped
-    ]
-    return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).float() / 255
+    names = ("astronaut", "coffee", "chelsea", "rocket", "china", "flower")
+    squares = np.stack([np.asarray(square(name, size)) for name in names])
+    return torch.from_numpy(squares).permute(0, 3, 1, 2).float() / 255
 
 
 def fourier_shift(x: Tensor, shift: tuple[float, float]) -> Tensor:
@@ -141,7 +114,8 @@ def calibrate(model: nn.Module, images: Tensor) -> nn.Module:
 def layer_errors(images: Tensor, seeds: int = 5) -> pd.DataFrame:
     """`equivariance_error` of each downsampling layer.
 
-    Quartiles over images, odd shifts and the convolutions' seeds. Columns: layer, median, q1, q3.
+    Quartiles over images, odd shifts and the convolutions' seeds.
+    Columns: layer, shift_error, q1, q3.
     """
     layers = {name: [layer] for name, layer in FIXED.items()}
     for seed in range(seeds):
@@ -151,7 +125,7 @@ def layer_errors(images: Tensor, seeds: int = 5) -> pd.DataFrame:
     for name, seeded in layers.items():
         errors = [equivariance_error(layer, images, shift) for layer in seeded for shift in ODD]
         rows.append({"layer": name, **_quartiles(torch.cat(errors).tolist())})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).rename(columns={"median": "shift_error"})
 
 
 def _quartiles(values: Sequence[float]) -> dict[str, float]:
@@ -211,12 +185,12 @@ def measure(profile: Profile) -> tuple[dict[str, Tensor], list[Record]]:
 
     Returns scheme → changes (seeds, 8, 8, B), and their records (see `change_records`).
     """
-    size, width = profile.image_size, WIDTHS[profile.name]
+    size, width = profile.image_size, profile.shift_width
     crops = views(photographs(size + WINDOW - 1).to(profile.device), size)
     # what the norms' statistics are taken from
     corners = crops[:: WINDOW - 1, :: WINDOW - 1].flatten(0, 2)
     changes: dict[str, list[Tensor]] = {scheme: [] for scheme in SCHEMES}
-    for seed in range(SEEDS[profile.name]):
+    for seed in range(profile.shift_seeds):
         for scheme, of_seeds in changes.items():
             model = random_network(scheme, _channels_last(corners), seed=seed, width=width)
             of_seeds.append(feature_changes(model, crops).cpu())
@@ -234,7 +208,7 @@ def change_records(changes: Mapping[str, Tensor], profile: Profile) -> list[Reco
     means = {s: (change.sum((1, 2)) / shifts).flatten() for s, change in changes.items()}
     batch = next(iter(changes.values())).shape[-1]
     ran = Conditions(batch, profile.image_size, memory_format="channels_last")
-    where, case = collect(profile.device), f"random weights, width {WIDTHS[profile.name]}"
+    where, case = collect(profile.device), f"random weights, width {profile.shift_width}"
 
     def record(scheme: str, metric: str, values: Tensor) -> Record:
         spread = Spread(**_quartiles(values.tolist()), repeats=len(values))
@@ -248,15 +222,15 @@ def change_records(changes: Mapping[str, Tensor], profile: Profile) -> list[Reco
 def change_table(records: Sequence[Record]) -> pd.DataFrame:
     """The records of `measure`, a row a scheme.
 
-    Columns: name, median, spread (text), ratio, ratio_spread (text).
+    Columns: name, shift_change, spread (its quartiles), shift_ratio, ratio_spread.
     """
     values = {(r.model, r.metric): r.value for r in records}
     rows = []
     for scheme in SCHEMES:
         change, ratio = values[scheme, "shift_change"], values[scheme, "shift_ratio"]
-        row = {"name": LABELS[scheme], "median": change.median}
-        row |= {"spread": f"{change.q1:.3f}–{change.q3:.3f}", "ratio": ratio.median}
-        rows.append({**row, "ratio_spread": f"{ratio.q1:.2f}–{ratio.q3:.2f}"})
+        row = {"name": LABELS[scheme], "shift_change": change.median}
+        row |= {"spread": (change.q1, change.q3), "shift_ratio": ratio.median}
+        rows.append({**row, "ratio_spread": (ratio.q1, ratio.q3)})
     return pd.DataFrame(rows)
 
 

@@ -27,55 +27,6 @@ BLOCKS = {"none": "no SE", "inside": "after the 3×3", "end": "before the sum"}
 PLAIN, PUBLISHED, LEAN = {"norm": "bn", "memory": "paper"}, {"memory": "paper"}, {"memory": "lean"}
 READINGS = {"printed": "paper", "coded": "code"}  # of the reduction: the text's, published code's
 
-# Columns for `notebook.table`.
-REDUCTIONS = {
-    "stage|stage": "d",
-    "block|block": "",
-    "C|channels": "d",
-    "r printed|printed": "g",
-    "C/r|printed_channels": "d",
-    "r coded|coded": "g",
-    "C/r |coded_channels": "d",
-}
-PER_STAGE = {
-    "stage|stage": "d",
-    "SE layers|layers": "d",
-    "map|map": "",
-    "values, M|values": ".2f",
-    "parameters|parameters": ",d",
-}
-KEPT = {
-    "SE in|name": "",
-    "parameters, M|parameters": ".3f",
-    "plain, MB|plain": ".2f",
-    "published, MB|published": ".2f",
-    "lean, MB|lean": ".2f",
-}
-PLACES = {
-    "SE|name": "",
-    "channels|channels": ".0f",
-    "parameters|parameters": ",d",
-    "plain, MB|plain": ".2f",
-    "lean, MB|lean": ".2f",
-}
-SPEEDS = {
-    "SE|name": "",
-    "phase|phase": "",
-    "measured, img/s|measured": ",.1f",
-    "lower quartile|q1": ",.1f",
-    "upper quartile|q3": ",.1f",
-    "ratio|ratio": ".2f",
-}
-BESIDE_THE_PAPER = {
-    "SE in|name": "",
-    "phase|phase": "",
-    "paper, img/s|paper": ",.0f",
-    "measured, img/s|measured": ",.1f",
-    "paper, ratio|paper_ratio": ".2f",
-    "measured, ratio|ratio": ".2f",
-}
-PEAKS = {"SE in|name": "", "peak, MB|peak": ",.1f", "ratio|ratio": ".3f"}
-
 
 def networks(width: int = 64) -> dict[str, TResNet]:
     """Table 4's last rung but one, with SE in no stage, in the first three, and in all four."""
@@ -179,8 +130,8 @@ def per_stage(image_size: int = 224) -> pd.DataFrame:
 def kept(image_size: int = 224) -> pd.DataFrame:
     """What SE adds to a network: parameters (millions), and MB per image kept in float32.
 
-    Columns: name, parameters, plain (BatchNorm and autograd), published (Inplace-ABN as published),
-    lean (ours).
+    Columns: name, parameters_m, plain (BatchNorm and autograd), published (Inplace-ABN as
+    published), lean (ours).
     """
     rung, rows = ablation_ladder()[WITH], []
     for name, stages in STAGES.items():
@@ -188,7 +139,7 @@ def kept(image_size: int = 224) -> pd.DataFrame:
         for way, options in (("plain", PLAIN), ("published", PUBLISHED), ("lean", LEAN)):
             with torch.device("meta"):
                 network = TResNet(replace(rung, se=stages, **options))
-            row["parameters"] = count_parameters(network) / 1e6
+            row["parameters_m"] = count_parameters(network) / 1e6
             row[way] = kept_mb(network, (3, image_size, image_size))
         rows.append(row)
     return pd.DataFrame(rows)

@@ -27,31 +27,6 @@ LABELS = {
     "space_to_depth_1x1": "TResNet, 1×1",
 }
 
-# Columns for `notebook.table`.
-SIZES = {
-    "stem|stem": "",
-    "parameters|parameters": ",d",
-    "MACs, M|macs": ".1f",
-    "window, px|window": "d",
-    "stride, px|stride": "d",
-}
-SPEEDS = {
-    "stem|name": "",
-    "phase|phase": "",
-    "measured, img/s|measured": ",.1f",
-    "lower quartile|q1": ",.1f",
-    "upper quartile|q3": ",.1f",
-    "ratio|ratio": ".2f",
-}
-BESIDE_THE_PAPER = {
-    "stem|name": "",
-    "phase|phase": "",
-    "paper, img/s|paper": ",.0f",
-    "measured, img/s|measured": ",.1f",
-    "paper, ratio|paper_ratio": ".2f",
-    "measured, ratio|ratio": ".2f",
-}
-
 
 def stems() -> dict[str, nn.Sequential]:
     """The stems alone: (B, 3, H, W) → (B, 64, H/4, W/4).
@@ -131,13 +106,13 @@ def single_convolution(conv: nn.Conv2d, block_size: int = 4) -> nn.Conv2d:
 def sizes(image_size: int = 224) -> pd.DataFrame:
     """What each stem has, computes and sees.
 
-    Columns: stem, parameters, macs (millions), window and stride (pixels) of the receptive field.
+    Columns: stem, parameters, macs_m (millions), window and stride (pixels) of the receptive field.
     """
     with torch.device("meta"):  # nothing is computed
         all_stems = stems()
     rows = []
     for name, stem in all_stems.items():
         field, macs = receptive_field(stem), count_macs(stem, (3, image_size, image_size)) / 1e6
-        row = {"stem": LABELS[name], "parameters": count_parameters(stem), "macs": macs}
+        row = {"stem": LABELS[name], "parameters": count_parameters(stem), "macs_m": macs}
         rows.append({**row, "window": field.size, "stride": field.stride})
     return pd.DataFrame(rows)

@@ -21,7 +21,7 @@ from tresnet_lite.paper import paper_table
 def sizes() -> pd.DataFrame:
     """`counts` of each network at its own resolution, beside what the paper prints.
 
-    Columns: network, model, resolution, parameters, macs, paper_macs, top1.
+    Columns: network, model, resolution, parameters_m, macs, paper_macs, top1.
     """
     rows = []
     for printed in paper_table(1).to_dict("records"):

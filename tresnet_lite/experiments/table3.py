@@ -25,7 +25,7 @@ SETTINGS = {  # norm and memory, as the counting has them → what a reader call
 }
 BASE = ("resnet50", "")  # in place of norm and memory
 METRICS = {  # of a record → the columns of its value and of its ratio to ResNet50's
-    "largest_batch": ("batch", "ratio"),
+    "largest_batch": ("largest_batch", "batch_ratio"),
     "throughput": ("speed", "speed_ratio"),
 }
 
@@ -33,10 +33,10 @@ METRICS = {  # of a record → the columns of its value and of its ratio to ResN
 def factors() -> pd.DataFrame:
     """What training keeps of an image of 224 px in half precision, and the factors behind it.
 
-    Columns: network; batch (the paper's); kept (MB, Inplace-ABN as published); together (their
-    product, GB); then ratios to ResNet50: paper (of the batches), architecture (on BatchNorm),
-    inplace (what Inplace-ABN adds), counted (architecture × inplace), lean (counted with our
-    default).
+    Columns: network; max_batch (the paper's); kept (MB, Inplace-ABN as published); together (their
+    product, GB); then ratios to ResNet50: paper_ratio (of the batches), architecture (on
+    BatchNorm), inplace (what Inplace-ABN adds), counted (architecture × inplace), lean_ratio
+    (counted with our default).
     """
     printed = paper_table(3).set_index("model")["max_batch"]
     base = _kept_mb("resnet50")
@@ -47,10 +47,10 @@ def factors() -> pd.DataFrame:
             plain = _kept_mb(MODELS[network], norm="bn", memory="paper")
             published = _kept_mb(MODELS[network], norm="iabn", memory="paper")
             lean = _kept_mb(MODELS[network], norm="iabn", memory="lean")
-        row = {"network": network, "batch": batch, "kept": published}
-        row |= {"together": batch * published / 1e3, "paper": batch / printed["ResNet50"]}
+        row = {"network": network, "max_batch": batch, "kept": published}
+        row |= {"together": batch * published / 1e3, "paper_ratio": batch / printed["ResNet50"]}
         row |= {"architecture": base / plain, "inplace": plain / published}
-        rows.append({**row, "counted": base / published, "lean": base / lean})
+        rows.append({**row, "counted": base / published, "lean_ratio": base / lean})
     return pd.DataFrame(rows)
 
 
@@ -61,7 +61,7 @@ def _kept_mb(model: str, **options: str) -> float:
 def by_setting(records: Iterable[Record]) -> pd.DataFrame:
     """TResNet-M's largest batch and training speed by norm and memory setting, beside the counted.
 
-    Columns: run, setting, batch, ratio (to ResNet50's largest batch of the same run), counted,
+    Columns: run, setting, largest_batch, batch_ratio (to ResNet50's of the same run), counted,
     speed, speed_ratio.
     """
     runs: dict[Run, dict[tuple[str, str], dict[str, Record]]] = {}
@@ -73,7 +73,7 @@ def by_setting(records: Iterable[Record]) -> pd.DataFrame:
             run = replace(Run.of(r), memory_budget=None)
             runs.setdefault(run, {}).setdefault(_setting(r), {})[r.metric] = r
     rows = [row for settings in runs.values() for row in _settings_of(settings)]
-    columns = ["run", "setting", "batch", "ratio", "counted", "speed", "speed_ratio"]
+    columns = ["run", "setting", "largest_batch", "batch_ratio", "counted", "speed", "speed_ratio"]
     return pd.DataFrame(rows, columns=columns)
 
 

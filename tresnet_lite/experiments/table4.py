@@ -15,7 +15,7 @@ from tresnet_lite.paper import paper_table
 def sizes() -> pd.DataFrame:
     """`counts` of each rung, and what training keeps.
 
-    Columns: refinement, parameters, macs, kept (MB per image of 224 px in half precision).
+    Columns: refinement, parameters_m, macs, kept (MB per image of 224 px in half precision).
     """
     rows = []
     for refinement, config in ablation_ladder().items():

@@ -24,36 +24,32 @@ from tresnet_lite.records import Record, latest
 
 COMMAND = "python -m tresnet_lite.evaluate --table {table} --data IMAGENET"
 
-# Columns for `notebook.table`.
-COLUMNS = {
-    "network|network": "",
-    "pixels|resolution": "d",
-    "brought to size by|protocol": "",
-    "paper, top-1 %|paper": ".1f",
-    "measured, top-1 %|top1": ".2f",
-    "from|low": ".2f",
-    "to|high": ".2f",
-    "top-5 %|top5": ".2f",
-    "where|source": "",
-}
-
 
 def beside_paper(records: Iterable[Record], table: int) -> pd.DataFrame:
     """The accuracies that Table 3 or 5 prints, beside measured ones; Table 5 also cropped at 448.
 
-    Columns: network, resolution, protocol, paper (NaN for the crop at 448), top1, low and high (95
-    %), top5, source.
+    Columns: network, resolution, protocol, paper_top1 (NaN for the crop at 448), measured_top1, low
+    and high (95 %), top5, source.
     """
     records, rows = latest(records), []
     for line in paper_table(table).to_dict("records"):
         name, size = line["model"], line.get("resolution", 224)
         for protocol in ("squash", "crop") if size >= SQUASHED else ("crop",):
             row = {"network": name, "resolution": size, "protocol": protocol}
-            row["paper"] = line["top1"] if protocol == protocol_of(size) else None
+            row["paper_top1"] = line["top1"] if protocol == protocol_of(size) else None
             devices = accuracy_records(records, our_name(name), size, protocol)
             missing = {"source": "not attempted: " + why_not(our_name(name))}
             rows += [row | _numbers(metrics) for metrics in devices.values()] or [row | missing]
-    columns = ["network", "resolution", "protocol", "paper", "top1", "low", "high", "top5"]
+    columns = [
+        "network",
+        "resolution",
+        "protocol",
+        "paper_top1",
+        "measured_top1",
+        "low",
+        "high",
+        "top5",
+    ]
     return pd.DataFrame(rows).reindex(columns=[*columns, "source"])
 
 
@@ -76,7 +72,7 @@ def accuracy_records(
 def _numbers(metrics: dict[str, Record]) -> dict[str, object]:
     top1 = metrics["top1"]
     low, high = of_record(top1).interval()
-    numbers = {"top1": top1.value.median, "low": low, "high": high, "source": top1.label}
+    numbers = {"measured_top1": top1.value.median, "low": low, "high": high, "source": top1.label}
     if "top5" in metrics:
         numbers["top5"] = metrics["top5"].value.median
     return numbers

@@ -12,15 +12,15 @@ from tresnet_lite.paper import NAMES, paper_table, paper_value
 
 
 def counts(network: nn.Module, side: int = 224) -> dict[str, float]:
-    """A network's parameters (millions) and MACs (billions, an image of `side` pixels)."""
+    """A network's parameters_m (millions) and macs (billions, an image of `side` pixels)."""
     macs = count_macs(network, (3, side, side)) / 1e9
-    return {"parameters": count_parameters(network) / 1e6, "macs": macs}
+    return {"parameters_m": count_parameters(network) / 1e6, "macs": macs}
 
 
 def model_sizes() -> pd.DataFrame:
     """Ours by name, `create_model`'s ResNet50 first: `counts`, and what the paper prints.
 
-    Columns: model, parameters, macs, without_classifier (millions), paper_parameters, paper_macs.
+    Columns: model, parameters_m, macs, without_classifier (millions), paper_parameters, paper_macs.
     """
     rows = []
     for name, printed in NAMES.items():

@@ -1,5 +1,4 @@
-"""From the accuracies of networks trained from several seeds to gains with intervals, tested and
-corrected.
+"""Accuracies of networks trained from several seeds → gains with intervals, tested and corrected.
 
 Two rungs are compared seed by seed: the same seed gives both the same order of images. The interval
 and the test are Student's, over the seeds; a set's tests are corrected together by Holm's method.
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pandas as pd
+from scipy.stats import ttest_1samp
 
 from tresnet_lite.ablation import RESNET50, ablation_ladder
 from tresnet_lite.paper import paper_table
@@ -20,25 +20,6 @@ from tresnet_lite.records import Record
 ALPHA = 0.05  # a difference counts where its corrected p is below; the intervals are of 1 - ALPHA
 HIGHER, LOWER, NOT_TOLD_APART, UNTESTED = "higher", "lower", "not told apart", "cannot be tested"
 
-# Columns for `notebook.table`.
-LEVELS = {
-    "rung|rung": "",
-    "paper, ImageNet, %|paper": ".1f",
-    "measured, %|mean": ".2f",
-    "95 % interval|interval": "",
-    "networks|networks": "d",
-}
-GAINS = {
-    "rung|rung": "",
-    "compared with|base": "",
-    "paper, points|paper": "+.1f",
-    "measured, points|gain": "+.2f",
-    "95 % interval|interval": "",
-    "p|p": ".2g",
-    "p, corrected|corrected": ".2g",
-    "accuracy is|word": "",
-}
-
 
 def results(records: Sequence[Record]) -> pd.DataFrame:
     """A line for each network. Columns: run (settings and source), data, rung, seed, top1 (%).
@@ -46,55 +27,72 @@ def results(records: Sequence[Record]) -> pd.DataFrame:
     A run is what shares settings and device; of a training that was recorded twice the later record
     counts.
     """
-
-    chosen = sorted((r for r in records if r.metric == "top1"), key=lambda r: r.provenance.date)
+    dated = sorted((r for r in records if r.metric == "top1"), key=lambda r: r.provenance.date)
     rows, sources = [], {}
-    for r in chosen:
-        key = (r.case, r.provenance.device)
-        sources[key] = f"{r.case}; {r.label}"  # the last one's
-        rows.append({"key": key, "data": r.case.split(",")[0], "rung": r.model, "seed": r.seed})
-        rows[-1]["top1"] = r.value.median
-    columns = ["run", "data", "rung", "seed", "top1"]
-    if not rows:
-        return pd.DataFrame(columns=columns)
-    frame = pd.DataFrame(rows).drop_duplicates(["key", "rung", "seed"], keep="last")
-    return frame.assign(run=frame["key"].map(sources))[columns].reset_index(drop=True)
+    for record in dated:
+        run = (record.case, record.provenance.device)
+        sources[run] = f"{record.case}; {record.label}"  # the last one's
+        data = record.case.split(",")[0]
+        rows.append((run, data, record.model, record.seed, record.value.median))
+    frame = pd.DataFrame(rows, columns=["run", "data", "rung", "seed", "top1"])
+    frame = frame.drop_duplicates(["run", "rung", "seed"], keep="last")
+    return frame.assign(run=frame["run"].map(sources)).reset_index(drop=True)
 
 
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Student's interval for the mean, of level 1 - ALPHA; NaN where it is undefined: one value, or
-    no spread.
-    """
-    from scipy.stats import ttest_1samp
-
-    if not _spread(values):
-        return math.nan, math.nan
-    found = ttest_1samp(values, 0).confidence_interval(1 - ALPHA)
-    return float(found.low), float(found.high)
-
-
-def _spread(values: Sequence[float]) -> bool:
-    return len(set(values)) > 1
+def means(run: pd.DataFrame, rungs: Sequence[str]) -> pd.DataFrame:
+    """The accuracy of some of a run's rungs. Columns: rung, mean, low, high, interval, networks."""
+    rows = []
+    for rung in rungs:
+        values = run.loc[run["rung"] == rung, "top1"].tolist()
+        row = {"rung": rung, "mean": sum(values) / len(values), "networks": len(values)}
+        rows.append(row | _bounds(values, ".2f"))
+    return pd.DataFrame(rows)
 
 
 def levels(run: pd.DataFrame) -> pd.DataFrame:
     """Accuracy of each rung of one run of `results`, ImageNet's as printed beside it.
 
-    Columns: rung, paper (quoted), mean, low, high, interval (as text), networks.
+    Columns: rung, mean, low, high, interval (as text), networks, paper_top1 (quoted).
     """
+    table = means(run, _rungs(run))
+    return table.assign(paper_top1=table["rung"].map(_printed()))
 
-    printed = _printed()
+
+def paired(run: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """Pairs of a base and a rung of one run, compared seed by seed and corrected together.
+
+    Columns: rung, base, seeds (that both have), gain (points, their mean), low, high, interval (as
+    text), p (paired t test), corrected (Holm), word.
+    """
+    wide = run.pivot(index="seed", columns="rung", values="top1")
     rows = []
-    for rung in _rungs(run):
-        values = run.loc[run["rung"] == rung, "top1"].tolist()
-        row = {
-            "rung": rung,
-            "paper": printed[rung],
-            "mean": sum(values) / len(values),
-            "networks": len(values),
-        }
-        rows.append(row | _bounds(values, ".2f"))
-    return pd.DataFrame(rows)
+    for base, rung in pairs:
+        both = base in wide and rung in wide
+        values = (wide[rung] - wide[base]).dropna().tolist() if both else []
+        gain = sum(values) / len(values) if values else math.nan
+        row = {"rung": rung, "base": base, "seeds": len(values), "gain": gain}
+        rows.append(row | _bounds(values, "+.2f") | {"p": paired_p(values)})
+    columns = ("rung", "base", "seeds", "gain", "low", "high", "interval", "p")
+    frame = pd.DataFrame(rows, columns=columns)
+    frame["corrected"] = holm(frame["p"].tolist())
+    frame["word"] = [word(*row) for row in frame[["gain", "corrected"]].itertuples(index=False)]
+    return frame
+
+
+def gains(run: pd.DataFrame) -> pd.DataFrame:
+    """Each rung against the one before, then against ResNet50, with the gain that the paper prints.
+
+    Columns: those of `paired`, and paper_gain (points, quoted).
+    """
+    table, printed = paired(run, comparisons(_rungs(run))), _printed()
+    return table.assign(paper_gain=table["rung"].map(printed) - table["base"].map(printed))
+
+
+def comparisons(rungs: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of a base and a rung: each step, then ResNet50 with each rung after the second."""
+    steps = list(pairwise(rungs))
+    far = [(RESNET50, rung) for rung in rungs if rung != RESNET50] if RESNET50 in rungs else []
+    return steps + [pair for pair in far if pair not in steps]
 
 
 def _rungs(run: pd.DataFrame) -> list[str]:
@@ -108,61 +106,29 @@ def _printed() -> dict[str, float]:
 
 def _bounds(values: Sequence[float], spec: str) -> dict[str, object]:
     low, high = interval(values)
-    told = "–" if math.isnan(low) else f"{low:{spec}} to {high:{spec}}"
-    return {"low": low, "high": high, "interval": told}
+    text = "–" if math.isnan(low) else f"{low:{spec}} to {high:{spec}}"
+    return {"low": low, "high": high, "interval": text}
 
 
-def gains(run: pd.DataFrame) -> pd.DataFrame:
-    """Each rung against the one before, then against ResNet50: paired by seed, corrected together.
-
-    Columns: rung, base, paper (points, quoted), gain (points, mean over the seeds that both have),
-    low, high, interval (as text), seeds, p (paired t test), corrected (Holm), word.
-    """
-
-    printed, wide = _printed(), run.pivot(index="seed", columns="rung", values="top1")
-    rows = []
-    for base, rung in comparisons(_rungs(run)):
-        values = (wide[rung] - wide[base]).dropna().tolist()
-        row = {
-            "rung": rung,
-            "base": base,
-            "paper": printed[rung] - printed[base],
-            "seeds": len(values),
-        }
-        row["gain"] = sum(values) / len(values) if values else math.nan
-        rows.append(row | _bounds(values, "+.2f") | {"p": paired_p(values)})
-    columns = ("rung", "base", "paper", "seeds", "gain", "low", "high", "interval", "p")
-    frame = pd.DataFrame(rows, columns=columns)
-    frame["corrected"] = holm(frame["p"].tolist())
-    frame["word"] = [word(*row) for row in frame[["gain", "corrected"]].itertuples(index=False)]
-    return frame
-
-
-def comparisons(rungs: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of a base and a rung: each step, then ResNet50 with each rung that is not the step
-    after it.
-    """
-    steps = list(pairwise(rungs))
-    far = [(RESNET50, rung) for rung in rungs if rung != RESNET50] if RESNET50 in rungs else []
-    return steps + [pair for pair in far if pair not in steps]
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Student's interval for the mean, of level 1 - ALPHA; NaN for one value, or no spread."""
+    if len(set(values)) < 2:
+        return math.nan, math.nan
+    bounds = ttest_1samp(values, 0).confidence_interval(1 - ALPHA)
+    return float(bounds.low), float(bounds.high)
 
 
 def paired_p(differences: Sequence[float]) -> float:
-    """Two-sided p of the t test that the mean difference is zero; NaN where fewer than two seeds,
-    or no spread.
+    """Two-sided p of the t test that the mean difference is zero; NaN for one seed, or no spread.
 
     A test on the signs' permutations would need no normality, but cannot give less than 2/2ⁿ from n
     seeds.
     """
-    from scipy.stats import ttest_1samp
-
-    return float(ttest_1samp(differences, 0).pvalue) if _spread(differences) else math.nan
+    return float(ttest_1samp(differences, 0).pvalue) if len(set(differences)) > 1 else math.nan
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's corrected p-values (1979), in the order given; NaN, a test that was not made, stays
-    and does not count.
-    """
+    """Holm's corrected p-values (1979), in the same order. NaN stands for no test, and stays."""
     order = sorted((i for i, p in enumerate(ps) if not math.isnan(p)), key=lambda i: ps[i])
     corrected, largest = [math.nan] * len(ps), 0.0
     for done, i in enumerate(order):

@@ -62,7 +62,7 @@ def curves(points: pd.DataFrame, phase: str) -> pd.DataFrame:
     """Where TResNets lie to the EfficientNets' curve, for ways of running that have all
     EfficientNets.
 
-    Columns: where, ran, kind, told (how many of how many lie above), lowest (points of top-1),
+    Columns: where, ran, kind, lie_above (how many of how many), lowest (points of top-1),
     which, b5 (speed of TResNet-XL at 448 px over EfficientNet-B5's).
     """
     rows = []
@@ -75,5 +75,5 @@ def curves(points: pd.DataFrame, phase: str) -> pd.DataFrame:
         b5 = speeds.get(("TResNet-XL", 448), float("nan")) / speeds[("EfficientNet-B5", 456)]
         count = f"{(ours['above'] > 0).sum()} of {len(ours)}"
         name = f"{lowest.network} at {lowest.resolution} px"
-        rows.append({**text, "told": count, "lowest": lowest.above, "which": name, "b5": b5})
+        rows.append({**text, "lie_above": count, "lowest": lowest.above, "which": name, "b5": b5})
     return pd.DataFrame(rows)

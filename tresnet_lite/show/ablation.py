@@ -80,9 +80,9 @@ def gains(table: pd.DataFrame) -> tuple[Figure, str]:
         places = np.arange(len(part))  # two marks on one place would hide each other
         limits = part["low"], part["high"]
         intervals(axes, places - 0.14, part["gain"], *limits, label="measured, 95 %", alpha=0.6)
-        paper_marks(axes, part["paper"], places + 0.18, label="paper, ImageNet", size=6)
+        paper_marks(axes, part["paper_gain"], places + 0.18, label="paper, ImageNet", size=6)
         clauses += [
-            f"{r.rung} {title}: {r.gain:+.2f} ({r.interval}), paper {r.paper:+.1f}"
+            f"{r.rung} {title}: {r.gain:+.2f} ({r.interval}), paper {r.paper_gain:+.1f}"
             for r in part.itertuples()
         ]
     panels[-1].set_xlabel("points of top-1 accuracy")

@@ -172,10 +172,10 @@ def mixes(table: pd.DataFrame, phase: str = "inference") -> tuple[Figure, str]:
     A filled square is a stage of BasicBlocks.
 
     Args:
-        table: columns name, parameters (M), and for the phase …_ratio, …_q1, …_q3.
+        table: columns name, parameters_m, and for the phase …_ratio, …_q1, …_q3.
     """
     figure, axes = chart(4.6)
-    parameters = table["parameters"]
+    parameters = table["parameters_m"]
     ratio, q1, q3 = (table[f"{phase}_{what}"] for what in ("ratio", "q1", "q3"))
     axes.vlines(parameters, q1, q3, color=INK, linewidth=1, alpha=0.5)
     clauses = []

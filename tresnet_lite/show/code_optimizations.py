@@ -8,7 +8,6 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from tresnet_lite.claims.ledger import load_claims
-from tresnet_lite.experiments.code_optimizations import ratio_spread
 from tresnet_lite.experiments.in_place import IN, OUT
 from tresnet_lite.show.boxes import ACROSS, box, canvas, write
 from tresnet_lite.show.plots import (
@@ -33,32 +32,23 @@ from tresnet_lite.show.plots import (
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY)
 
 
-def speed_table(timed: pd.DataFrame, of: str, claim: str) -> tuple[pd.DataFrame, dict[str, str]]:
-    """A row for each place in `timed` (see `times`), and its columns for `notebook.table`.
+def speed_table(timed: pd.DataFrame, of: str, claim: str) -> tuple[pd.DataFrame, list[str]]:
+    """A row for each place in `timed` (see `times`), and the names of its columns.
 
-    The columns hold the microseconds of each way, and the speed of the way `of` with its quartiles
-    beside the factor that the paper's claim names.
+    They are place, the microseconds of each way ("time …"), then speedup and spread of the way `of`
+    beside paper_speedup, the factor that the paper's claim names.
     """
     place, ways = ["what", "where"], list(dict.fromkeys(timed["way"]))
-    table = timed.pivot(index=place, columns="way", values="time").reindex(
-        timed.set_index(place).index.unique()
-    )
+    table = timed.pivot(index=place, columns="way", values="time").add_prefix("time ")
+    table = table.reindex(timed.set_index(place).index.unique())
     speeds = timed[timed["way"] == of].set_index(place)[["ratio", "ratio_q1", "ratio_q3"]]
-    table = table.join(speeds).assign(paper=printed_factor(claim)).reset_index()
-    table["place"] = (
-        table["what"]
-        + ": "
-        + table["where"].str.replace(" (?=[0-9])", "\N{NO-BREAK SPACE}", regex=True)
-    )
-    limits = zip(table["ratio_q1"], table["ratio_q3"], strict=True)
-    # NaN: not measured
-    table["spread"] = [ratio_spread(low, high) if low == low else "–" for low, high in limits]
-    formats = {"where|place": ""} | {f"{way}, µs|{way}": ",.1f" for way in ways}
-    return table, formats | {
-        f"{of}, speed|ratio": ".2f",
-        "quartiles|spread": "",
-        "paper|paper": ".0f",
-    }
+    table = table.join(speeds).reset_index().rename(columns={"ratio": "speedup"})
+    where = table["where"].str.replace(" (?=[0-9])", "\N{NO-BREAK SPACE}", regex=True)
+    table["place"] = table["what"] + ": " + where
+    table["spread"] = list(zip(table["ratio_q1"], table["ratio_q3"], strict=True))
+    table["paper_speedup"] = printed_factor(claim)
+    times = [f"time {way}" for way in ways]
+    return table, ["place", *times, "speedup", "spread", "paper_speedup"]
 
 
 def printed_factor(claim: str) -> float:

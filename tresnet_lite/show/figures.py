@@ -24,18 +24,7 @@ from tresnet_lite.show.plots import (
     plain_ticks,
     speed_label,
 )
-from tresnet_lite.show.runs import SPEED
 
-SPEEDS = {
-    "network|network": "",
-    "pixels|resolution": "d",
-    "top-1, % (quoted)|top1": ".1f",
-    "paper, img/s|paper": ",.0f",
-    "measured, img/s|measured": SPEED,
-    "quartiles|quartiles": "",
-    "TResNet-M = 1|ratio": ".3f",
-    "above the curve, points|above": "+.2f",
-}
 LOOKS = dict(zip(FAMILIES, ((BLUE, "o"), (GREEN, "s"), (ORANGE, "^")), strict=True))
 OTHERS = [
     name for name in paper_table(1)["model"] if family(name) == FAMILIES[2] and name != "ResNet50"

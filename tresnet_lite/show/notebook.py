@@ -1,6 +1,4 @@
-"""What every chapter needs around its own subject: tables, claims, the photograph, records, the
-footer.
-"""
+"""What every chapter needs around its own subject: tables, claims, a photograph, the footer."""
 
 from __future__ import annotations
 
@@ -18,8 +16,7 @@ from tresnet_lite.profiles import Profile
 from tresnet_lite.records import Record, collect
 from tresnet_lite.show.html import Html, table
 
-# timm's downloads would like a progress bar made of widgets; without ipywidgets they print one line
-# instead.
+# timm's downloads ask for a progress bar of widgets; without ipywidgets they print a line instead.
 warnings.filterwarnings("ignore", message="IProgress not found")
 
 
@@ -33,36 +30,32 @@ def source(records: Sequence[Record], profile: Profile) -> str:
 
 def claims(*prefixes: str) -> Html:
     """What the paper claims: the claims whose ids begin with one of `prefixes`."""
-
-    columns = {"claim|id": "", "paper|section": "", "it says|sentence": ""}
-    return table(pd.DataFrame(map(asdict, _claims(prefixes))), columns)
+    return table(pd.DataFrame(map(asdict, _claims(prefixes))), "id", "section", "sentence")
 
 
 def verdicts(records: Sequence[Record], *prefixes: str) -> Html:
     """What the records say to the same claims: a row for each claim and device."""
-
-    found = [
-        {"id": claim.id} | asdict(v)
+    rows = [
+        {"id": claim.id} | asdict(verdict)
         for claim in _claims(prefixes)
-        for v in claim.verdicts(list(records))
+        for verdict in claim.verdicts(list(records))
     ]
-    columns = ("claim|id", "verdict|word", "paper|paper", "ours|ours", "why|why")
-    labels = dict.fromkeys(row["label"] for row in found if row["label"])
-    return table(pd.DataFrame(found), dict.fromkeys(columns, ""), note="; ".join(labels))
+    frame = pd.DataFrame(rows).rename(columns={"word": "verdict", "paper": "asserted"})
+    sources = "; ".join(dict.fromkeys(filter(None, frame["label"])))
+    return table(frame, "id", "verdict", "asserted", "ours", "why", note=sources)
 
 
 def _claims(prefixes: tuple[str, ...]) -> list[Claim]:
-    chosen = [claim for claim in load_claims() if claim.id.startswith(prefixes)]
-    if not chosen:
+    claims = [claim for claim in load_claims() if claim.id.startswith(prefixes)]
+    if not claims:
         raise ValueError(f"no claim's id begins with {' or '.join(prefixes)}")
-    return chosen
+    return claims
 
 
 def photograph(size: int = 224) -> torch.Tensor:
-    """A photograph, (1, 3, size, size) in [0, 1]: Grace Hopper, an official portrait of the US Navy
-    (public domain).
+    """Grace Hopper, (1, 3, size, size) in [0, 1].
 
-    It comes with matplotlib.
+    An official portrait of the US Navy (public domain), which comes with matplotlib.
     """
     from matplotlib.cbook import get_sample_data
     from PIL import Image
@@ -78,15 +71,9 @@ def photograph(size: int = 224) -> torch.Tensor:
 def footer(device: str) -> Html:
     """Where this page's numbers come from: device, versions, commit, date."""
     p = collect(device)
-    versions = {
-        "torch": p.torch,
-        "CUDA": p.cuda,
-        "cuDNN": p.cudnn,
-        "driver": p.driver,
-        "timm": p.timm,
-    }
-    versions["Python"] = p.python
-    named = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    versions = {"torch": p.torch, "CUDA": p.cuda, "cuDNN": p.cudnn, "driver": p.driver}
+    versions |= {"timm": p.timm, "Python": p.python}
+    software = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     commit = p.commit + (" with changes" if p.dirty else "")
-    text = f"Measured on {p.device}, {p.date}. tresnet_lite {p.package} ({commit}), {named}."
+    text = f"Measured on {p.device}, {p.date}. tresnet_lite {p.package} ({commit}), {software}."
     return Html(f"<p><small>{html.escape(text)}</small></p>", text)

@@ -17,24 +17,6 @@ from tresnet_lite.show.plots import (
     rows,
 )
 
-SIZES = {
-    "network|network": "",
-    "pixels|resolution": "d",
-    "parameters, M|parameters": ".1f",
-    "MACs, G|macs": ".2f",
-    "paper, G|paper_macs": ".1f",
-    "top-1, % (paper)|top1": ".1f",
-}
-PER_MAC = {
-    "network|network": "",
-    "phase|phase": "",
-    "MACs, ResNet50 = 1|macs_ratio": ".2f",
-    "time (paper)|paper_time": ".2f",
-    "time (ours)|time": ".2f",
-    "speed per MAC (paper)|paper_per_mac": ".2f",
-    "speed per MAC (ours)|per_mac": ".2f",
-}
-
 
 @drawing
 def proxy(lines: pd.DataFrame) -> tuple[Figure, str]:

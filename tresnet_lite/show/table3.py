@@ -26,30 +26,6 @@ from tresnet_lite.show.plots import (
 
 STEPS = {"architecture": ORANGE, "Inplace-ABN": GREEN, "lean": SKY}
 
-# Columns for `notebook.table`.
-IMPLIED = {
-    "network|network": "",
-    "paper's batch|batch": "d",
-    "kept an image, MB|kept": ".1f",
-    "together, GB|together": ".2f",
-}
-FACTORS = {
-    "network|network": "",
-    "paper's batch, ratio|paper": ".3f",
-    "architecture|architecture": ".3f",
-    "× Inplace-ABN|inplace": ".3f",
-    "= counted|counted": ".3f",
-    "lean|lean": ".3f",
-}
-BY_SETTING = {
-    "TResNet-M with|setting": "",
-    "largest batch|batch": ",.0f",
-    "ratio to ResNet50|ratio": ".3f",
-    "ratio counted|counted": ".3f",
-    "training, img/s|speed": ",.2f",
-    "ratio to ResNet50 |speed_ratio": ".3f",
-}
-
 
 @drawing
 def batches(counted: pd.DataFrame, measured: pd.DataFrame) -> tuple[Figure, str]:
@@ -66,21 +42,21 @@ def batches(counted: pd.DataFrame, measured: pd.DataFrame) -> tuple[Figure, str]
     rows(axes, counted["network"], reference=1)
     clauses = []
     for row in counted.itertuples():
-        ends = pairwise((1.0, row.architecture, row.counted, row.lean))
+        ends = pairwise((1.0, row.architecture, row.counted, row.lean_ratio))
         for offset, (start, end), colour in zip(
             (-0.25, 0, 0.25), ends, STEPS.values(), strict=True
         ):
             place, bar = row.Index + offset, {"height": 0.22, "color": colour, "alpha": 0.6}
             axes.barh(place, end - start, left=start, **bar)
         clause = (
-            f"{row.network}: paper {row.paper:.2f}, architecture {row.architecture:.2f},"
-            f" with Inplace-ABN {row.counted:.2f}, lean {row.lean:.2f}"
+            f"{row.network}: paper {row.paper_ratio:.2f}, architecture {row.architecture:.2f},"
+            f" with Inplace-ABN {row.counted:.2f}, lean {row.lean_ratio:.2f}"
         )
         if row.network in ours:
             axes.plot(ours[row.network], row.Index + 0.25, "o", color=BLUE, markersize=7)
             clause += f"; this run {ours[row.network]:.2f}"
         clauses.append(clause)
-    paper_marks(axes, counted["paper"], counted.index)
+    paper_marks(axes, counted["paper_ratio"], counted.index)
     axes.set_xlabel("largest batch, ResNet50 = 1", fontsize=SMALL + 1)
     run = {"marker": "o", "color": BLUE, "linestyle": "none", "label": "this run (lean)"}
     handles = [

@@ -9,21 +9,6 @@ from matplotlib.figure import Figure
 
 from tresnet_lite.show.plots import GREEN, INK, SMALL, VERMILLION, charts, drawing, rows
 
-SIZES = {
-    "rung|refinement": "",
-    "parameters, M|parameters": ".2f",
-    "MACs, G|macs": ".2f",
-    "kept, MB|kept": ".1f",
-}
-STEPS = {
-    "refinement|network": "",
-    "phase|phase": "",
-    "paper, step|paper_step": "+.1%",
-    "measured, step|step": "+.1%",
-    "paper, so far|paper_ratio": ".3f",
-    "measured, so far|ratio": ".3f",
-}
-
 
 @drawing
 def waterfall(

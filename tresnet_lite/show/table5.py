@@ -20,34 +20,7 @@ from tresnet_lite.show.plots import (
     paper_marks,
     speed_label,
 )
-from tresnet_lite.show.runs import SPEED
 
-SIZES = {
-    "network|network": "",
-    "pixels|resolution": "d",
-    "top-1, % (paper)|top1": ".1f",
-    "MACs, G|macs": ".2f",
-    "kept, MB|kept": ".1f",
-    "MACs, ratio|macs_ratio": ".3f",
-    "kept, ratio|kept_ratio": ".3f",
-}
-BATCHES = {
-    "network|network": "",
-    "pixels|resolution": "d",
-    "paper|paper": ",.0f",
-    "ours|measured": ",.0f",
-    "to 224 px|ratio": ".3f",
-}
-SPEEDS = {
-    "network|network": "",
-    "pixels|resolution": "d",
-    "phase|phase": "",
-    "paper, img/s|paper": ",.0f",
-    "measured, img/s|measured": SPEED,
-    "quartiles|quartiles": "",
-    "to 224 px|ratio": ".3f",
-    "batch|batch": ",.0f",
-}
 COLOURS = {"TResNet-M": BLUE, "TResNet-L": GREEN, "TResNet-XL": ORANGE}
 MARKERS = {PAPER_SIDE: "o", 2 * PAPER_SIDE: "s"}
 

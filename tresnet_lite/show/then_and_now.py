@@ -19,25 +19,6 @@ from tresnet_lite.show.plots import (
 
 LOOKS = {"eager": (BLUE, "o"), "compiled": (ORANGE, "s")}
 
-RATIOS = {
-    "where|where": "",
-    "ran|ran": "",
-    "TResNet-M|m": ".2f",
-    "TResNet-L|l": ".2f",
-    "TResNet-XL|xl": ".2f",
-    "EfficientNet-B1|b1": ".2f",
-    "kind|kind": "",
-}
-CURVE = {
-    "where|where": "",
-    "ran|ran": "",
-    "above the curve|told": "",
-    "lowest, points|lowest": "+.2f",
-    "which|which": "",
-    "XL at 448 px to B5|b5": ".2f",
-    "kind|kind": "",
-}
-
 
 @drawing
 def since(

@@ -1,0 +1,39 @@
+"""The photographs that come with scikit-image and scikit-learn."""
+
+from __future__ import annotations
+
+from PIL import Image, ImageOps
+from skimage import data
+from sklearn.datasets import load_sample_image
+
+# Name → function of skimage.data; these lie in the package itself, the others it would have to
+# fetch.
+SKIMAGE = {
+    "astronaut": "astronaut",
+    "brick": "brick",
+    "camera": "camera",
+    "chelsea": "chelsea",
+    "coffee": "coffee",
+    "coins": "coins",
+    "grass": "grass",
+    "gravel": "gravel",
+    "moon": "moon",
+    "retina": "retina",
+    "deep field": "hubble_deep_field",
+    "rocket": "rocket",
+    "text": "text",
+    "tissue": "immunohistochemistry",
+}
+SKLEARN = ("china", "flower")
+
+
+def photograph(name: str) -> Image.Image:
+    """A photograph by its name in `SKIMAGE` or `SKLEARN`."""
+    if name in SKLEARN:
+        return Image.fromarray(load_sample_image(f"{name}.jpg"))
+    return Image.fromarray(getattr(data, SKIMAGE[name])())
+
+
+def square(name: str, size: int, mode: str = "RGB") -> Image.Image:
+    """The largest central square of a photograph, brought to size × size; mode "L" is grey."""
+    return ImageOps.fit(photograph(name).convert(mode), (size, size), Image.Resampling.BICUBIC)

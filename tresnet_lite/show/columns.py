@@ -1,0 +1,240 @@
+"""The columns of all tables: heading, unit and number format, each stated once.
+
+A table names the columns of its frame that it shows, and a name means the same in every frame. To
+show something new, add a line to `COLUMNS`; its heading says no unit, which its quantity does.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+AS_THE_SLOWEST = "as the slowest"  # in place of a format: as many digits as the slowest speed needs
+AS_BEFORE = "as before"  # in place of a format: that of the column before
+
+
+class Quantity(NamedTuple):
+    """What is shown alike in all tables: its unit, and its number format."""
+
+    unit: str = ""
+    format: str = ""
+
+
+class Column(NamedTuple):
+    """A heading, and what stands below it; text stands as it is."""
+
+    heading: str
+    quantity: Quantity = Quantity()
+
+
+SPEED, PRINTED_SPEED = Quantity("img/s", AS_THE_SLOWEST), Quantity("img/s", ",.0f")
+QUARTILES = Quantity("", AS_BEFORE)
+MILLISECONDS, MICROSECONDS = Quantity("ms", ".2f"), Quantity("µs", ",.1f")
+RATIO = Quantity("", ".3f")  # of whole networks or blocks; to what, the text says
+FACTOR = Quantity("", ".2f")  # the same of single operations
+CHANGE = Quantity("", "+.1%")
+COUNT = Quantity("", ",.0f")
+MILLIONS, PRINTED_MILLIONS = Quantity("M", ".3f"), Quantity("M", ".1f")
+MACS, PRINTED_MACS, BLOCK_MACS = Quantity("G", ".3f"), Quantity("G", ".1f"), Quantity("M", ".1f")
+WINDOW, INTENSITY = Quantity("px", ".0f"), Quantity("FLOP/byte", ".0f")
+MEMORY, PEAK, BATCH = Quantity("MB per image", ".2f"), Quantity("MB", ",.1f"), Quantity("GB", ".2f")
+MAPS, TRAFFIC = Quantity("maps", ".0f"), Quantity("× input", ".2f")
+TOP1, PRINTED_TOP1 = Quantity("%", ".2f"), Quantity("%", ".1f")
+POINTS, PRINTED_POINTS = Quantity("points", "+.2f"), Quantity("points", "+.1f")
+SHARE, ERROR, NUMBER = Quantity("", ".0%"), Quantity("", ".3%"), Quantity("", ".3f")
+P_VALUE, WEIGHT, SETTING = Quantity("", ".2g"), Quantity("", ".4f"), Quantity("", "g")
+
+COLUMNS = {
+    # words: what a line is about ("name" is a reader's word for it), what it says, where it is from
+    **{word: Column(word) for word in ("name", "network", "phase", "refinement", "rung", "stem")},
+    **{word: Column(word) for word in ("stage", "block", "layer", "part", "operation", "mix")},
+    **{word: Column(word) for word in ("factor", "gates", "field", "reading", "setting", "map")},
+    **{word: Column(word) for word in ("convolutions", "shortcuts", "depths", "output", "stride")},
+    **{word: Column(word) for word in ("ran", "kind", "which", "source", "verdict", "ours", "why")},
+    "model": Column("network"),
+    "place": Column("where"),
+    "where": Column("where"),
+    "label": Column("where"),
+    "data": Column("images"),
+    "base": Column("compared with"),
+    "what": Column("group"),
+    "value": Column("here"),
+    "stated": Column("the paper"),
+    "status": Column(""),
+    "protocol": Column("brought to size by"),
+    "top1_source": Column("accuracy from"),
+    "shape": Column("in and out"),
+    "input": Column("input, C×H×W"),
+    "runs": Column("what runs"),
+    "following": Column("follow the image"),
+    "lie_above": Column("above the curve"),
+    "interval": Column("95 % interval"),
+    "changes": Column("its 95 % interval"),
+    "word": Column("accuracy is"),
+    # claims
+    "id": Column("claim"),
+    "section": Column("paper"),
+    "sentence": Column("it says"),
+    "asserted": Column("paper"),
+    # Table 2
+    "block_type": Column("block"),
+    "m_repeats": Column("M repeats"),
+    "m_channels": Column("M channels"),
+    "l_repeats": Column("L repeats"),
+    "l_channels": Column("L channels"),
+    "xl_repeats": Column("XL repeats"),
+    "xl_channels": Column("XL channels"),
+    # speed and time
+    "paper": Column("paper", PRINTED_SPEED),
+    "measured": Column("measured", SPEED),
+    "speed": Column("speed", SPEED),
+    "inference": Column("inference", SPEED),
+    "training": Column("training", SPEED),
+    "inference_img_s": Column("inference", SPEED),
+    "training_img_s": Column("training", SPEED),
+    "quartiles": Column("quartiles", QUARTILES),
+    "inference_quartiles": Column("quartiles", QUARTILES),
+    "spread": Column("quartiles", QUARTILES),
+    "ratio_spread": Column("quartiles", QUARTILES),
+    "paper_ratio": Column("paper, ratio", RATIO),
+    "ratio": Column("measured, ratio", RATIO),
+    "inference_ratio": Column("inference, ratio", RATIO),
+    "training_ratio": Column("training, ratio", RATIO),
+    "speed_ratio": Column("speed, ratio", RATIO),
+    "m": Column("TResNet-M", RATIO),
+    "l": Column("TResNet-L", RATIO),
+    "xl": Column("TResNet-XL", RATIO),
+    "b1": Column("EfficientNet-B1", RATIO),
+    "b5": Column("XL at 448 px to B5", RATIO),
+    "paper_time": Column("paper, time", RATIO),
+    "time": Column("measured, time", RATIO),
+    "time_ratio": Column("time, ratio", RATIO),
+    "paper_per_mac": Column("paper, speed per MAC", RATIO),
+    "per_mac": Column("measured, speed per MAC", RATIO),
+    "paper_step": Column("paper, step", CHANGE),
+    "step": Column("measured, step", CHANGE),
+    "milliseconds": Column("time", MILLISECONDS),
+    "out": Column("out of place", MICROSECONDS),
+    "in": Column("in place", MICROSECONDS),
+    "speedup": Column("speedup", FACTOR),
+    "paper_speedup": Column("paper, speedup", Quantity("", "g")),
+    # size
+    "parameters": Column("parameters", COUNT),
+    "parameters_m": Column("parameters", MILLIONS),
+    "without_classifier": Column("without classifier", MILLIONS),
+    "paper_parameters": Column("paper, parameters", PRINTED_MILLIONS),
+    "m_parameters": Column("TResNet-M", MILLIONS),
+    "l_parameters": Column("TResNet-L", MILLIONS),
+    "xl_parameters": Column("TResNet-XL", MILLIONS),
+    "m_off": Column("off", CHANGE),
+    "l_off": Column("off", CHANGE),
+    "xl_off": Column("off", CHANGE),
+    "tensors": Column("tensors", COUNT),
+    "numbers": Column("numbers", COUNT),
+    "macs": Column("MACs", MACS),
+    "macs_m": Column("MACs", BLOCK_MACS),
+    "strided": Column("MACs at stride 2", BLOCK_MACS),
+    "blurred": Column("MACs at stride 1", BLOCK_MACS),
+    "blur": Column("products of its blur", MILLIONS),
+    "paper_macs": Column("paper, MACs", PRINTED_MACS),
+    "flops_g": Column("paper, MACs", PRINTED_MACS),
+    "macs_ratio": Column("MACs, ratio", RATIO),
+    "window": Column("window", WINDOW),
+    "intensity": Column("intensity", INTENSITY),
+    "resolution": Column("pixels", COUNT),
+    "values": Column("values", MILLIONS),
+    "layers": Column("SE layers", COUNT),
+    "places": Column("places", COUNT),
+    "channels": Column("channels", COUNT),
+    "printed": Column("r printed", SETTING),
+    "printed_channels": Column("C/r printed", COUNT),
+    "coded": Column("r coded", SETTING),
+    "coded_channels": Column("C/r coded", COUNT),
+    # memory and traffic
+    "kept": Column("kept", MEMORY),
+    "kept_ratio": Column("kept, ratio", RATIO),
+    "plain": Column("plain", MEMORY),
+    "published": Column("published", MEMORY),
+    "lean": Column("lean", MEMORY),
+    "float32": Column("float32", MEMORY),
+    "bfloat16": Column("bfloat16", MEMORY),
+    "resnet50": Column("ResNet50", MEMORY),
+    "batchnorm": Column("TResNet-M, BatchNorm", MEMORY),
+    "moved_mb": Column("moved", MEMORY),
+    "peak": Column("peak", PEAK),
+    "peak_per_image": Column("peak", MEMORY),
+    "peak out": Column("peak out of place", MEMORY),
+    "peak in": Column("peak in place", MEMORY),
+    "batch": Column("batch", COUNT),
+    "max_batch": Column("paper, largest batch", COUNT),
+    "largest_batch": Column("largest batch", COUNT),
+    "together": Column("together", BATCH),
+    "batch_ratio": Column("batch, ratio", RATIO),
+    "float32_ratio": Column("float32", RATIO),
+    "bfloat16_ratio": Column("bfloat16", RATIO),
+    "target": Column("target", RATIO),
+    "architecture": Column("architecture", RATIO),
+    "inplace": Column("× Inplace-ABN", RATIO),
+    "counted": Column("= counted", RATIO),
+    "lean_ratio": Column("lean", RATIO),
+    "maps": Column("kept", MAPS),
+    "kept out": Column("kept out of place", MAPS),
+    "kept in": Column("kept in place", MAPS),
+    "moved out": Column("moved out of place", MAPS),
+    "moved in": Column("moved in place", MAPS),
+    "moved": Column("moved", TRAFFIC),
+    "least": Column("least", TRAFFIC),
+    "over_least": Column("moved ÷ least", FACTOR),
+    # accuracy and training
+    "top1": Column("top-1 (quoted)", PRINTED_TOP1),
+    "paper_top1": Column("paper, top-1", PRINTED_TOP1),
+    "measured_top1": Column("measured, top-1", TOP1),
+    "mean": Column("measured, top-1", TOP1),
+    "low": Column("from", TOP1),
+    "high": Column("to", TOP1),
+    "top5": Column("top-5", TOP1),
+    "right": Column("right", TOP1),
+    "frequent": Column("most frequent class", TOP1),
+    "paper_gain": Column("paper", PRINTED_POINTS),
+    "gain": Column("measured", POINTS),
+    "change": Column("change", POINTS),
+    "above": Column("above the curve", POINTS),
+    "lowest": Column("lowest", POINTS),
+    "eager": Column("eager", POINTS),
+    "compiled": Column("compiled", POINTS),
+    "weight": Column("one image is", Quantity("points", ".2f")),
+    "p": Column("p", P_VALUE),
+    "corrected": Column("p, corrected", P_VALUE),
+    "seeds": Column("seeds", COUNT),
+    "networks": Column("networks", COUNT),
+    "steps": Column("steps", COUNT),
+    "classes": Column("classes", COUNT),
+    "train": Column("to train on", COUNT),
+    "held_out": Column("held out", COUNT),
+    "decoupled": Column("decoupled", WEIGHT),
+    "l2": Column("L2, no momentum", WEIGHT),
+    "l2_momentum": Column("L2, momentum 0.9", WEIGHT),
+    "decay": Column("weight decay", SETTING),
+    "true": Column("target of the true class", WEIGHT),
+    "other": Column("of each other", P_VALUE),
+    "gap": Column("logits apart", FACTOR),
+    "least_loss": Column("least loss", NUMBER),
+    # shifts, gradients and gates
+    "shift_error": Column("error", SHARE),
+    "shift_change": Column("change", NUMBER),
+    "shift_ratio": Column("to averages", FACTOR),
+    "gamma": Column("γ", SETTING),
+    "plain_error": Column("reading back", ERROR),
+    "layer_error": Column("InPlaceABN", ERROR),
+    "tail_error": Column("fused block's end", ERROR),
+    "largest_error": Column("largest error", Quantity("", ".0e")),
+    "fresh": Column("over images, fresh", NUMBER),
+    "trained": Column("over images, trained", NUMBER),
+    "between": Column("between channels", NUMBER),
+    "share": Column("due to class", SHARE),
+    "chance": Column("by chance", SHARE),
+    # a call of each way to write an operation
+    **{f"time {way}": Column(way, MICROSECONDS) for way in ("eager", "script", "compile", "mean")},
+    "time view + mean": Column("view + mean", MICROSECONDS),
+    "time AvgPool2d": Column("AvgPool2d", MICROSECONDS),
+    "time AdaptiveAvgPool2d": Column("AdaptiveAvgPool2d", MICROSECONDS),
+}
