@@ -36,7 +36,7 @@ COUNT = Quantity("", ",.0f")
 MILLIONS, PRINTED_MILLIONS = Quantity("M", ".3f"), Quantity("M", ".1f")
 MACS, PRINTED_MACS, BLOCK_MACS = Quantity("G", ".3f"), Quantity("G", ".1f"), Quantity("M", ".1f")
 WINDOW, INTENSITY = Quantity("px", ".0f"), Quantity("FLOP/byte", ".0f")
-MEMORY, PEAK, BATCH = Quantity("MB per image", ".2f"), Quantity("MB", ",.1f"), Quantity("GB", ".2f")
+MEMORY, PEAK, TOTAL = Quantity("MB per image", ".2f"), Quantity("MB", ",.1f"), Quantity("GB", ".2f")
 MAPS, TRAFFIC = Quantity("maps", ".0f"), Quantity("× input", ".2f")
 TOP1, PRINTED_TOP1 = Quantity("%", ".2f"), Quantity("%", ".1f")
 POINTS, PRINTED_POINTS = Quantity("points", "+.2f"), Quantity("points", "+.1f")
@@ -167,7 +167,7 @@ COLUMNS = {
     "batch": Column("batch", COUNT),
     "max_batch": Column("paper, largest batch", COUNT),
     "largest_batch": Column("largest batch", COUNT),
-    "together": Column("together", BATCH),
+    "together": Column("together", TOTAL),
     "batch_ratio": Column("batch, ratio", RATIO),
     "float32_ratio": Column("float32", RATIO),
     "bfloat16_ratio": Column("bfloat16", RATIO),
