@@ -43,9 +43,7 @@ def inference_step(
 
     def step() -> torch.Tensor:
         if model.training:  # the same model timed in both phases at once would be timed in neither
-            raise RuntimeError(
-                "the model is in training mode while its inference is timed: time a copy of it"
-            )
+            raise RuntimeError("the model was set to training while it is timed: time a copy of it")
         with torch.inference_mode(), autocast:
             return model(images)
 
@@ -77,9 +75,7 @@ def training_step(
 
     def step() -> torch.Tensor:
         if not model.training:
-            raise RuntimeError(
-                "the model is in evaluation mode while its training is timed: time a copy of it"
-            )
+            raise RuntimeError("the model was set to evaluation while it trains: time a copy of it")
         optimizer.zero_grad(set_to_none=True)
         with autocast:
             value = loss(model(images))
