@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from tresnet_lite.bench import campaign, slurm, suites
 from tresnet_lite.bench.campaign import CampaignError, Outcome, Queue
@@ -164,8 +165,6 @@ class _Progress(contextlib.AbstractContextManager):
     """A bar with the time left in a terminal, a line for each point in a log."""
 
     def __init__(self, total: int) -> None:
-        from tqdm import tqdm
-
         self.measured = self.failed = 0
         self.terminal = sys.stdout.isatty()
         self.bar = tqdm(total=total, unit="point", disable=not self.terminal, file=sys.stdout)

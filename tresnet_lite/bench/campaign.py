@@ -245,7 +245,8 @@ def measure_point(
         if stopped:
             lines = _failed(point, slot, "timeout", f"gave no answer for {seconds:.0f} s")
         else:
-            lines = _understand(point, slot, process.returncode, _text(output), _text(messages))
+            texts = [p.read_text(encoding="utf-8", errors="replace") for p in (output, messages)]
+            lines = _understand(point, slot, process.returncode, *texts)
     return Outcome(point, lines, seconds)
 
 
@@ -254,10 +255,6 @@ def _give(process: subprocess.Popen, job: dict) -> None:
     with contextlib.suppress(BrokenPipeError):  # it died already, and will be asked why
         process.stdin.write(json.dumps(job).encode() + b"\n")
         process.stdin.flush()
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _understand(

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from tresnet_lite.bench.steps import autocast
 from tresnet_lite.evaluate.photographs import Photographs
 from tresnet_lite.evaluate.subjects import Subject, describe
 from tresnet_lite.records import Provenance, collect, repair
@@ -167,8 +168,7 @@ def _predict(
 
 
 def _likeliest(network: torch.nn.Module, images: Tensor, dtype: str) -> list[list[int]]:
-    half = None if dtype == "float32" else getattr(torch, dtype)
-    with torch.autocast(images.device.type, half, enabled=half is not None):
+    with autocast(images, dtype):
         logits = network(images)
     if not logits.isfinite().all():
         why = f"the network gave logits that are no finite numbers in {dtype}"
