@@ -144,7 +144,7 @@ def _profile(name: str | None) -> Profile:
 
 def _budget(options: argparse.Namespace) -> int | None:
     if options.memory_cap is not None and options.memory_cap <= 0:
-        raise ValueError(f"--memory-cap is {options.memory_cap:g}: give the GiB of a card")
+        raise ValueError(f"--memory-cap is {options.memory_cap:g}: give a card's memory in GiB")
     return options.memory_cap and int(options.memory_cap * GIB)
 
 

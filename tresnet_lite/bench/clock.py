@@ -153,9 +153,7 @@ class _Run:
         factor = 1.2 * min_block / seconds if seconds > 0 else 10.0
         self.calls = int(self.calls * min(factor, 10.0)) + 1
         if self.calls > 10**7:
-            raise TimingError(
-                "ten million calls do not fill a block: does the function do any work?"
-            )
+            raise TimingError("ten million calls fill no block: does the function do any work?")
 
     def repeat(self, min_block: float, max_seconds: float) -> None:
         """Time one block; once, warm up again where it shows that the warm-up was held up."""

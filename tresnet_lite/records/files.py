@@ -22,7 +22,7 @@ class RecordError(ValueError):
 
 
 def append(path: str | os.PathLike[str], *records: Record | Failure) -> None:
-    """Append records; as `append_lines` does.
+    """Append records, as `append_lines` does.
 
     Raises:
         RecordError: the file ends in a half-written line; `repair` it first.
