@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from tresnet_lite.bench import campaign, slurm, suites
 from tresnet_lite.bench.campaign import CampaignError, Outcome, Queue
@@ -32,10 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            "interrupted: what was measured is kept, and the same command goes on from there",
-            file=sys.stderr,
-        )
+        text = "what was measured is kept, and the same command goes on from there"
+        print(f"interrupted: {text}", file=sys.stderr)
         return 130
 
 
@@ -89,16 +88,9 @@ def _run(options: argparse.Namespace) -> int:
     slots = campaign.find_slots(profile.device, options.gpus)
     devices = ", ".join(slot.device for slot in slots)
     print(f"{profile.name}: {len(points)} points on {devices} → {out}", flush=True)
+    settings = {name: getattr(options, name) for name in ("minutes", "retry_errors", "seed")}
     with _Progress(len(points)) as progress:
-        left = campaign.run(
-            points,
-            out,
-            slots,
-            minutes=options.minutes,
-            retry_errors=options.retry_errors,
-            seed=options.seed,
-            tell=progress,
-        )
+        left = campaign.run(points, out, slots, **settings, tell=progress)
     outcomes = f"{progress.measured} points measured, {progress.failed} of them failed"
     print(f"{outcomes}; {len(points) - len(left)} of {len(points)} are done")
     return _print_left(left)
@@ -109,8 +101,9 @@ def _slurm(options: argparse.Namespace) -> int:
     points, out = _points(options, profile), _out(options, profile)
     if options.dry_run:
         return _dry_run(points, out, options)
-    settings = {"partition": options.partition, "cluster": options.cluster, "jobs": options.jobs}
-    return _print_left(slurm.run(points, out, retry_errors=options.retry_errors, **settings))
+    names = ("partition", "cluster", "jobs", "retry_errors")
+    settings = {name: getattr(options, name) for name in names}
+    return _print_left(slurm.run(points, out, **settings))
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -151,9 +144,7 @@ def _profile(name: str | None) -> Profile:
 
 def _budget(options: argparse.Namespace) -> int | None:
     if options.memory_cap is not None and options.memory_cap <= 0:
-        raise ValueError(
-            f"--memory-cap is {options.memory_cap:g}: give the GiB of the card to emulate"
-        )
+        raise ValueError(f"--memory-cap is {options.memory_cap:g}: give a card's memory in GiB")
     return options.memory_cap and int(options.memory_cap * GIB)
 
 
@@ -174,8 +165,6 @@ class _Progress(contextlib.AbstractContextManager):
     """A bar with the time left in a terminal, a line for each point in a log."""
 
     def __init__(self, total: int) -> None:
-        from tqdm import tqdm
-
         self.measured = self.failed = 0
         self.terminal = sys.stdout.isatty()
         self.bar = tqdm(total=total, unit="point", disable=not self.terminal, file=sys.stdout)

@@ -52,10 +52,8 @@ def largest_batch(
         torch.OutOfMemoryError: not even one image fits.
     """
     if guess < 1 or limit < 1 or precision < 0:
-        raise ValueError(
-            f"guess and limit must be 1 or more, precision not negative: {guess}, {limit},"
-            f" {precision}"
-        )
+        why = "guess and limit must be 1 or more, precision not negative"
+        raise ValueError(f"{why}: {guess}, {limit}, {precision}")
     low, high = _bisect(fits, *_bracket(fits, min(guess, limit), precision, limit), precision)
     if low > 1 and confirm and not confirm(low):
         start = max(1, low - _gap(low, precision))

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -81,9 +81,8 @@ def find_slots(
 def _probe(device: str, environment: Mapping[str, str], command: Sequence[str]) -> str:
     """The name of a device, from a process that has computed on it."""
     job = json.dumps({"probe": device}) + "\n"
-    answer = subprocess.run(
-        command, input=job, capture_output=True, text=True, env={**os.environ, **environment}
-    )
+    env = {**os.environ, **environment}
+    answer = subprocess.run(command, input=job, capture_output=True, text=True, env=env)
     if answer.returncode:
         where = f"GPU {environment['CUDA_VISIBLE_DEVICES']}" if environment else "the GPU"
         raise CampaignError(f"{where} cannot be used: {_last_line(answer.stderr)}")
@@ -98,9 +97,8 @@ def done(
     With `retry_errors` not those whose last line is a failure; a campaign writes a point's failures
     last.
     """
-    last = {
-        line.point: line for line in lines if devices is None or line.provenance.device in devices
-    }
+    ours = (line for line in lines if devices is None or line.provenance.device in devices)
+    last = {line.point: line for line in ours}
     failed = {point for point, line in last.items() if isinstance(line, Failure)}
     return set(last) - failed if retry_errors else set(last)
 
@@ -114,20 +112,10 @@ def read(path: Path) -> list[Record | Failure]:
     return files.read(path)
 
 
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> contextlib.AbstractContextManager[None]:
     """Hold the file of records against another campaign, at most until this process ends."""
-    from filelock import FileLock, Timeout
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        # A process that a killed campaign was just starting lets go of the lock a moment later.
-        with FileLock(f"{path}.lock", timeout=2):
-            yield
-    except Timeout as error:
-        raise CampaignError(
-            f"another campaign is writing {path}: give another --out, or wait for it"
-        ) from error
+    busy = f"another campaign is writing {path}: give another --out, or wait for it"
+    return files.exclusive(Path(f"{path}.lock"), CampaignError(busy))
 
 
 @dataclass
@@ -241,34 +229,24 @@ def measure_point(
     patience = start + PATIENCE * point.seconds + 300
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         output, messages = Path(scratch, "out"), Path(scratch, "err")
-        environment = {
-            **os.environ,
-            **slot.environment,
-            "TORCHINDUCTOR_CACHE_DIR": str(Path(scratch, "cache")),
-        }
-        with (
-            output.open("wb") as out,
-            messages.open("wb") as err,
-            subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=out, stderr=err, env=environment
-            ) as process,
-        ):
-            _give(process, {"point": asdict(point), "command": _command_line()})
-            while (
-                process.poll() is None
-                and not stop.is_set()
-                and time.monotonic() < min(deadline, patience)
-            ):
-                time.sleep(0.05)
-            stopped = process.poll() is None
-            process.kill()
+        cache = {"TORCHINDUCTOR_CACHE_DIR": f"{scratch}/cache"}
+        environment, end = {**os.environ, **slot.environment, **cache}, min(deadline, patience)
+        with output.open("wb") as out, messages.open("wb") as err:
+            streams = {"stdin": subprocess.PIPE, "stdout": out, "stderr": err}
+            with subprocess.Popen(command, **streams, env=environment) as process:
+                _give(process, {"point": asdict(point), "command": _command_line()})
+                while process.poll() is None and not stop.is_set() and time.monotonic() < end:
+                    time.sleep(0.05)
+                stopped = process.poll() is None
+                process.kill()
         seconds = time.monotonic() - start
         if stopped and time.monotonic() < patience:
             return None
         if stopped:
             lines = _failed(point, slot, "timeout", f"gave no answer for {seconds:.0f} s")
         else:
-            lines = _understand(point, slot, process.returncode, _text(output), _text(messages))
+            texts = [p.read_text(encoding="utf-8", errors="replace") for p in (output, messages)]
+            lines = _understand(point, slot, process.returncode, *texts)
     return Outcome(point, lines, seconds)
 
 
@@ -277,10 +255,6 @@ def _give(process: subprocess.Popen, job: dict) -> None:
     with contextlib.suppress(BrokenPipeError):  # it died already, and will be asked why
         process.stdin.write(json.dumps(job).encode() + b"\n")
         process.stdin.flush()
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _understand(

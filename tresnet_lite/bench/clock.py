@@ -44,15 +44,12 @@ class Timing:
 
     def __post_init__(self) -> None:
         if len(self.blocks) < MIN_REPEATS:
-            raise TimingError(
-                f"{len(self.blocks)} block(s) timed: quartiles need at least {MIN_REPEATS}"
-            )
+            count = len(self.blocks)
+            raise TimingError(f"{count} block(s) timed: quartiles need at least {MIN_REPEATS}")
         block = statistics.median(self.blocks)
         if block < SHORTEST_BLOCK:
-            raise TimingError(
-                f"too short to time: blocks of {self.calls} call(s) last {block:.2g} s, "
-                f"where {SHORTEST_BLOCK:g} s is the least that the clock resolves well"
-            )
+            blocks = f"blocks of {self.calls} call(s) last {block:.2g} s"
+            raise TimingError(f"too short to time: {blocks}, and must last {SHORTEST_BLOCK:g} s")
 
     @property
     def seconds(self) -> Spread:
@@ -156,9 +153,7 @@ class _Run:
         factor = 1.2 * min_block / seconds if seconds > 0 else 10.0
         self.calls = int(self.calls * min(factor, 10.0)) + 1
         if self.calls > 10**7:
-            raise TimingError(
-                "ten million calls do not fill a block: is there any work in the function?"
-            )
+            raise TimingError("ten million calls fill no block: does the function do any work?")
 
     def repeat(self, min_block: float, max_seconds: float) -> None:
         """Time one block; once, warm up again where it shows that the warm-up was held up."""
@@ -176,10 +171,9 @@ class _Run:
         # Medians: the operating system may take the processor away between any two readings.
         late, block = statistics.median(self.late), statistics.median(self.blocks)
         if late > LATE * block:
-            raise TimingError(
-                f"unsynchronised: a device was still busy for {late:.2g} s after a block of"
-                f" {block:.2g} s. Does the function run on the device that is measured?"
-            )
+            busy = f"a device was still busy for {late:.2g} s after a block of {block:.2g} s"
+            why = "Does the function run on the device that is measured?"
+            raise TimingError(f"unsynchronised: {busy}. {why}")
         return timing
 
 

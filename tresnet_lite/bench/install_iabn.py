@@ -23,10 +23,7 @@ BUILD_TOOLS = ("setuptools", "setuptools_scm", "wheel", "ninja")
 # Its setup asks torch.has_cuda what to build; this module, found first by the builder's Python,
 # answers no.
 CPU_ONLY = "import torch\ntorch.has_cuda = False\n"
-TRIAL = (
-    "import torch, inplace_abn; inplace_abn.InPlaceABN(2)(torch.ones(2, 2, 2, 2,"
-    " device={device!r}))"
-)
+TRIAL = "import torch, inplace_abn as i; i.InPlaceABN(2)(torch.ones(2, 2, 2, 2, device={device!r}))"
 
 
 class BuildError(RuntimeError):
@@ -76,9 +73,8 @@ def pip(*arguments: str, **environment: str) -> None:
 def build(cache: Path, settings: dict[str, str]) -> Path:
     """Compile the wheel into ``cache``. Raises BuildError with the reason when that fails."""
     if shutil.which(os.environ.get("CXX", "c++")) is None:
-        raise BuildError(
-            "no C++ compiler is installed; on Debian and Ubuntu: apt install g++ python3-dev"
-        )
+        advice = "on Debian and Ubuntu: apt install g++ python3-dev"
+        raise BuildError(f"no C++ compiler is installed; {advice}")
     print(f"inplace-abn: compiling for {cache.name}, some minutes, once", flush=True)
     pip("install", "--quiet", *BUILD_TOOLS)
     cache.parent.mkdir(parents=True, exist_ok=True)
@@ -113,9 +109,8 @@ def main() -> None:
     try:
         print(f"inplace-abn: installed for {install()}")
     except (BuildError, OSError) as error:
-        print(
-            f"inplace-abn: not installed ({error}). Nothing needs it: tresnet_lite brings its own."
-        )
+        rest = "Nothing needs it: tresnet_lite brings its own."
+        print(f"inplace-abn: not installed ({error}). {rest}")
 
 
 if __name__ == "__main__":

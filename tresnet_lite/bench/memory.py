@@ -82,13 +82,8 @@ class TrainingMemory:
         while half > 1 and not fits(half):
             half //= 2
         guess = int(0.98 * half * room / (self.peak(half) - base))
-        return largest_batch(
-            fits,
-            guess=min(limit, max(1, guess)),
-            precision=PRECISION,
-            limit=limit,
-            confirm=lambda batch: fits(batch, CONFIRM),
-        )
+        search = {"guess": min(limit, max(1, guess)), "precision": PRECISION, "limit": limit}
+        return largest_batch(fits, **search, confirm=lambda batch: fits(batch, CONFIRM))
 
 
 def counted_memory(point: Point) -> tuple[float, float]:
@@ -101,9 +96,7 @@ def counted_memory(point: Point) -> tuple[float, float]:
     size, dtype = (3, point.resolution, point.resolution), DTYPES[point.dtype]
     with torch.device("meta"):
         network = build(point.model, norm=point.norm, memory=point.memory).to(dtype).train()
-    kept = bytes_per_image(
-        network, lambda batch: torch.empty(batch, *size, device="meta", dtype=dtype)
-    )
+    kept = bytes_per_image(network, lambda b: torch.empty(b, *size, device="meta", dtype=dtype))
     parameters = sum(p.numel() for p in network.parameters())
     statistics = sum(b.numel() for b in network.buffers())
     return 4 * (2 * parameters + statistics), sum(kept.values())

@@ -45,12 +45,8 @@ def run(point: Point, command: str = "") -> Iterator[Record | Failure]:
         command: that of the campaign, for the records.
     """
     bench = Bench(point, command)
-    measures = {
-        "speed": bench.speeds,
-        "stages": bench.stages,
-        "operations": bench.operations,
-        "ceilings": bench.ceilings,
-    }
+    measures = {"speed": bench.speeds, "stages": bench.stages}
+    measures |= {"operations": bench.operations, "ceilings": bench.ceilings}
     try:
         yield from measures[point.measures]()
     except Exception as error:  # a point that fails is a result too, and the campaign goes on
@@ -74,11 +70,8 @@ class Bench:
                 share = min(1.0, point.memory_budget / total)
                 torch.cuda.set_per_process_memory_fraction(share, self.device)
         self.before = self.provenance()
-        self.layout = (
-            torch.channels_last
-            if point.memory_format == "channels_last"
-            else torch.contiguous_format
-        )
+        channels_last = point.memory_format == "channels_last"
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
 
     # What is measured.
 
@@ -132,9 +125,8 @@ class Bench:
         largest = memory.largest_batch(self.device, *counted_memory(self.point), budget)
         self.batch = self.batch or max(1, int(SHARE * largest.batch))
         if largest.too_large is None:
-            raise LookupError(
-                f"batch {largest.batch} fits, and the next has a tensor of more than 2³¹ elements"
-            )
+            larger = "the next has a tensor of more than 2³¹ elements"
+            raise LookupError(f"batch {largest.batch} fits, and {larger}")
         # the gap that the search left
         batch = Spread(largest.batch, largest.batch, largest.too_large - 1, 1)
         peak, here = Spread.over([memory.peak(largest.batch)]), self.provenance()
@@ -194,11 +186,8 @@ class Bench:
             while not answer.done():
                 step()
                 torch.cuda.synchronize(self.device)
-        return replace(
-            answer.result(),
-            clock_before=self.before.clock,
-            temperature_before=self.before.temperature,
-        )
+        clock, temperature = self.before.clock, self.before.temperature
+        return replace(answer.result(), clock_before=clock, temperature_before=temperature)
 
     def records(
         self,
@@ -213,16 +202,10 @@ class Bench:
     ) -> list[Record]:
         """A record for each suite that shows this phase; `conditions` differ from the point's."""
         p, network = self.point, self.network
-        ran = Conditions(
-            batch=self.batch,
-            resolution=p.resolution,
-            dtype=p.dtype,
-            memory_format=p.memory_format,
-            compile=p.compile,
-            norm=norm_backend(network),
-            memory=network.config.memory if isinstance(network, TResNet) else None,
-        )
-        what = (p.case, p.model, phase, metric, value, replace(ran, **conditions), provenance, p.id)
+        memory = network.config.memory if isinstance(network, TResNet) else None
+        way = (p.dtype, p.memory_format, p.compile, norm_backend(network), memory)
+        ran = replace(Conditions(self.batch, p.resolution, *way), **conditions)
+        what = (p.case, p.model, phase, metric, value, ran, provenance, p.id)
         suites = self.suites(phase)
         return [Record(suite, *what, part=part, counted=counted) for suite in suites]
 

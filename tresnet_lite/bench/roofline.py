@@ -118,9 +118,8 @@ class Roofline:
             raise ValueError("a roofline belongs to one device, and these records are of several")
         best = {r.metric: r.value for r in sorted(records, key=lambda r: r.value.median)}
         if missing := {"bandwidth", "arithmetic"} - set(best):
-            raise ValueError(
-                f"no record of suite 'roofline' with metric {' and '.join(sorted(missing))}"
-            )
+            metrics = " and ".join(sorted(missing))
+            raise ValueError(f"no record of suite 'roofline' with metric {metrics}")
         return cls(best["bandwidth"], best["arithmetic"])
 
     @property

@@ -100,7 +100,6 @@ def _executor(out: Path, cluster: str):
     try:
         import submitit
     except ImportError as error:
-        raise CampaignError(
-            "Slurm jobs need submitit: pip install 'tresnet-lite[slurm]', or submitit"
-        ) from error
+        needs = "Slurm jobs need submitit: pip install 'tresnet-lite[slurm]', or submitit"
+        raise CampaignError(needs) from error
     return submitit.AutoExecutor(folder=_parts(out) / "jobs", cluster=cluster)

@@ -28,7 +28,8 @@ def synthetic_images(
     return images.to(device, memory_format=layout)
 
 
-def _autocast(images: torch.Tensor, dtype: str) -> torch.autocast:
+def autocast(images: torch.Tensor, dtype: str) -> torch.autocast:
+    """The precision of a step on these images; a half dtype means autocast."""
     if dtype not in DTYPES:
         raise ValueError(f"dtype {dtype!r}: give one of {', '.join(DTYPES)}")
     return torch.autocast(images.device.type, DTYPES[dtype], enabled=dtype != "float32")
@@ -39,14 +40,12 @@ def inference_step(
 ) -> Callable[[], torch.Tensor]:
     """A forward pass in evaluation mode, without gradients; a half dtype means autocast."""
     model.eval()
-    autocast = _autocast(images, dtype)
+    precision = autocast(images, dtype)
 
     def step() -> torch.Tensor:
         if model.training:  # the same model timed in both phases at once would be timed in neither
-            raise RuntimeError(
-                "the model is in training mode while its inference is timed: time a copy of it"
-            )
-        with torch.inference_mode(), autocast:
+            raise RuntimeError("model in training mode while its inference is timed: time a copy")
+        with torch.inference_mode(), precision:
             return model(images)
 
     return step
@@ -71,17 +70,15 @@ def training_step(
     is however long it is timed; the optimiser moves the same bytes.
     """
     model.train()
-    autocast = _autocast(images, dtype)
+    precision = autocast(images, dtype)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0, momentum=0.9)
     scaler = torch.amp.GradScaler(images.device.type, enabled=dtype == "float16")
 
     def step() -> torch.Tensor:
         if not model.training:
-            raise RuntimeError(
-                "the model is in evaluation mode while its training is timed: time a copy of it"
-            )
+            raise RuntimeError("model in evaluation mode while its training is timed: time a copy")
         optimizer.zero_grad(set_to_none=True)
-        with autocast:
+        with precision:
             value = loss(model(images))
         scaler.scale(value).backward()
         scaler.step(optimizer)

@@ -32,16 +32,9 @@ TABLE1 = (
 )
 TABLE3 = ("resnet50", "tresnet_m", "tresnet_l", "tresnet_xl")
 TRESNETS = TABLE3[1:]
-EFFICIENTNETS = {  # → its own resolution (Tan and Le, 2019)
-    "efficientnet_b0": 224,
-    "efficientnet_b1": 240,
-    "efficientnet_b2": 260,
-    "efficientnet_b3": 300,
-    "efficientnet_b4": 380,
-    "efficientnet_b5": 456,
-    "efficientnet_b6": 528,
-    "efficientnet_b7": 600,
-}
+SIDES = (224, 240, 260, 300, 380, 456, 528, 600)  # of EfficientNet-B0 to B7 (Tan and Le, 2019)
+EFFICIENTNETS = {f"efficientnet_b{number}": side for number, side in enumerate(SIDES)}
+PROFILE_SETTINGS = ("dtype", "repeats", "min_block", "max_seconds")  # as a point takes them
 SMOKE = ("resnet50", "efficientnet_b0", "tresnet_m", "Original ResNet50", "+ AA")
 
 
@@ -138,15 +131,11 @@ def select(points: list[Point], suites: list[str], models: list[str] | None = No
     Raises:
         ValueError: a suite or a model that there is none of.
     """
-    if unknown := set(suites) - {*SUITES, "paper"}:
-        raise ValueError(
-            f"no suite {', '.join(sorted(unknown))}: there are {', '.join(SUITES)} and paper"
-        )
+    if unknown := ", ".join(sorted(set(suites) - {*SUITES, "paper"})):
+        raise ValueError(f"no suite {unknown}: there are {', '.join(SUITES)} and paper")
     known = {p.model for p in points}
-    if unknown := set(models or ()) - known:
-        raise ValueError(
-            f"no model {', '.join(sorted(unknown))}: there are {', '.join(sorted(known))}"
-        )
+    if unknown := ", ".join(sorted(set(models or ()) - known)):
+        raise ValueError(f"no model {unknown}: there are {', '.join(sorted(known))}")
     wanted = set(SUITES) if "paper" in suites else set(suites)
     return [p for p in points if wanted & set(p.suites) and (not models or p.model in models)]
 
@@ -158,13 +147,9 @@ def device_kind(profile: Profile) -> str:
 
 def _point(profile: Profile, suites: tuple[str, ...], case: str, model: str, **settings) -> Point:
     """A point at the profile's settings, 224 px; batch 0 is one that `_settle` will choose."""
-    own = {"resolution": 224, "batch": 0, "dtype": profile.dtype}
-    clock = {
-        "repeats": profile.repeats,
-        "min_block": profile.min_block,
-        "max_seconds": profile.max_seconds,
-    }
-    return Point(suites, case, model, profile.device, **own | clock | settings)
+    own: dict[str, object] = {"resolution": 224, "batch": 0}
+    own |= {name: getattr(profile, name) for name in PROFILE_SETTINGS}
+    return Point(suites, case, model, profile.device, **own | settings)
 
 
 def _networks(profile: Profile) -> list[Point]:
@@ -176,10 +161,9 @@ def _networks(profile: Profile) -> list[Point]:
         same = shared.get((model, resolution))
         if same is not None:
             suites, priority = (*same.suites, *suites), min(same.priority, priority)
-        settings = {"resolution": resolution, "batch": None, "largest": True}
-        shared[model, resolution] = _point(
-            profile, suites, "networks", model, priority=priority, **settings
-        )
+        settings = {"batch": None, "largest": True, "priority": priority}
+        settings["resolution"] = resolution
+        shared[model, resolution] = _point(profile, suites, "networks", model, **settings)
 
     for model in TABLE1:
         add(("table1",), model, EFFICIENTNETS.get(model, 224), 1)
@@ -255,11 +239,8 @@ def _settle(point: Point, profile: Profile, quick: bool, memory_budget: int | No
         batch = profile.batch * (profile.image_size / point.resolution) ** 2
         # Training a batch of one is fine here: every normalised map has more than one pixel.
         point = replace(point, batch=max(1, round(batch)))
-    point = replace(
-        point,
-        largest=bool(searched),
-        memory_budget=memory_budget if searched or not fixed else None,
-    )
+    budget = memory_budget if searched or not fixed else None
+    point = replace(point, largest=bool(searched), memory_budget=budget)
     return replace(point, **_cpu_times(point) if on_cpu else _gpu_times(point))
 
 
@@ -273,14 +254,7 @@ GMACS = {  # of an image at 224 px, or at an EfficientNet's own resolution; to 5
     "tresnet_m": 5.7,
     "tresnet_l": 10.9,
     "tresnet_xl": 15.2,
-    "efficientnet_b0": 0.39,
-    "efficientnet_b1": 0.69,
-    "efficientnet_b2": 1.0,
-    "efficientnet_b3": 1.8,
-    "efficientnet_b4": 4.4,
-    "efficientnet_b5": 10.2,
-    "efficientnet_b6": 19.0,
-    "efficientnet_b7": 37.7,
+    **dict(zip(EFFICIENTNETS, (0.39, 0.69, 1.0, 1.8, 4.4, 10.2, 19.0, 37.7), strict=True)),
 }
 START = 8.0  # seconds for a process to import, build and move
 

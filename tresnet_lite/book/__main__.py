@@ -40,9 +40,8 @@ def print_claims(project: Project, profile: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--book-only", action="store_true", help="build from what is there, execute nothing"
-    )
+    book_only = "build from what is there, execute nothing"
+    parser.add_argument("--book-only", action="store_true", help=book_only)
     options, project = parse(parser, arguments, "default: chosen from the device")
     profile, reason = choose_profile(options.profile)
     print(f"profile: {profile} ({reason})")

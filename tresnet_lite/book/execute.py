@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from tresnet_lite.book.device import try_gpu
 from tresnet_lite.book.freshness import content_digest, read_json, source_files, write_json
@@ -94,8 +95,6 @@ def stale_notebooks(project: Project, profile: str) -> Iterator[tuple[Path, str]
 
 def execute_all(project: Project, profile: str) -> list[Failure]:
     """Execute what changed, in order; a bar with the time left in a terminal, lines in a log."""
-    from tqdm import tqdm
-
     stale = list(stale_notebooks(project, profile))
     unchanged = len(project.notebooks()) - len(stale)
     print(f"{unchanged} notebooks unchanged, {len(stale)} to execute", flush=True)

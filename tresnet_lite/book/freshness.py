@@ -41,11 +41,6 @@ def write_json(path: Path, content: dict) -> None:
     write_if_changed(json.dumps(content, indent=1, sort_keys=True) + "\n", path)
 
 
-def copy_if_changed(source: Path, target: Path) -> None:
-    """Copy a file in one step, leaving an equal one untouched."""
-    write_if_changed(source.read_bytes(), target)
-
-
 def write_if_changed(content: str | bytes, target: Path) -> None:
     """Write a file in one step, leaving an equal one untouched: tools that look at times rest."""
     content = content.encode() if isinstance(content, str) else content

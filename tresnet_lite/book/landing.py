@@ -66,9 +66,8 @@ def speeds(records: Iterable[Record]) -> pd.DataFrame:
     """
     rows, records = [], list(records)
     for phase in reversed(PHASES):
-        ratios = [_ratio(a, b) for a, b in pairs(records, phase)] or [
-            ("not measured yet", nan, nan, nan)
-        ]
+        ratios = [_ratio(a, b) for a, b in pairs(records, phase)]
+        ratios = ratios or [("not measured yet", nan, nan, nan)]
         rows += [(phase, printed(f"{phase}_img_s"), *ratio) for ratio in ratios]
     columns = ["phase", "paper_ratio", "name", "ratio", "ratio_q1", "ratio_q3"]
     return pd.DataFrame(rows, columns=columns)

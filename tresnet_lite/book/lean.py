@@ -22,9 +22,8 @@ def drop_scripts(app: Sphinx, page: str, template: str, context: dict, doctree: 
     """Take out MathJax where there is no formula, and Thebe, which wants a kernel from the net."""
     from docutils import nodes
 
-    formulas = doctree is not None and any(
-        doctree.findall(lambda n: isinstance(n, (nodes.math, nodes.math_block)))
-    )
+    kinds = (nodes.math, nodes.math_block)
+    formulas = doctree is not None and any(doctree.findall(lambda n: isinstance(n, kinds)))
     unused = ["thebe"] if formulas else ["thebe", "mathjax"]
     scripts = context.get("script_files", [])
     context["script_files"] = [s for s in scripts if not any(word in _text(s) for word in unused)]

@@ -28,7 +28,7 @@ def claims_tables(rows: pd.DataFrame) -> str:
     """The claims in MyST Markdown: a table for each section of the paper, a column for each device.
 
     Args:
-        rows: as `tresnet_lite.claims.ledger` gives them.
+        rows: as `claims.ledger.ledger` gives them.
     """
     rows = rows.assign(column=[_column(row) for row in rows.itertuples()])
     counts = Counter(rows["verdict"])

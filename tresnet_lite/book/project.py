@@ -59,9 +59,8 @@ def parse(
         profile: the help of --profile.
     """
     parser.add_argument("--profile", choices=PROFILES, help=profile)
-    parser.add_argument(
-        "--root", type=Path, default=Path.cwd(), help="the checkout; default: this folder"
-    )
+    here = "the checkout; default: this folder"
+    parser.add_argument("--root", type=Path, default=Path.cwd(), help=here)
     options = parser.parse_args(arguments)
     root = options.root.resolve()
     if not (root / "_toc.yml").exists():

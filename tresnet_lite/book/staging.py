@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from tresnet_lite.book.chapters import source_link
 from tresnet_lite.book.explorer import assets
 from tresnet_lite.book.figures import number_figures
-from tresnet_lite.book.freshness import copy_if_changed, source_files, write_if_changed
+from tresnet_lite.book.freshness import source_files, write_if_changed
 from tresnet_lite.book.parts import PARTS
 from tresnet_lite.book.project import Project
 from tresnet_lite.records import Record, store
@@ -48,7 +48,7 @@ def stage(project: Project, profile: str) -> None:
         elif place.suffix == ".md":
             stage_page(source, target, root, records)
         else:
-            copy_if_changed(source, target)
+            write_if_changed(source.read_bytes(), target)
     for path in source_files(project.stage, "."):
         if path.relative_to(project.stage) not in sources:
             path.unlink()
@@ -118,18 +118,14 @@ def provenance(notebook: nbformat.NotebookNode, name: str, root: Path) -> str:
     if run.get("duration"):
         profile = run["parameters"].get("profile", "smoke")
         alone = f"papermill --cwd notebooks notebooks/{name} build/{name} -p profile {profile}"
-        how = (
-            f"It took {run['duration']:.0f} seconds. Again: <code>make reproduce"
-            f" PROFILE={profile}</code>, or this page alone, with the environment's programs:"
-            f" <code>{alone}</code>."
-        )
+        again = f"Again: <code>make reproduce PROFILE={profile}</code>, or this page alone"
+        programs = f"with the environment's programs: <code>{alone}</code>"
+        how = f"It took {run['duration']:.0f} seconds. {again}, {programs}."
     else:
         how = "Shown as committed, so without figures and measurements:"
         how += " <code>make reproduce</code> makes them."
-    links = ", ".join(
-        f'<a href="{source_link(path, root)}">{Path(path).name}</a>'
-        for path in _sources(notebook, name, root)
-    )
+    addresses = {path: source_link(path, root) for path in _sources(notebook, name, root)}
+    links = ", ".join(f'<a href="{a}">{Path(path).name}</a>' for path, a in addresses.items())
     return f'<p class="provenance">{how} Made by {links}.</p>'
 
 

@@ -5,14 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from tresnet_lite.bench.suites import ONE_PHASE
-from tresnet_lite.claims.verdict import (
-    DIFFERS,
-    NOT_ATTEMPTED,
-    REPRODUCED,
-    Verdict,
-    judge,
-    not_attempted,
-)
+from tresnet_lite.claims.verdict import NOT_ATTEMPTED, Verdict, judge, not_attempted
 from tresnet_lite.findings.curves import family, heights
 from tresnet_lite.findings.figures import figure
 from tresnet_lite.findings.tables import PAPER_SIDE
@@ -37,13 +30,13 @@ def judge_curve(lines: pd.DataFrame, label: str) -> Verdict:
         below = [f"{_name(row)} ({row.above:+.2f})" for row in ours[gaps < 0].itertuples()]
         without = f"; without {missing}" if missing else ""
         why = f"below the curve, in points of top-1: {', '.join(below)}{without}"
-        return Verdict(DIFFERS, why, *figures)
+        return judge(False, why, *figures)
     if gaps.isna().any() or _gap_in_curve(lines):
         return not_attempted(f"no records of {missing or 'slower EfficientNets'}", label=label)
     if (heights(lines, cautious=True)["above"] <= 0).any():
         why = "too noisy to tell: a TResNet and the curve lie within their quartiles"
         return Verdict(NOT_ATTEMPTED, why, *figures)
-    return Verdict(REPRODUCED, "every one above the curve, by more than the quartiles", *figures)
+    return judge(True, "every one above the curve, by more than the quartiles", *figures)
 
 
 def overtakes(

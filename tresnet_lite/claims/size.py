@@ -119,9 +119,8 @@ def se_place(
 def se_reduction(records: list[Record], *, block: str, factor: int) -> list[Verdict]:
     """Does SE squeeze by this factor in TResNet-M's blocks of a type, as published?"""
     rows = reductions().query("block == @block")
-    why = "; ".join(
-        f"stage {r.stage}: {r.channels} channels to {r.coded_channels}" for r in rows.itertuples()
-    )
+    widths = zip(rows["stage"], rows["channels"], rows["coded_channels"], strict=True)
+    why = "; ".join(f"stage {stage}: {c} channels to {coded}" for stage, c, coded in widths)
     ours = " and ".join(f"{r:g}" for r in rows["coded"])
     return [counted((rows["coded"] == factor).all(), why, f"{factor}", ours)]
 

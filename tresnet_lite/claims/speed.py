@@ -94,9 +94,9 @@ def _pairs(
     whole = [p for p, size in zip(pairs, sizes, strict=True) if size == (PAPER_SIDE, 0)]
     if whole:
         return whole, []
-    ways = [
-        f"{side} px{f' and width {width}' if width else ''}" for side, width in sorted(set(sizes))
-    ]
+    ways = []
+    for side, width in sorted(set(sizes)):
+        ways.append(f"{side} px and width {width}" if width else f"{side} px")
     had = f"measured at {', '.join(ways)} only" if ways else "no records"
     needs = f"needs {model} and {than}, {where['phase']} at {PAPER_SIDE} px"
     return [], [not_attempted(f"{had}; {needs}")]

@@ -6,16 +6,6 @@ from tresnet_lite.evaluate.predictions import Predictions, predict
 from tresnet_lite.evaluate.scoring import score, to_records
 from tresnet_lite.evaluate.subjects import Subject, published_name, subject
 
-__all__ = [
-    "Accuracy",
-    "Photographs",
-    "Predictions",
-    "Subject",
-    "photographs",
-    "predict",
-    "published_name",
-    "real_labels",
-    "score",
-    "subject",
-    "to_records",
-]
+__all__ = ["Accuracy", "Photographs", "Predictions", "Subject"]
+__all__ += ["photographs", "predict", "published_name", "real_labels", "score", "subject"]
+__all__ += ["to_records"]

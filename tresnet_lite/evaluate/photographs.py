@@ -8,7 +8,6 @@ is read in its own way.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import pkgutil
 import re
@@ -19,7 +18,7 @@ from pathlib import Path
 from torch.utils.data import Dataset
 
 from tresnet_lite.evaluate.accuracy import IMAGENET
-from tresnet_lite.train.data import NAMED, image_folder, load_data
+from tresnet_lite.train.data import NAMED, digest, image_folder, load_data, relative_name
 from tresnet_lite.train.reading import name_of
 
 IMAGES, CLASSES = 50_000, 1000
@@ -68,11 +67,9 @@ def photographs(
 
 def _from_folder(folder: Path, num_classes: int) -> Photographs:
     if not any(path.is_dir() for path in folder.iterdir()):
-        raise ValueError(
-            f"{folder} has no sub-folders: there must be one for each class, named by synset"
-            " (n01440764 …) for ImageNet. The validation images come without; move each into its"
-            " class's folder first."
-        )
+        needs = "there must be one for each class, for ImageNet named by synset (n01440764 …)"
+        advice = "The validation images come without; move each into its class's folder first."
+        raise ValueError(f"{folder} has no sub-folders: {needs}. {advice}")
     images = image_folder(folder)
     labels = label_order(images.classes, num_classes)
     if labels is None:
@@ -119,10 +116,8 @@ def _refuse_other_number(name: str, classes: int, num_classes: int) -> None:
 
 
 def _fingerprint(images: Dataset, labels: Sequence[int]) -> str:
-    lines = []
-    for path, place in images.samples:
-        lines.append(f"{Path(path).relative_to(images.root).as_posix()} {labels[place]}")
-    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    lines = [f"{relative_name(images, path)} {labels[place]}" for path, place in images.samples]
+    return digest("\n".join(lines)).hex()[:16]
 
 
 def real_labels(dataset: Dataset, source: str | Path = "real") -> list[list[int]]:

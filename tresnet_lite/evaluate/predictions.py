@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -24,9 +23,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from tresnet_lite.bench.steps import autocast
 from tresnet_lite.evaluate.photographs import Photographs
 from tresnet_lite.evaluate.subjects import Subject, describe
 from tresnet_lite.records import Provenance, collect, repair
+from tresnet_lite.records.files import append_lines, exclusive
 from tresnet_lite.train import processes
 from tresnet_lite.train.reading import Unreadable, test_loader
 
@@ -144,7 +145,7 @@ def _predict(
     """Predict the images of these places, which the loader gives, and append a line a batch."""
     network = subject.network.to(device).eval()
     provenance = collect(device)
-    append(file, {"provenance": dataclasses.asdict(provenance)})
+    append_lines(file, [json.dumps({"provenance": dataclasses.asdict(provenance)})])
     quiet = None if processes.rank() == 0 else True  # None: shown in a terminal, not in a log
     bar = tqdm(total=len(mine), unit="img", desc=subject.name, disable=quiet)
     start = time.monotonic()
@@ -159,7 +160,7 @@ def _predict(
         # the first waits for its readers
         if number > 0 and len(indices) == batch and processes.count() == 1:
             line["speed"] = [provenance.device, batch, batch / (now - start)]
-        append(file, line)
+        append_lines(file, [json.dumps(line)])
         start = now
         broken.note(unreadable)
         bar.update(len(wanted))
@@ -167,8 +168,7 @@ def _predict(
 
 
 def _likeliest(network: torch.nn.Module, images: Tensor, dtype: str) -> list[list[int]]:
-    half = None if dtype == "float32" else getattr(torch, dtype)
-    with torch.autocast(images.device.type, half, enabled=half is not None):
+    with autocast(images, dtype):
         logits = network(images)
     if not logits.isfinite().all():
         why = f"the network gave logits that are no finite numbers in {dtype}"
@@ -184,18 +184,6 @@ def place(subject: Subject, images: Photographs, folder: str | Path, dtype: str)
     words = f"{name}-{images.name}-{subject.protocol}-{subject.size}"
     words = re.sub(r"[^\w.]+", "-", words)
     return Path(folder) / f"{words}-{digest}"
-
-
-def append(file: Path, line: Mapping[str, Any]) -> None:
-    """Add a line by a single write that is on disk when this returns."""
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        data = (json.dumps(line) + "\n").encode()
-        if os.write(descriptor, data) != len(data):
-            raise OSError(f"{file}: only a part could be written; is the disk full?")
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read(path: Path) -> Predictions:
@@ -219,15 +207,10 @@ def _locked(path: Path, about: Mapping[str, Any]) -> Iterator[None]:
         processes.wait()
         yield
         return
-    from filelock import FileLock, Timeout
-
-    path.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(path / ".lock", timeout=2):
-            for file in path.glob("*.jsonl"):
-                repair(file)  # a half-written last line
-            (path / "about.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
-            processes.wait()
-            yield
-    except Timeout as error:
-        raise PredictionError(f"another process evaluates in {path}: wait for it") from error
+    busy = PredictionError(f"another process evaluates in {path}: wait for it")
+    with exclusive(path / ".lock", busy):
+        for file in path.glob("*.jsonl"):
+            repair(file)  # a half-written last line
+        (path / "about.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
+        processes.wait()
+        yield

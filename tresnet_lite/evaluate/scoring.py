@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Collection, Sequence
 
 from tresnet_lite.bench.compare import norm_backend
@@ -66,9 +65,7 @@ def to_records(
     records = [record("top1", top1), record("top5", top5)]
     speeds = predictions.speeds_of(batch)
     if len(speeds) >= MIN_REPEATS and not real:
-        q1, median, q3 = statistics.quantiles(speeds, n=4, method="inclusive")
-        spread = Spread(median, q1, q3, len(speeds))
-        records.append(record("throughput", spread, "with reading"))
+        records.append(record("throughput", Spread.over(speeds), "with reading"))
     return records
 
 

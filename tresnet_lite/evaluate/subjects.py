@@ -145,9 +145,8 @@ def _of_run(model: str | None, path: Path, size: int | None, squash: bool | None
     size = size or recipe.size
     by_recipe = size >= SQUASHED if recipe.squash is None else recipe.squash
     squash = by_recipe if squash is None else squash
-    transform = eval_transform(
-        size, squash=squash, channels=about["in_chans"], standardise=recipe.standardise
-    )
+    ways = {"squash": squash, "standardise": recipe.standardise}
+    transform = eval_transform(size, channels=about["in_chans"], **ways)
     name = _own_name(about["name"], (path if path.is_dir() else path.parent).resolve(), network)
     data = dict(identity["data"])
     sizes = (about["num_classes"], about["in_chans"], size)

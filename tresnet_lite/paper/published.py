@@ -36,10 +36,8 @@ def conditions(source_file: str) -> dict[str, str]:
     """
     name = FILE.fullmatch(source_file)
     if not name or name["device"] not in DEVICES:
-        known = ", ".join(DEVICES)
-        raise ValueError(
-            f"{source_file!r} does not tell how it was measured; known devices: {known}"
-        )
+        known = f"known devices: {', '.join(DEVICES)}"
+        raise ValueError(f"{source_file!r} does not tell how it was measured; {known}")
     digits = name["torch"]
     # torch 1.12 and 1.13, then 2.x.y
     version = f"1.{digits[1:]}" if digits.startswith("1") else ".".join(digits)

@@ -14,18 +14,5 @@ from tresnet_lite.records.provenance import Provenance, collect
 from tresnet_lite.records.records import Conditions, Failure, Record, Spread
 from tresnet_lite.records.selection import latest, pair
 
-__all__ = [
-    "Conditions",
-    "Failure",
-    "Provenance",
-    "Record",
-    "RecordError",
-    "Spread",
-    "append",
-    "collect",
-    "failures",
-    "latest",
-    "load",
-    "pair",
-    "repair",
-]
+__all__ = ["Conditions", "Failure", "Provenance", "Record", "RecordError", "Spread"]
+__all__ += ["append", "collect", "failures", "latest", "load", "pair", "repair"]

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from tresnet_lite.records.records import Failure, Record, from_json
 
@@ -19,7 +22,16 @@ class RecordError(ValueError):
 
 
 def append(path: str | os.PathLike[str], *records: Record | Failure) -> None:
-    """Append records by a single write that is on disk when this returns; writers take turns.
+    """Append records, as `append_lines` does.
+
+    Raises:
+        RecordError: the file ends in a half-written line; `repair` it first.
+    """
+    append_lines(path, (record.to_json() for record in records))
+
+
+def append_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> None:
+    """Append lines by a single write that is on disk when this returns; writers take turns.
 
     A process killed in the middle of that write leaves whole lines and a half-written one, which is
     refused.
@@ -35,12 +47,10 @@ def append(path: str | os.PathLike[str], *records: Record | Failure) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            raise RecordError(
-                f"{path} ends in a half-written line: repair({str(path)!r}) removes it"
-            )
-        lines = "".join(record.to_json() + "\n" for record in records).encode()
-        if os.write(descriptor, lines) != len(lines):
-            raise OSError(f"{path}: only part of the records was written; is the disk full?")
+            raise RecordError(f"{path} ends in a half-written line; repair() removes it")
+        content = "".join(line + "\n" for line in lines).encode()
+        if os.write(descriptor, content) != len(content):
+            raise OSError(f"{path}: only a part could be written; is the disk full?")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -82,12 +92,22 @@ def repair(path: str | os.PathLike[str]) -> str:
     return rest.decode(errors="replace")
 
 
+@contextmanager
+def exclusive(lock: Path, busy: Exception) -> Iterator[None]:
+    """Hold a lock file, at most until this process ends; raise `busy` where another has it."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # A process that a killed one was just starting lets go of the lock a moment later.
+        with FileLock(lock, timeout=2):
+            yield
+    except Timeout as error:
+        raise busy from error
+
+
 def _read_file(path: Path) -> Iterator[Record | Failure]:
     *lines, rest = path.read_bytes().split(b"\n")
     if rest:
-        raise RecordError(
-            f"{path}:{len(lines) + 1}: a half-written line; repair({str(path)!r}) removes it"
-        )
+        raise RecordError(f"{path}:{len(lines) + 1}: a half-written line; repair() removes it")
     for number, line in enumerate(lines, 1):
         try:
             yield from_json(line.decode())

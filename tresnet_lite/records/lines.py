@@ -42,14 +42,10 @@ def decode(line: str) -> dict[str, Any]:
     if type(version) is not int or version < 1:
         raise ValueError(f"version is {version!r}: it must be a whole number, 1 or more")
     if version > VERSION:
-        raise ValueError(
-            f"version {version} is newer than this package, which reads up to {VERSION}: update"
-            " tresnet_lite"
-        )
+        known = f"this package, which reads up to {VERSION}"
+        raise ValueError(f"version {version} is newer than {known}: update tresnet_lite")
     if fields.pop("digest", None) != digest(fields):
-        raise ValueError(
-            "the digest does not fit the content: was the line changed after it was measured?"
-        )
+        raise ValueError("the digest does not fit: was the line changed after it was measured?")
     fields.pop("version", None)
     return upgrade(fields) if version == 1 else fields
 

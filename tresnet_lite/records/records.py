@@ -31,6 +31,7 @@ UNITS = {  # metric → unit
 TIMED = ("throughput", "time", "bandwidth", "arithmetic")
 SHARES = ("top1", "top5")  # which may be 0
 PHASES = ("training", "inference")
+LAYOUTS = ("channels_first", "channels_last")
 MIN_REPEATS = 3  # fewer blocks have no quartiles worth the name
 
 
@@ -66,7 +67,7 @@ class Conditions:
     batch: int
     resolution: int
     dtype: str = "float32"  # a half dtype means autocast
-    memory_format: str = "channels_first"  # or "channels_last"
+    memory_format: str = "channels_first"  # one of `LAYOUTS`
     compile: str = "eager"  # or the mode given to torch.compile
     norm: str = "bn"  # nn.BatchNorm2d, or the backend of InPlaceABN
     memory: str | None = None
@@ -83,10 +84,8 @@ class Conditions:
             _check_name(name, getattr(self, name))
         if self.memory is not None:
             _check_name("memory", self.memory)
-        if self.memory_format not in ("channels_first", "channels_last"):
-            raise ValueError(
-                f"memory_format is {self.memory_format!r}: channels_first or channels_last"
-            )
+        if self.memory_format not in LAYOUTS:
+            raise ValueError(f"memory_format is {self.memory_format!r}: {' or '.join(LAYOUTS)}")
 
 
 @dataclass(frozen=True)
@@ -136,9 +135,8 @@ class Record:
             raise ValueError(f"metric is {self.metric!r}: one of {', '.join(UNITS)}")
         _check_spread(self.value, may_be_zero=self.metric in SHARES)
         if self.metric in TIMED and self.value.repeats < MIN_REPEATS:
-            raise ValueError(
-                f"a {self.metric} needs at least {MIN_REPEATS} repeats, not {self.value.repeats}"
-            )
+            few = f"not {self.value.repeats}"
+            raise ValueError(f"a {self.metric} needs at least {MIN_REPEATS} repeats, {few}")
 
     @property
     def unit(self) -> str:
@@ -263,10 +261,8 @@ def _check_part(part: object, seed: object) -> None:
 
 def _check_spread(value: Spread, *, may_be_zero: bool) -> None:
     numbers = (value.q1, value.median, value.q3)
-    if not all(
-        isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v)
-        for v in numbers
-    ):
+    numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in numbers)
+    if not (numeric and all(map(math.isfinite, numbers))):
         raise ValueError(f"median and quartiles must be finite numbers, not {numbers}")
     positive = value.q1 > 0 or (may_be_zero and value.q1 == 0)
     if not (positive and value.q1 <= value.median <= value.q3):

@@ -9,13 +9,7 @@ PARTS = re.compile(r"(?P<case>[^:]+): (?P<part>.+)", re.DOTALL)  # "stages: laye
 SEEDS = re.compile(r"(?P<case>.+), seed (?P<seed>[0-9]+)", re.DOTALL)  # "digits, 4 epochs, seed 3"
 READING = re.compile(r"(?P<case>.+), (?P<part>with reading)", re.DOTALL)
 # The suites that wrote their cases so. A colon in a case of any other suite is only a colon.
-CASES = {
-    "code": PARTS,
-    "micro": PARTS,
-    "ablation": SEEDS,
-    "training": SEEDS,
-    "accuracy": READING,
-}
+CASES = {"code": PARTS, "micro": PARTS, "ablation": SEEDS, "training": SEEDS, "accuracy": READING}
 # A largest batch that a CPU had counted was filed under "counted" in place of its suite's case.
 COUNTED_CASES = {"memory": "settings", "table4": "ladder"}
 NETWORKS = "networks"  # the case of all other suites with largest batches

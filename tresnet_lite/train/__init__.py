@@ -18,36 +18,11 @@ from tresnet_lite.train.recipe import INGREDIENTS, RECIPES, Recipe, make_recipe
 from tresnet_lite.train.run_folder import ResumeError, load_trained
 from tresnet_lite.train.scores import Scores, evaluate
 
-__all__ = [
-    "INGREDIENTS",
-    "RECIPES",
-    "Data",
-    "Digits",
-    "Images",
-    "Interrupted",
-    "NonFiniteLoss",
-    "Recipe",
-    "Result",
-    "ResumeError",
-    "Scores",
-    "TooManyUnreadable",
-    "Unreadable",
-    "build_network",
-    "collate",
-    "digits",
-    "evaluate",
-    "image_folder",
-    "initialise_from",
-    "load_data",
-    "load_trained",
-    "make_ema",
-    "make_loss",
-    "make_optimizer",
-    "make_recipe",
-    "make_schedule",
-    "parameter_groups",
-    "read_log",
-    "schedule_values",
-    "test_loader",
-    "train",
-]
+__all__ = ["INGREDIENTS", "RECIPES", "Recipe", "make_recipe"]
+__all__ += ["Data", "Digits", "Images", "TooManyUnreadable", "Unreadable"]
+__all__ += ["collate", "digits", "image_folder", "load_data", "test_loader"]
+__all__ += ["build_network", "initialise_from"]
+__all__ += ["make_ema", "make_loss", "make_optimizer", "make_schedule"]
+__all__ += ["parameter_groups", "schedule_values"]
+__all__ += ["Interrupted", "NonFiniteLoss", "Result", "Scores", "evaluate", "train"]
+__all__ += ["ResumeError", "load_trained", "read_log"]

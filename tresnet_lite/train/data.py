@@ -106,11 +106,9 @@ def _fetcher(name: str, root: Path, download: bool) -> Fetch:
             return kind(root, download=True, **options)
         # torchvision raises each of these for a lost network
         except (OSError, RuntimeError, ValueError) as error:
-            raise ConnectionError(
-                f"{name} is not in {root} and cannot be fetched from here ({type(error).__name__}:"
-                f" {_first(error)}). Copy it there in torchvision's layout, set ${ROOT}, or use"
-                " --data digits, which needs no network."
-            ) from error
+            why = f"cannot be fetched from here ({type(error).__name__}: {_first(error)})"
+            advice = f"Copy it there in torchvision's layout, set ${ROOT}, or use --data digits"
+            raise ConnectionError(f"{name} is not in {root} and {why}. {advice}.") from error
 
     return fetch
 
@@ -175,12 +173,12 @@ def _from_folder(folder: Path) -> Data:
             raise ValueError(f"{folder} has train/ but neither val/ nor test/ to test with")
         train, test = image_folder(folder / "train"), image_folder(tests[0])
         _refuse_other_classes(train, test)
-        digest = _fingerprint(train, test)
-        return Data(folder.name, train, test, tuple(train.classes), fingerprint=digest)
+        names = _fingerprint(train, test)
+        return Data(folder.name, train, test, tuple(train.classes), fingerprint=names)
     images = image_folder(folder)
     places: dict[bool, list[int]] = {False: [], True: []}
     for place, (path, _) in enumerate(images.samples):
-        held_out = _digest(_relative(images, path))[0] % HELD_OUT == 0
+        held_out = digest(relative_name(images, path))[0] % HELD_OUT == 0
         places[held_out].append(place)
     train, test = Subset(images, places[False]), Subset(images, places[True])
     if not len(train) or not len(test):
@@ -196,11 +194,13 @@ def _refuse_other_classes(train: datasets.ImageFolder, test: datasets.ImageFolde
         raise ValueError(f"{same}: {odd} only in one")
 
 
-def _relative(images: datasets.ImageFolder, path: str) -> str:
+def relative_name(images: datasets.ImageFolder, path: str) -> str:
+    """An image's path below its folder, the same on every system."""
     return Path(path).relative_to(images.root).as_posix()
 
 
-def _digest(text: str) -> bytes:
+def digest(text: str) -> bytes:
+    """SHA-256 of a text of file names."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
 
 
@@ -208,5 +208,5 @@ def _fingerprint(*folders: datasets.ImageFolder) -> str:
     """Of the images' names, so that the same images in another place are the same."""
     names = []
     for images in folders:
-        names.append("\n".join(_relative(images, path) for path, _ in images.samples))
-    return _digest("\n\n".join(names)).hex()[:16]
+        names.append("\n".join(relative_name(images, path) for path, _ in images.samples))
+    return digest("\n\n".join(names)).hex()[:16]

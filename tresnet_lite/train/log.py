@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from tresnet_lite.train.run_folder import LOG
 
 
@@ -32,8 +34,6 @@ class RunLog:
         step: int,
         tell: Callable[[str], Any] | None,
     ) -> None:
-        from tqdm import tqdm
-
         self.tell, self.batch = tell, batch
         silent = tell is None or not sys.stderr.isatty()
         look = {"unit": "img", "unit_scale": True, "dynamic_ncols": True, "disable": silent}

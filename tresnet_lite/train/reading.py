@@ -149,11 +149,9 @@ class Unreadable:
                 if self.tell:
                     self.tell(f"skipped, cannot be read: {text}")
         if len(self.names) > self.limit:
-            raise TooManyUnreadable(
-                f"{len(self.names)} images cannot be read, more than the {self.limit} that are"
-                f" tolerated: {'; '.join(self.names[:3])} … Mend or remove them, or raise the limit"
-                " (--unreadable)."
-            )
+            many = f"{len(self.names)} images cannot be read, more than the {self.limit} tolerated"
+            advice = "Mend or remove them, or raise the limit (--unreadable)."
+            raise TooManyUnreadable(f"{many}: {'; '.join(self.names[:3])} … {advice}")
 
 
 @dataclass(frozen=True)
@@ -196,14 +194,8 @@ def image_loader(
     images: Images, batches: Iterable[list], *, workers: int = 0, pin: bool = False
 ) -> DataLoader:
     """Batches of images, such as `Steps`, read by `workers` processes ahead (0: by this one)."""
-    return DataLoader(
-        images,
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=collate,
-        pin_memory=pin,
-        worker_init_fn=_leave_interruptions,
-    )
+    readers = {"num_workers": workers, "worker_init_fn": _leave_interruptions, "pin_memory": pin}
+    return DataLoader(images, batch_sampler=batches, collate_fn=collate, **readers)
 
 
 def _leave_interruptions(_: int) -> None:

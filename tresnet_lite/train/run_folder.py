@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from tresnet_lite.records.files import exclusive
 from tresnet_lite.train.networks import rebuild_network
 
 LAST, BEST, LOG = "last.pt", "best.pt", "log.jsonl"
@@ -48,24 +49,15 @@ class RunFolder:
         checkpoint = read(path, device)
         if lines := differences(checkpoint[EXACT], self.identity):
             listed = "".join(f"\n  {line}" for line in lines)
-            advice = "Give the same settings to go on with it, another --out for a new run"
-            raise ResumeError(
-                f"{self.path} holds another run:{listed}\n{advice}, or remove the folder."
-            )
+            advice = "Give the same settings to go on with it, or another --out for a new run"
+            raise ResumeError(f"{self.path} holds another run:{listed}\n{advice}.")
         return checkpoint
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Hold the folder against another process; the system lets go of it when this one dies."""
-        from filelock import FileLock, Timeout
-
-        self.path.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(self.path / ".lock", timeout=2):
-                yield
-        except Timeout as error:
-            why = f"another process trains in {self.path}"
-            raise ResumeError(f"{why}: wait for it, or give another --out") from error
+        why = f"another process trains in {self.path}"
+        busy = ResumeError(f"{why}: wait for it, or give another --out")
+        return exclusive(self.path / ".lock", busy)
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:

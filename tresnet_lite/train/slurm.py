@@ -62,9 +62,8 @@ def executor(options: argparse.Namespace, out: Path):
     except ImportError as error:
         needs = "--submit needs submitit: pip install 'tresnet-lite[slurm]', or submitit"
         raise ImportError(needs) from error
-    slurm = submitit.AutoExecutor(
-        folder=out / "jobs", cluster=options.cluster, slurm_max_num_timeout=TIMEOUTS
-    )
+    kind = {"cluster": options.cluster, "slurm_max_num_timeout": TIMEOUTS}
+    slurm = submitit.AutoExecutor(folder=out / "jobs", **kind)
     slurm.update_parameters(
         name=f"train_{out.name}",
         nodes=options.nodes,

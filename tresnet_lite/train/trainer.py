@@ -14,15 +14,7 @@ from tresnet_lite.layers import synchronise_norms
 from tresnet_lite.train import processes
 from tresnet_lite.train.data import Data
 from tresnet_lite.train.optimisation import half_type, make_loss
-from tresnet_lite.train.reading import (
-    Batch,
-    Images,
-    Steps,
-    Unreadable,
-    image_loader,
-    mixed,
-    seeded,
-)
+from tresnet_lite.train.reading import Batch, Images, Steps, Unreadable, image_loader, mixed, seeded
 from tresnet_lite.train.recipe import Recipe
 from tresnet_lite.train.scores import Scores, evaluate
 from tresnet_lite.train.state import TrainingState
@@ -110,16 +102,10 @@ class Trainer:
         """The scores of the first process's weights on the test images."""
         processes.share_from_first(network)
         share = self.recipe.batch // (self.parts * processes.count())
-        return evaluate(
-            network,
-            self.data.test,
-            self.recipe.eval_transform(self.data.channels),
-            batch=max(share, 64),
-            device=self.device,
-            workers=self.workers,
-            half=self.half,
-            unreadable=self.unreadable,
-        )
+        names = ("device", "workers", "half", "unreadable")
+        settings = {name: getattr(self, name) for name in names}
+        transform = self.recipe.eval_transform(self.data.channels)
+        return evaluate(network, self.data.test, transform, batch=max(share, 64), **settings)
 
 
 def check_fit(model: nn.Module, data: Data, recipe: Recipe, parts: int) -> None:
@@ -133,10 +119,8 @@ def check_fit(model: nn.Module, data: Data, recipe: Recipe, parts: int) -> None:
     if len(data.train) < recipe.batch:
         has = f"{data.name} has {len(data.train)} training images"
         raise ValueError(f"{has}, less than a batch of {recipe.batch}")
-    for what, field, needs in (
-        ("classes", "num_classes", len(data.classes)),
-        ("channels", "in_chans", data.channels),
-    ):
+    sizes = {"num_classes": ("classes", len(data.classes)), "in_chans": ("channels", data.channels)}
+    for field, (what, needs) in sizes.items():
         has = getattr(model, field, None)
         if has is not None and has != needs:
             raise ValueError(f"the network is for {has} {what}, {data.name} has {needs}")
