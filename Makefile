@@ -78,4 +78,4 @@ constraints: $(READY) ## pin the newest versions that fit, for every supported P
 	@mv constraints.tmp constraints.txt
 
 clean: ## remove what was built, and keep the environment
-	rm -rf build .pytest_cache .ruff_cache .hypothesis
+	rm -rf build .hypothesis .mypy_cache .pytest_cache .ruff_cache

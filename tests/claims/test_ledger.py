@@ -15,7 +15,7 @@ from planted import verdict
 
 from tresnet_lite import create_model
 from tresnet_lite.book.readme import readme
-from tresnet_lite.checkout import DATA
+from tresnet_lite.checkout import DATA, ROOT
 from tresnet_lite.claims import __main__ as command
 from tresnet_lite.claims import ledger as claims_module
 from tresnet_lite.claims import size
@@ -236,3 +236,33 @@ def test_the_command_line_prints_a_line_for_each_claim(tmp_path):
         for li in lines
     )
     assert last.startswith(f"{len(load_claims())} claims")
+
+
+def test_a_named_file_may_be_relative_but_no_folder(tmp_path, monkeypatch, capsys):
+    """A relative name is seen from the checkout, wherever the program runs."""
+    monkeypatch.setenv(store.VARIABLE, "build/mine.jsonl")
+    monkeypatch.chdir(tmp_path)
+    assert store.machine_file("cpu") == ROOT / "build" / "mine.jsonl"
+    monkeypatch.setenv(store.VARIABLE, str(tmp_path))
+    assert command.main([]) == 1 and "names a folder" in capsys.readouterr().err
+    monkeypatch.setenv(store.VARIABLE, str(tmp_path / "none.jsonl"))
+    one = load_claims()[:1]
+    monkeypatch.setattr(claims_module, "load_claims", lambda: one)
+    assert command.main([]) == 0 and "there is no file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ({"check": "faster"}, "claim a: write its check as"),
+        ({"check": {"name": ["faster"]}}, r"claim a: no check \['faster'\]"),
+        ({}, "claim a: .* missing 1 required positional argument: 'check'"),
+        ({"check": {"name": "macs"}, "mood": "good"}, "claim a: .* argument 'mood'"),
+    ],
+)
+def test_a_misshapen_claim_is_refused_by_its_id(entry, reason, tmp_path):
+    claim = {"id": "a", "section": "§1", "kind": "size", "sentence": "It is so."} | entry
+    file = tmp_path / "claims.yaml"
+    file.write_text(yaml.safe_dump([claim]), encoding="utf-8")
+    with pytest.raises(ValueError, match=reason):
+        load_claims(file)

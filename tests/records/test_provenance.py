@@ -1,6 +1,7 @@
 """Provenance tells the truth about the commit, and what the device does not tell is None."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 from multiprocessing import get_context
@@ -13,6 +14,7 @@ from tresnet_lite.records import collect
 from tresnet_lite.records.provenance import (
     NO_COMMIT,
     RUN,
+    begin_run,
     git_state,
     process_id,
     read_smi,
@@ -99,9 +101,12 @@ def test_a_forked_process_has_an_id_of_its_own():
 
 
 def test_what_a_process_starts_is_part_of_its_run(monkeypatch):
-    monkeypatch.delenv(RUN, raising=False)
+    monkeypatch.setenv(RUN, "")  # restored afterwards
+    monkeypatch.delenv(RUN)
     here = collect("cpu")
-    assert here.run == here.process == elsewhere()[1]  # nobody named a run: it begins here
+    assert here.run == here.process and RUN not in os.environ  # nobody began a run
+    begin_run()
+    assert collect("cpu").run == here.process == elsewhere()[1]
     monkeypatch.setenv(RUN, "night")
     assert collect("cpu").run == "night" == elsewhere()[1]
 

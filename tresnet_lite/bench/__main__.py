@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     add = common.add_argument
     add("--profile", choices=PROFILES, help=gpu_or_cpu)
     add("--quick", action="store_true", help="fixed batches; only tables and figures")
-    add("--memory-cap", type=float, metavar="GB", help="emulate a GPU with so many GiB of memory")
+    add("--memory-cap", type=float, metavar="GIB", help="emulate a GPU with so many GiB of memory")
     add("--models", type=_words, metavar="A,B", help="only these models")
 
     work = argparse.ArgumentParser(add_help=False, parents=[common])

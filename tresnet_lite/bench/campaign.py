@@ -23,7 +23,7 @@ from pathlib import Path
 
 from tresnet_lite.bench.suites import Point
 from tresnet_lite.records import Failure, Record, append, collect, files, repair
-from tresnet_lite.records.provenance import run_id, without_folders
+from tresnet_lite.records.provenance import begin_run, without_folders
 from tresnet_lite.records.records import from_json
 
 COMMAND = (sys.executable, "-m", "tresnet_lite.bench.point")
@@ -187,7 +187,7 @@ def run(
         CampaignError: another campaign is writing `out`.
         RecordError: `out` holds what is no record.
     """
-    run_id()  # which the processes that measure inherit
+    begin_run()  # which the processes that measure inherit
     deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     with locked(out):
         over = done(read(out), {slot.device for slot in slots}, retry_errors=retry_errors)

@@ -8,6 +8,7 @@ line, and the exit code is 0.
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -106,6 +107,10 @@ def install() -> str:
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        prog="python -m tresnet_lite.bench.install_iabn",
+        description="Build and install the published Inplace-ABN for this torch.",
+    ).parse_args()
     try:
         print(f"inplace-abn: installed for {install()}")
     except (BuildError, OSError) as error:

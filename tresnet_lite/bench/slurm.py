@@ -16,7 +16,7 @@ from tresnet_lite.bench import campaign
 from tresnet_lite.bench.campaign import CampaignError
 from tresnet_lite.bench.suites import Point
 from tresnet_lite.records import append
-from tresnet_lite.records.provenance import run_id
+from tresnet_lite.records.provenance import begin_run
 
 
 def run(
@@ -40,7 +40,7 @@ def run(
     Raises:
         CampaignError: submitit is not installed, or another campaign is writing `out`.
     """
-    run_id()  # which the jobs inherit
+    begin_run()  # which the jobs inherit
     executor = _executor(out, cluster)
     with campaign.locked(out):
         gather(out)

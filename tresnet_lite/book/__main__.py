@@ -15,7 +15,7 @@ from tresnet_lite.book.freshness import content_digest, read_json, source_files,
 from tresnet_lite.book.project import Project, parse
 from tresnet_lite.claims.ledger import ledger, ledger_lines
 from tresnet_lite.records import RecordError, store
-from tresnet_lite.records.provenance import run_id
+from tresnet_lite.records.provenance import begin_run
 
 # The profiler writes what it misses on a CPU (a GPU, the origin of older memory) past every
 # notebook to the terminal.
@@ -39,7 +39,7 @@ def print_claims(project: Project, profile: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tresnet_lite.book", description=__doc__)
     book_only = "build from what is there, execute nothing"
     parser.add_argument("--book-only", action="store_true", help=book_only)
     options, project = parse(parser, arguments, "default: chosen from the device")
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"profile: {profile} ({reason})")
     for name, level in QUIET.items():
         os.environ.setdefault(name, level)
-    run_id()  # which the notebooks' processes inherit
+    begin_run()  # which the notebooks' processes inherit
 
     try:
         failures = [] if options.book_only else execute_all(project, profile)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-CACHES = {"__pycache__", ".ipynb_checkpoints"}
+CACHES = {"__pycache__", ".ipynb_checkpoints", ".mypy_cache", ".ruff_cache"}
 
 
 def source_files(root: Path, *folders: str) -> list[Path]:
@@ -23,7 +23,8 @@ def content_digest(root: Path, files: Iterable[Path], *conditions: str) -> str:
     for part in conditions:
         total.update(hashlib.sha256(part.encode()).digest())
     for path in files:
-        total.update(hashlib.sha256(path.relative_to(root).as_posix().encode()).digest())
+        name = path.relative_to(root) if path.is_relative_to(root) else path
+        total.update(hashlib.sha256(name.as_posix().encode()).digest())
         total.update(hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()
 

@@ -53,7 +53,8 @@ def watch(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    prog, description = "python -m tresnet_lite.book.serve", __doc__.splitlines()[0]
+    parser = argparse.ArgumentParser(prog=prog, description=description)
     parser.add_argument("--port", type=int, default=8000)
     profiles = "whose executed chapters to show; default: the device's"
     options, project = parse(parser, arguments, profiles)

@@ -131,10 +131,12 @@ def provenance(notebook: nbformat.NotebookNode, name: str, root: Path) -> str:
 
 def _sources(notebook: nbformat.NotebookNode, name: str, root: Path) -> list[str]:
     """The notebook, then the package's modules that it imports, as paths in the checkout."""
-    lines = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
-    code = "\n".join("" if re.match(r"\s*[%!]", line) else line for line in lines.splitlines())
+    from IPython.core.inputtransformer2 import TransformerManager  # makes Python of magic commands
+
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    code = "\n".join(TransformerManager().transform_cell(cell) for cell in cells)
     names: list[str] = []
-    for node in ast.parse(code).body:
+    for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

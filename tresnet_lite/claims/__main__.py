@@ -17,7 +17,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.parse_args(arguments)
     try:
-        print("\n".join(ledger_lines(ledger(store.standing(store.named_file())))))
+        own = store.named_file()
+        if own and not own.exists():
+            print(f"${store.VARIABLE}: there is no file {own} yet", file=sys.stderr)
+        print("\n".join(ledger_lines(ledger(store.standing(own)))))
     except (RecordError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

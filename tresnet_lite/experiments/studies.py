@@ -25,7 +25,7 @@ from tresnet_lite.bench.campaign import read
 from tresnet_lite.experiments.small_training import one_thread
 from tresnet_lite.profiles import Profile, Training
 from tresnet_lite.records import Conditions, Failure, Record, Spread, append, collect, store
-from tresnet_lite.records.provenance import device_name, run_id
+from tresnet_lite.records.provenance import begin_run, device_name
 from tresnet_lite.records.store import Measured
 from tresnet_lite.train.engine import NonFiniteLoss
 
@@ -155,7 +155,7 @@ def outcomes(
     if workers == 1:
         yield from (study.outcome(variant, seed, device) for study, variant, seed in begun)
         return
-    run_id()  # which the other processes inherit
+    begin_run()  # which the other processes inherit
     running = set()
     options = {"initializer": torch.set_num_threads, "initargs": (1,)}
     with ProcessPoolExecutor(workers, get_context("spawn"), **options) as pool:

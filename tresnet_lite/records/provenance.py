@@ -118,11 +118,13 @@ def _id_of(pid: int) -> str:  # a forked process, which inherits the cache, gets
 
 
 def run_id() -> str:
-    """The id of the run that this process is part of; processes that it starts inherit it.
+    """The id of the run that this process is part of: what `begin_run` named, else its own id."""
+    return os.environ.get(RUN) or process_id()
 
-    Where the environment names none, the run begins with this process.
-    """
-    return os.environ.setdefault(RUN, process_id())
+
+def begin_run() -> None:
+    """Make this process, and those that it starts, one run, unless it is part of one already."""
+    os.environ.setdefault(RUN, process_id())
 
 
 def device_name(device: str | torch.device) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tresnet_lite.checkout import DATA, ROOT
 from tresnet_lite.profiles import Profile
-from tresnet_lite.records.files import append, failures, load
+from tresnet_lite.records.files import RecordError, append, failures, load
 from tresnet_lite.records.records import Failure, Record
 from tresnet_lite.records.selection import latest
 
@@ -30,9 +30,20 @@ class Measured:
 
 
 def named_file() -> Path | None:
-    """The file or folder that the user's environment names for this machine's records."""
+    """The file that the user's environment names for this machine's records.
+
+    A relative name is seen from the checkout, so that it is one file for all of its programs.
+
+    Raises:
+        RecordError: it names a folder.
+    """
     name = os.environ.get(VARIABLE)
-    return Path(name) if name else None
+    if not name:
+        return None
+    file = ROOT / Path(name).expanduser()
+    if file.is_dir():
+        raise RecordError(f"${VARIABLE} names a folder, {name}: name a file in it")
+    return file
 
 
 def machine_file(profile: str, root: Path = ROOT) -> Path:
