@@ -11,19 +11,9 @@ from matplotlib.figure import Figure
 from tresnet_lite.ablation import RESNET50
 from tresnet_lite.findings.statistics import levels
 from tresnet_lite.show.html import Html
-from tresnet_lite.show.plots import (
-    BLUE,
-    INK,
-    SMALL,
-    chart,
-    charts,
-    drawing,
-    intervals,
-    legend_above,
-    paper_marks,
-    pictures,
-    rows,
-)
+from tresnet_lite.show.marks import intervals, paper_marks, rows
+from tresnet_lite.show.plots import chart, charts, drawing, legend_above, pictures
+from tresnet_lite.show.style import BLUE, INK, SMALL
 from tresnet_lite.train.digits import Digits
 
 

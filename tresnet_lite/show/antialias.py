@@ -11,18 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from tresnet_lite.show.plots import (
-    BLUE,
-    GREEN,
-    INK,
-    ORANGE,
-    VERMILLION,
-    WIDTH,
-    chart,
-    charts,
-    drawing,
-    legend_above,
-)
+from tresnet_lite.show.plots import chart, charts, drawing, legend_above
+from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, VERMILLION, WIDTH
 
 LINES = ((GREEN, ":"), (BLUE, "-"), (VERMILLION, "--"))
 

@@ -17,17 +17,9 @@ from tresnet_lite.bench.roofline import Roofline
 from tresnet_lite.counting.block_steps import block_steps
 from tresnet_lite.experiments.blocks import LABELS, PAPERS_CHOICE, main_path
 from tresnet_lite.show.boxes import ACROSS, arrow, canvas, chain, shortcut, write
-from tresnet_lite.show.plots import (
-    BLUE,
-    GREEN,
-    INK,
-    SMALL,
-    VERMILLION,
-    chart,
-    drawing,
-    legend_above,
-    plain_ticks,
-)
+from tresnet_lite.show.marks import plain_ticks
+from tresnet_lite.show.plots import chart, drawing, legend_above
+from tresnet_lite.show.style import BLUE, GREEN, INK, SMALL, VERMILLION
 
 COLOURS = {"basic": BLUE, "bottleneck": VERMILLION}
 MARKERS = {"basic": "o", "bottleneck": "s"}

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from tresnet_lite.show.plots import INK, POINT, SMALL, WIDTH
+from tresnet_lite.show.style import INK, POINT, SMALL, WIDTH
 
 ACROSS = WIDTH / POINT  # points
 HEAD = {"arrowstyle": "-|>", "color": INK, "shrinkA": 1, "shrinkB": 1}

@@ -10,24 +10,9 @@ from matplotlib.figure import Figure
 from tresnet_lite.claims.ledger import load_claims
 from tresnet_lite.experiments.in_place import IN, OUT
 from tresnet_lite.show.boxes import ACROSS, box, canvas, write
-from tresnet_lite.show.plots import (
-    BLUE,
-    GREEN,
-    INK,
-    ORANGE,
-    PURPLE,
-    SKY,
-    SMALL,
-    VERMILLION,
-    chart,
-    charts,
-    drawing,
-    intervals,
-    legend_above,
-    plain_ticks,
-    rows,
-    speed_label,
-)
+from tresnet_lite.show.marks import intervals, plain_ticks, rows
+from tresnet_lite.show.plots import chart, charts, drawing, legend_above, speed_label
+from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, SMALL, VERMILLION
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY)
 

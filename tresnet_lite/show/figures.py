@@ -10,20 +10,9 @@ from matplotlib.figure import Figure
 
 from tresnet_lite.findings.curves import FAMILIES, above, family, front
 from tresnet_lite.paper import paper_table
-from tresnet_lite.show.plots import (
-    BLUE,
-    GREEN,
-    INK,
-    ORANGE,
-    SMALL,
-    accuracy_axes,
-    chart,
-    drawing,
-    legend_above,
-    paper_marks,
-    plain_ticks,
-    speed_label,
-)
+from tresnet_lite.show.marks import accuracy_axes, paper_marks, plain_ticks
+from tresnet_lite.show.plots import chart, drawing, legend_above, speed_label
+from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, SMALL
 
 LOOKS = dict(zip(FAMILIES, ((BLUE, "o"), (GREEN, "s"), (ORANGE, "^")), strict=True))
 OTHERS = [

@@ -15,21 +15,9 @@ from matplotlib.patches import Patch
 from tresnet_lite.experiments.inplace_abn import GROUPS
 from tresnet_lite.experiments.inplace_abn_layer import SLOPE
 from tresnet_lite.show.boxes import ACROSS, HEAD, arrow, box, canvas, write
-from tresnet_lite.show.plots import (
-    BLUE,
-    GREEN,
-    INK,
-    ORANGE,
-    PURPLE,
-    SKY,
-    SMALL,
-    VERMILLION,
-    chart,
-    charts,
-    drawing,
-    legend_above,
-    plain_ticks,
-)
+from tresnet_lite.show.marks import plain_ticks
+from tresnet_lite.show.plots import chart, charts, drawing, legend_above
+from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, SMALL, VERMILLION
 
 COLOURS = dict(zip(GROUPS, (BLUE, SKY, GREEN, ORANGE, PURPLE), strict=True))
 DTYPE_COLOURS = {"float32": BLUE, "float16": GREEN, "bfloat16": VERMILLION}

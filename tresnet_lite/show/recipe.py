@@ -7,18 +7,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from tresnet_lite.show.plots import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    SMALL,
-    chart,
-    charts,
-    drawing,
-    intervals,
-    legend_above,
-    rows,
-)
+from tresnet_lite.show.marks import intervals, rows
+from tresnet_lite.show.plots import chart, charts, drawing, legend_above
+from tresnet_lite.show.style import BLUE, GREEN, ORANGE, SMALL
 from tresnet_lite.train.optimisation import schedule_values
 from tresnet_lite.train.recipe import Recipe
 

@@ -10,19 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from tresnet_lite.findings.tables import BATCH
-from tresnet_lite.show.plots import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PAPER,
-    SKY,
-    SMALL,
-    chart,
-    drawing,
-    legend_above,
-    paper_marks,
-    rows,
-)
+from tresnet_lite.show.marks import paper_marks, rows
+from tresnet_lite.show.plots import chart, drawing, legend_above
+from tresnet_lite.show.style import BLUE, GREEN, ORANGE, PAPER, SKY, SMALL
 
 STEPS = {"architecture": ORANGE, "Inplace-ABN": GREEN, "lean": SKY}
 
