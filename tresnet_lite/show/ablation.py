@@ -30,7 +30,7 @@ def networks(run: pd.DataFrame) -> tuple[Figure, str]:
     """Rung by rung, the accuracy of every network as a point, and their mean as a bar.
 
     Args:
-        run: one run of `accuracy_statistics.results`.
+        run: one run of `statistics.results`.
     """
     table = levels(run)
     figure, axes = chart(0.7 + 0.34 * len(table))
@@ -53,7 +53,7 @@ def gains(table: pd.DataFrame) -> tuple[Figure, str]:
     One panel is for gains over the rung before, one for those over ResNet50.
 
     Args:
-        table: lines of `accuracy_statistics.gains`.
+        table: lines of `statistics.gains`.
     """
     parts = {
         "to the rung before": table.drop_duplicates("rung"),

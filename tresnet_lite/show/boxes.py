@@ -44,16 +44,9 @@ def box(
 ) -> None:
     """A rounded box; a strong one has a thick border of its colour."""
     edge, line = (colour, 2.5) if strong else (INK, 0.8)
-    outline = FancyBboxPatch(
-        (left, top),
-        width,
-        height,
-        boxstyle="round,pad=0,rounding_size=5",
-        facecolor=to_rgba(colour, 0.3),
-        edgecolor=edge,
-        linewidth=line,
-        linestyle=":" if dotted else "-",
-    )
+    shape, dashes = "round,pad=0,rounding_size=5", ":" if dotted else "-"
+    look = {"facecolor": to_rgba(colour, 0.3), "edgecolor": edge, "linewidth": line}
+    outline = FancyBboxPatch((left, top), width, height, shape, linestyle=dashes, **look)
     axes.add_patch(outline)
 
 

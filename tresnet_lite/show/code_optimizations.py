@@ -59,9 +59,8 @@ def draw_traffic(table: pd.DataFrame) -> tuple[Figure, str]:
         least = f"the least: {row.least:.2f}"
         axes.text(row.least + 0.05, i + 0.28, least, va="center", fontsize=SMALL)
         axes.text(0, i - 0.34, row.operation, weight="bold", va="center")
-        clauses.append(
-            f"{row.operation}: {row.runs} move {row.moved:.2f}, the least is {row.least:.2f}"
-        )
+        moved = f"{row.runs} move {row.moved:.2f}, the least is {row.least:.2f}"
+        clauses.append(f"{row.operation}: {moved}")
     axes.set(ylim=(len(table) - 0.5, -0.55), yticks=[], xlabel="bytes moved, in sizes of the input")
     axes.spines["left"].set_visible(False)
     return figure, f"Bytes moved, in sizes of the input. {'; '.join(clauses)}."

@@ -116,13 +116,9 @@ def precision(table: pd.DataFrame, plain: str, cured: str) -> tuple[Figure, str]
         axes.axhline(1, color=INK, linewidth=0.8, alpha=0.5)
         axes.set(ylabel=f"relative error of {name}", xlim=(1, 1e-4), ylim=(1e-8, 30))
     panels[-1].set_xlabel("γ")
-    handles = [
-        *(
-            Line2D([], [], color=c, linewidth=1.8, label=dtype)
-            for dtype, c in DTYPE_COLOURS.items()
-        ),
-        *(Line2D([], [], color=INK, linestyle=dash, label=name) for name, dash in dashes.items()),
-    ]
+    colours = DTYPE_COLOURS.items()
+    handles = [Line2D([], [], color=c, linewidth=1.8, label=dtype) for dtype, c in colours]
+    handles += [Line2D([], [], color=INK, linestyle=dash, label=n) for n, dash in dashes.items()]
     legend_above(figure, handles)
     small = table[table["gamma"] < 1.01e-3].groupby(["layer", "dtype"], sort=False).first()
     clauses = [f"{layer}, {dtype}: {row.dgamma:.0e}" for (layer, dtype), row in small.iterrows()]
@@ -138,10 +134,8 @@ def memory_bars(networks: Mapping[str, Mapping[str, float]]) -> tuple[Figure, st
         networks: name → group of `GROUPS` → MB per image.
     """
     figure, axes = chart(0.62 * len(networks) + 1.9)
-    looks = {
-        group: {"facecolor": colour, "alpha": 0.55, "edgecolor": INK, "linewidth": 0.6}
-        for group, colour in COLOURS.items()
-    }
+    border = {"alpha": 0.55, "edgecolor": INK, "linewidth": 0.6}
+    looks = {group: {"facecolor": colour, **border} for group, colour in COLOURS.items()}
     handles, clauses = {}, []
     for place, (name, groups) in enumerate(networks.items()):
         left = 0.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-import matplotlib
 import torch
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import nn
@@ -14,8 +14,9 @@ from torch import nn
 from tresnet_lite.counting import count_macs, count_parameters
 from tresnet_lite.counting.shapes import shape_of
 from tresnet_lite.counting.trace import trace
+from tresnet_lite.experiments.stems import stem_of
 from tresnet_lite.layers import BlurPool2d, SpaceToDepth
-from tresnet_lite.model import BasicBlock, Bottleneck, TResNet
+from tresnet_lite.model import STAGES, BasicBlock, Bottleneck, TResNet
 from tresnet_lite.show.boxes import ACROSS, arrow, box, canvas, write
 from tresnet_lite.show.plots import drawing
 from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, SMALL, VERMILLION
@@ -117,9 +118,8 @@ def _cells(
         for c, value in enumerate(row):
             x, y = corner[0] + c * side, corner[1] + r * side
             colour = (SKY, ORANGE, GREEN, PURPLE)[(2 * (r // patch) + c // patch) % 4]
-            fill = matplotlib.colors.to_rgba(colour, 0.3)
-            cell = Rectangle((x, y), side, side, facecolor=fill, edgecolor=INK, linewidth=0.4)
-            axes.add_patch(cell)
+            look = {"facecolor": to_rgba(colour, 0.3), "edgecolor": INK, "linewidth": 0.4}
+            axes.add_patch(Rectangle((x, y), side, side, **look))
             if value in outlined:
                 outline = {"fill": False, "edgecolor": VERMILLION, "linewidth": 2}
                 axes.add_patch(Rectangle((x + 1, y + 1), side - 2, side - 2, **outline))
@@ -159,12 +159,9 @@ def network_map(
 
 def network_parts(model: TResNet, image_size: int) -> list[tuple[str, str, str]]:
     """Name, content and sizes (output shape, parameters, MACs) of each part, in order."""
-    children = dict(model.body.named_children())
-    stem = [part for name, part in children.items() if not name.startswith("layer")]
-    parts: dict[str, nn.Module] = {"stem": nn.Sequential(*stem)}
-    for name, part in children.items():
-        if name.startswith("layer"):
-            parts[name.replace("layer", "stage ")] = part
+    parts: dict[str, nn.Module] = {"stem": stem_of(model)}
+    for stage in STAGES:
+        parts[f"stage {stage}"] = model.body.get_submodule(f"layer{stage}")
     parts["head"] = model.head
     shape: tuple[int, ...] = (model.in_chans, image_size, image_size)
     rows = []

@@ -58,7 +58,7 @@ def ingredients(table: pd.DataFrame) -> tuple[Figure, str]:
     """What taking each ingredient out changes, with an interval where there is one.
 
     Args:
-        table: lines of `training.differences`.
+        table: lines of `differences`.
     """
     lines = table.dropna(subset="change").reset_index(drop=True)
     figure, axes = chart(0.8 + 0.34 * max(len(lines), 1))

@@ -33,9 +33,8 @@ def batches(counted: pd.DataFrame, measured: pd.DataFrame) -> tuple[Figure, str]
     clauses = []
     for row in counted.itertuples():
         ends = pairwise((1.0, row.architecture, row.counted, row.lean_ratio))
-        for offset, (start, end), colour in zip(
-            (-0.25, 0, 0.25), ends, STEPS.values(), strict=True
-        ):
+        bars = zip((-0.25, 0, 0.25), ends, STEPS.values(), strict=True)
+        for offset, (start, end), colour in bars:
             place, bar = row.Index + offset, {"height": 0.22, "color": colour, "alpha": 0.6}
             axes.barh(place, end - start, left=start, **bar)
         clause = (
