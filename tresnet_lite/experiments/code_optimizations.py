@@ -135,7 +135,8 @@ def time_calls(
         raise ValueError(f"phase {phase!r}: give 'inference' or 'training'")
     functions = {way: steps[phase](call, x) for way, call in calls.items()}
     options = clock_options(profile)
-    options["min_block"] = max(profile.min_block / 5, 0.005)  # a call takes microseconds
+    # a call takes microseconds: short blocks hold many
+    options["min_block"] = max(profile.min_block / 5, 0.005)
     options["max_seconds"] = profile.max_seconds / 4
     timings = measure_many(functions, **options)
     return [
@@ -181,7 +182,8 @@ def times(records: Iterable[Record], *operations: str, base: str) -> pd.DataFram
     bases = {_where(r): r.value.median for r in timed if r.model == base}
     rows = []
     for r in timed:
-        (what, where), base_seconds, v = _where(r), bases[_where(r)], r.value
+        what, where = _where(r)
+        base_seconds, v = bases[what, where], r.value
         row = {"what": what, "where": where, "way": r.model, "time": v.median * 1e6}
         row |= {"ratio": base_seconds / v.median, "ratio_q1": base_seconds / v.q3}
         rows.append({**row, "ratio_q3": base_seconds / v.q1})
