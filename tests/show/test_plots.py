@@ -17,7 +17,7 @@ from tresnet_lite import create_model
 from tresnet_lite.counting import count_macs
 from tresnet_lite.experiments import stems
 from tresnet_lite.layers import SpaceToDepth
-from tresnet_lite.show import figures, inplace_abn, plots
+from tresnet_lite.show import figures, inplace_abn, plots, style
 from tresnet_lite.show.network import chains, layers, network_map, network_parts, permutation
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -121,7 +121,7 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("page", ["#ffffff", "#121212"])
-@pytest.mark.parametrize("mark", [plots.BLUE, plots.VERMILLION, plots.GREEN])
+@pytest.mark.parametrize("mark", [style.BLUE, style.VERMILLION, style.GREEN])
 def test_marks_stand_out_on_light_and_dark_pages(mark, page):
     low, high = sorted((luminance(mark), luminance(page)))
     assert (high + 0.05) / (low + 0.05) >= 3  # WCAG 2.1, 1.4.11, for graphics
@@ -151,7 +151,7 @@ def test_layers_are_read_off_the_model_and_leave_it_as_it_was():
 
 def test_the_map_marks_the_parts_that_were_named(drawings):
     assert drawings["network_map"].text.count("(marked)") == 2
-    assert drawings["network_map"].html.count(f"stroke: {plots.VERMILLION.lower()}") == 2
+    assert drawings["network_map"].html.count(f"stroke: {style.VERMILLION.lower()}") == 2
 
 
 def test_the_map_adds_up_to_the_network():

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from types import MappingProxyType
 
 import torch
@@ -162,10 +162,8 @@ def memory_settings() -> list[Setting]:
     networks += [("tresnet_m", "iabn", memory) for memory in TARGETS]
     rows: list[Setting] = []
     for name, norm, memory in networks:
-        full, half = (
-            sum(kept_per_image(name, dtype, norm=norm, memory=memory).values())
-            for dtype in ("float32", "bfloat16")
-        )
+        kept = partial(kept_per_image, name, norm=norm, memory=memory)
+        full, half = (sum(kept(dtype).values()) for dtype in ("float32", "bfloat16"))
         ratio = rows[0].bfloat16 / half if rows else 1.0
         target = TARGETS[memory] if norm == "iabn" else None
         rows.append(Setting(name, norm, memory, full, half, ratio, target))
@@ -190,15 +188,13 @@ def _current_module(model: nn.Module) -> Iterator[Callable[[], tuple[str, str]]]
         if module in paths:
             running.pop()
 
-    hooks = [
-        register_module_forward_pre_hook(enter),
-        register_module_forward_hook(leave, always_call=True),
-    ]
+    entering = register_module_forward_pre_hook(enter)
+    leaving = register_module_forward_hook(leave, always_call=True)
     try:
         yield lambda: running[-1]
     finally:
-        for hook in hooks:
-            hook.remove()
+        entering.remove()
+        leaving.remove()
 
 
 def main() -> int:

@@ -55,13 +55,7 @@ def with_published_norms(network: nn.Module) -> nn.Module:
     """The network, in place: fresh norms of the published package where our Inplace-ABN was."""
     for path, norm in list(network.named_modules()):
         if isinstance(norm, InPlaceABN):
-            published = InPlaceABN(
-                norm.num_features,
-                norm.eps,
-                norm.momentum,
-                activation=norm.activation,
-                activation_param=norm.activation_param,
-                backend="mapillary",
-            )
-            network.set_submodule(path, published)
+            numbers = (norm.num_features, norm.eps, norm.momentum)
+            options = {"activation": norm.activation, "activation_param": norm.activation_param}
+            network.set_submodule(path, InPlaceABN(*numbers, **options, backend="mapillary"))
     return network

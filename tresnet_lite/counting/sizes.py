@@ -91,7 +91,7 @@ def _window(layer: nn.Module) -> tuple[int, int]:
         return 3, layer.stride
     if not isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
         raise TypeError(
-            f"receptive_field follows chains of layers; it has no rule for {type(layer).__name__}"
+            f"receptive_field has no rule for {type(layer).__name__}: it follows chains"
         )
     dilation = _side(getattr(layer, "dilation", 1), layer)
     return dilation * (_side(layer.kernel_size, layer) - 1) + 1, _side(layer.stride, layer)

@@ -33,12 +33,11 @@ def small_ladder() -> dict[str, TResNetConfig]:
     SE has the printed reduction, as the coded one would never squeeze below 64 channels, more than
     these maps have.
     """
-    return {rung: _smaller(config) for rung, config in ablation_ladder().items()}
-
-
-def _smaller(config: TResNetConfig) -> TResNetConfig:
-    depths = tuple(max(1, round(depth / SHALLOWER)) for depth in config.depths)
-    return replace(config, width=WIDTH, depths=depths, se_reduction="paper")
+    rungs = {}
+    for rung, config in ablation_ladder().items():
+        depths = tuple(max(1, round(depth / SHALLOWER)) for depth in config.depths)
+        rungs[rung] = replace(config, width=WIDTH, depths=depths, se_reduction="paper")
+    return rungs
 
 
 def new_network(rung: str, images: Digits, seed: int) -> TResNet:

@@ -27,12 +27,7 @@ SCHEMES: dict[str, dict] = {  # name → what differs from TResNet-M
     "economic": {},  # TResNet-M as published
     "full": {},  # and then `blur_everything`
 }
-LABELS = {
-    "strided": "strides",
-    "avgpool": "averages",
-    "economic": "TResNet",
-    "full": "all blurs",
-}
+LABELS = {"strided": "strides", "avgpool": "averages", "economic": "TResNet", "full": "all blurs"}
 FILTERS = {  # scheme → what comes before pixels are dropped, at each kind of place
     "strided": ("–", "–", "–"),
     "avgpool": ("–", "–", "average 2×2"),
@@ -96,23 +91,19 @@ def places(image_size: int = 224) -> pd.DataFrame:
     Columns: place, output (C×H×W), strided and blurred (the convolution's millions of MACs at
     stride 2 and 1), blur (millions of products of the fixed filter).
     """
-
     with torch.device("meta"):  # nothing is computed
         calls = trace(network("economic"), (3, image_size, image_size))
     rows = []
     for call in calls:
-        if not _is_blurred(call.module):
+        unit = call.module
+        if not (isinstance(unit, ConvNormAct) and isinstance(unit.aa, BlurPool2d)):
             continue
-        unit, (channels, height, width) = call.module, call.output
+        channels, height, width = call.output
         strided = unit.conv.weight.numel() * height * width / 1e6
         row = {"place": _place(call.path), "output": shape_of(call.output), "strided": strided}
         blur = unit.aa.kernel.numel() * channels * height * width / 1e6
         rows.append(row | {"blurred": strided * unit.aa.stride**2, "blur": blur})
     return pd.DataFrame(rows)
-
-
-def _is_blurred(module: nn.Module) -> bool:
-    return isinstance(module, ConvNormAct) and isinstance(module.aa, BlurPool2d)
 
 
 def _place(name: str) -> str:

@@ -17,11 +17,14 @@ from torch import nn
 
 from tresnet_lite.ablation import ablation_ladder
 from tresnet_lite.bench import inference_step, measure_many, training_step
+from tresnet_lite.bench.clock import clock_options
 from tresnet_lite.bench.roofline import ceiling_records, ceiling_work
 from tresnet_lite.counting import count_macs, count_parameters, receptive_field
 from tresnet_lite.counting.kept import kept_mb
+from tresnet_lite.counting.shapes import shape_of
 from tresnet_lite.counting.traffic import bytes_moved, intensity
 from tresnet_lite.experiments.experiment import Experiment, by_phase, speed_ratios
+from tresnet_lite.experiments.stems import stem_of
 from tresnet_lite.experiments.table2 import COLUMNS, beside_table_2
 from tresnet_lite.findings.sizes import counts
 from tresnet_lite.model import BLOCKS, STAGES, TResNet, TResNetConfig, paper_reading, variant
@@ -77,16 +80,12 @@ def sizes(image_size: int = 224, batch: int = 32) -> pd.DataFrame:
         with torch.device("meta"):  # nothing is computed
             one, x = block(kind, stage), block_input(kind, stage, image_size, batch)
         shape = tuple(x.shape[1:])
-        row = {"stage": stage, "block": kind, "name": LABELS[kind]}
-        row |= {"shape": "×".join(map(str, shape)), "parameters": count_parameters(one)}
-        row |= {
-            "macs_m": count_macs(one, shape) / 1e6,
-            "moved_mb": bytes_moved(one, x) / batch / 1e6,
-        }
-        row |= {"intensity": intensity(one, x), "kept": kept_mb(one, shape)}
         # a pixel of the block's own input stands for 2^(stage + 1) of the image's
-        growth = receptive_field(main_path(one)).size - 1
-        rows.append({**row, "window": growth * 2 ** (stage + 1)})
+        window = (receptive_field(main_path(one)).size - 1) * 2 ** (stage + 1)
+        row = {"stage": stage, "block": kind, "name": LABELS[kind], "shape": shape_of(shape)}
+        row |= {"parameters": count_parameters(one), "macs_m": count_macs(one, shape) / 1e6}
+        row |= {"moved_mb": bytes_moved(one, x) / batch / 1e6, "intensity": intensity(one, x)}
+        rows.append({**row, "kept": kept_mb(one, shape), "window": window})
     return pd.DataFrame(rows)
 
 
@@ -112,11 +111,11 @@ def measure_blocks(settings: Profile) -> list[Record]:
     ceilings = ceiling_work(settings.device, settings.dtype)
     steps["inference"].update({name: work.run for name, work in ceilings.items()})
     ran = Conditions(settings.batch, settings.image_size, settings.dtype)
-    options = {"min_block": settings.min_block, "min_repeats": settings.repeats}
+    options = clock_options(settings)
     options["max_seconds"] = settings.max_seconds / 4  # there are many to time
     records = []
     for phase, functions in steps.items():
-        timings = measure_many(functions, device=settings.device, **options)
+        timings = measure_many(functions, **options)
         provenance = collect(settings.device)
         for stage, kind in places:
             speed = timings[stage, kind].rate(settings.batch)
@@ -233,16 +232,12 @@ def symbols(name: str) -> str:
 
 def windows(network: TResNet) -> list[int]:
     """Side in pixels of what one output sees: after the stem, and after each block."""
-    stem, blocks = [], []
-    for name, part in network.body.named_children():
-        if name.startswith("layer"):
-            blocks += part
-        else:
-            stem.append(part)
-    chain, sides = stem, [receptive_field(stem).size]
-    for block in blocks:
-        chain = [*chain, *main_path(block)]
-        sides.append(receptive_field(chain).size)
+    chain: list[nn.Module] = [stem_of(network)]
+    sides = [receptive_field(chain).size]
+    for stage in STAGES:
+        for block in network.body.get_submodule(f"layer{stage}"):
+            chain += main_path(block)
+            sides.append(receptive_field(chain).size)
     return sides
 
 

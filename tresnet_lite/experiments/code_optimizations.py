@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from tresnet_lite.bench import measure_many
+from tresnet_lite.bench.clock import clock_options
 from tresnet_lite.counting.shapes import shape_of
 from tresnet_lite.counting.trace import trace
 from tresnet_lite.counting.traffic import traffic
@@ -132,14 +133,12 @@ def time_calls(
     steps = {"inference": _inference, "training": _training}
     if phase not in steps:
         raise ValueError(f"phase {phase!r}: give 'inference' or 'training'")
-    timings = measure_many(
-        {way: steps[phase](call, x) for way, call in calls.items()},
-        device=profile.device,
-        # a call takes microseconds: short blocks hold many
-        min_block=max(profile.min_block / 5, 0.005),
-        min_repeats=profile.repeats,
-        max_seconds=profile.max_seconds / 4,
-    )
+    functions = {way: steps[phase](call, x) for way, call in calls.items()}
+    options = clock_options(profile)
+    # a call takes microseconds: short blocks hold many
+    options["min_block"] = max(profile.min_block / 5, 0.005)
+    options["max_seconds"] = profile.max_seconds / 4
+    timings = measure_many(functions, **options)
     return [
         record(profile, x, case, part, way, phase, "time", timing.seconds)
         for way, timing in timings.items()
@@ -183,12 +182,11 @@ def times(records: Iterable[Record], *operations: str, base: str) -> pd.DataFram
     bases = {_where(r): r.value.median for r in timed if r.model == base}
     rows = []
     for r in timed:
-        (what, where), seconds = _where(r), r.value
-        row = {"what": what, "where": where, "way": r.model, "time": seconds.median * 1e6}
-        base_seconds = bases[what, where]
-        row["ratio"] = base_seconds / seconds.median
-        row["ratio_q1"], row["ratio_q3"] = base_seconds / seconds.q3, base_seconds / seconds.q1
-        rows.append(row)
+        what, where = _where(r)
+        base_seconds, v = bases[what, where], r.value
+        row = {"what": what, "where": where, "way": r.model, "time": v.median * 1e6}
+        row |= {"ratio": base_seconds / v.median, "ratio_q1": base_seconds / v.q3}
+        rows.append({**row, "ratio_q3": base_seconds / v.q1})
     # a map of one pixel has both memory formats
     return pd.DataFrame(rows).drop_duplicates(["what", "where", "way"])
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from statistics import quantiles
 
 import pandas as pd
 import torch
@@ -119,15 +118,10 @@ def variation(networks: Sequence[TResNet], fresh: Sequence[TResNet], data: Digit
     for before, after in zip(fresh, networks, strict=True):
         first = gates(before, images)
         for layer, gate in gates(after, images).items():
-            row = {
-                "layer": layer,
-                "fresh": _spread(first[layer]),
-                "trained": _spread(gate),
-                "between": gate.mean(0).std().item(),
-                "share": class_share(gate, labels),
-            }
-            rows.append(row)
-    layers = pd.DataFrame(rows).groupby("layer", as_index=False, sort=False)
+            spreads = (_spread(first[layer]), _spread(gate), gate.mean(0).std().item())
+            rows.append((layer, *spreads, class_share(gate, labels)))
+    table = pd.DataFrame(rows, columns=["layer", "fresh", "trained", "between", "share"])
+    layers = table.groupby("layer", as_index=False, sort=False)
     varying = layers["share"].count()["share"]
     return layers.median().assign(
         chance=(len(labels.unique()) - 1) / (len(labels) - 1),
@@ -149,14 +143,9 @@ def swap_accuracies(networks: Sequence[TResNet], data: Digits, profile: Profile)
                 percents[name].append(accuracy(network, data))
     ran, where = Conditions(BATCH, SIDE, norm=norm_backend(networks[0])), collect(profile.device)
     return [
-        Record("se", "digits", name, "inference", "top1", _quartiles(values), ran, where)
+        Record("se", "digits", name, "inference", "top1", Spread.over(values), ran, where)
         for name, values in percents.items()
     ]
-
-
-def _quartiles(values: Sequence[float]) -> Spread:
-    q1, median, q3 = quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
-    return Spread(median, q1, q3, len(values))
 
 
 def accuracies(records: Sequence[Record]) -> pd.DataFrame:

@@ -14,11 +14,7 @@ from torch import Tensor, nn
 from tresnet_lite.bench.peak import peak_memory
 from tresnet_lite.counting.kept import kept_for_backward
 from tresnet_lite.counting.traffic import traffic
-from tresnet_lite.experiments.code_optimizations import (
-    feature_map,
-    record,
-    time_calls,
-)
+from tresnet_lite.experiments.code_optimizations import feature_map, record, time_calls
 from tresnet_lite.layers import InPlaceABN, SqueezeExcite
 from tresnet_lite.layers.residual_tail import residual_tail
 from tresnet_lite.profiles import Profile
@@ -128,8 +124,7 @@ def measure(shape: tuple[int, int, int], profile: Profile) -> list[Record]:
         for way, operation in ways.items():
             layers = nn.Sequential(*(Layer(operation, shape[0]) for _ in range(4)))
             step = _training_step(layers.to(y.device, y.dtype), y)
-            peak = float(peak_memory(step, profile.device))
-            value = Spread(peak, peak, peak, 1)
+            value = Spread.over([float(peak_memory(step, profile.device))])
             records.append(record(profile, y, name, PLACE, way, "training", "peak_memory", value))
     return records
 
@@ -164,14 +159,7 @@ def times_and_peaks(records: Iterable[Record]) -> pd.DataFrame:
         out, into = (by_way[name, "time", way].value for way in (OUT, IN))
         peaks = (by_way[name, "peak_memory", way] for way in (OUT, IN))
         peak_out, peak_in = (p.value.median / p.conditions.batch / 1e6 for p in peaks)
-        row = {
-            "operation": name,
-            "out": out.median * 1e6,
-            "in": into.median * 1e6,
-            "speedup": out.median / into.median,
-            "spread": (out.q1 / into.q3, out.q3 / into.q1),
-            "peak out": peak_out,
-            "peak in": peak_in,
-        }
-        rows.append(row)
+        row = {"operation": name, "out": out.median * 1e6, "in": into.median * 1e6}
+        row |= {"speedup": out.median / into.median, "spread": (out.q1 / into.q3, out.q3 / into.q1)}
+        rows.append({**row, "peak out": peak_out, "peak in": peak_in})
     return pd.DataFrame(rows)

@@ -140,10 +140,8 @@ def frontier(records: Sequence[Record]) -> pd.DataFrame:
     table = MEMORY.speeds(records)
     peak = MEMORY.peaks(records).set_index("model")["peak"]
     dtype = next(r.conditions.dtype for r in records if r.case == MEMORY.case)
-    return table.assign(
-        peak=table["model"].map(peak),
-        kept=[_total_mb(model, dtype) for model in table["model"]],
-    )
+    kept_mb = [_total_mb(model, dtype) for model in table["model"]]
+    return table.assign(peak=table["model"].map(peak), kept=kept_mb)
 
 
 def activation_networks(width: int = 64) -> dict[str, TResNet]:
@@ -155,11 +153,7 @@ def activation_networks(width: int = 64) -> dict[str, TResNet]:
     return {name: TResNet(replace(config, width=width)) for name, config in configs.items()}
 
 
-_STEPS = {
-    "relu": "BatchNorm, ReLU",
-    "leaky_relu": "BatchNorm, leaky ReLU",
-    "iabn": "Inplace-ABN",
-}
+_STEPS = {"relu": "BatchNorm, ReLU", "leaky_relu": "BatchNorm, leaky ReLU", "iabn": "Inplace-ABN"}
 ACTIVATION = Experiment(
     "memory",
     "activation",

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from tresnet_lite.bench import measure_many
+from tresnet_lite.bench.clock import clock_options
 from tresnet_lite.bench.compare import norm_backend
 from tresnet_lite.counting.kept import kept_for_backward
 from tresnet_lite.layers import InPlaceABN
@@ -68,9 +69,8 @@ def gradient_errors(
     For weights γ, biases in ±1, and x and dy normal, in `dtype`.
     """
     generator = torch.Generator().manual_seed(seed)
-    x, dy = (
-        torch.randn(8, channels, 16, 16, generator=generator).to(DTYPES[dtype]) for _ in range(2)
-    )
+    shape = (8, channels, 16, 16)
+    x, dy = (torch.randn(shape, generator=generator).to(DTYPES[dtype]) for _ in range(2))
     weight = torch.full((channels,), float(gamma))
     bias = 2 * torch.rand(channels, generator=generator) - 1
 
@@ -136,25 +136,18 @@ def layers(device: str = "cpu", channels: int = 64) -> dict[str, nn.Module]:
 
 def measure_layers(layers: Mapping[str, nn.Module], profile: Profile) -> list[Record]:
     """Seconds of each layer's forward and backward, in float32, at the first stage's shape."""
-    side, channels = profile.image_size // 4, 64
+    shape = (profile.batch, 64, profile.image_size // 4, profile.image_size // 4)
     generator = torch.Generator().manual_seed(0)
-    x, dy = (
-        torch.randn(profile.batch, channels, side, side, generator=generator) for _ in range(2)
-    )
-    x, dy = x.to(profile.device).requires_grad_(), dy.to(profile.device)
+    x, dy = (torch.randn(shape, generator=generator).to(profile.device) for _ in range(2))
+    x.requires_grad_()
 
     def step(layer: nn.Module) -> Callable[[], object]:
         inputs = (x, *layer.to(profile.device).train().parameters())
         # A copy for all, because the published layer overwrites its input.
         return lambda: torch.autograd.grad(layer(x.clone()), inputs, dy)
 
-    timings = measure_many(
-        {name: step(layer) for name, layer in layers.items()},
-        device=profile.device,
-        min_block=profile.min_block,
-        min_repeats=profile.repeats,
-        max_seconds=profile.max_seconds,
-    )
+    functions = {name: step(layer) for name, layer in layers.items()}
+    timings = measure_many(functions, **clock_options(profile))
     provenance, records = collect(profile.device), []
     for name, layer in layers.items():
         ran = Conditions(profile.batch, profile.image_size, norm=norm_backend(layer))
@@ -209,8 +202,5 @@ def layer_errors(layer: nn.Module) -> dict[str, float]:
     exact_x, scale = x.detach().double().requires_grad_(), scale.requires_grad_()
     exact_y = reference(exact_x, scale, bias.detach().double())
     exact = (exact_y.detach(), *torch.autograd.grad(exact_y, (exact_x, scale), dy.double()))
-    names = ("y", "dx", "dweight")
-    return {
-        name: ((o - e).abs().max() / e.abs().max()).item()
-        for name, o, e in zip(names, ours, exact, strict=True)
-    }
+    values = zip(("y", "dx", "dweight"), ours, exact, strict=True)
+    return {name: ((o - e).abs().max() / e.abs().max()).item() for name, o, e in values}

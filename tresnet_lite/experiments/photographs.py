@@ -6,24 +6,10 @@ from PIL import Image, ImageOps
 from skimage import data
 from sklearn.datasets import load_sample_image
 
-# Name → function of skimage.data; these lie in the package itself, the others it would have to
-# fetch.
-SKIMAGE = {
-    "astronaut": "astronaut",
-    "brick": "brick",
-    "camera": "camera",
-    "chelsea": "chelsea",
-    "coffee": "coffee",
-    "coins": "coins",
-    "grass": "grass",
-    "gravel": "gravel",
-    "moon": "moon",
-    "retina": "retina",
-    "deep field": "hubble_deep_field",
-    "rocket": "rocket",
-    "text": "text",
-    "tissue": "immunohistochemistry",
-}
+# These lie in scikit-image itself, the others it would have to fetch.
+SKIMAGE = ("astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "moon")
+SKIMAGE += ("retina", "deep field", "rocket", "text", "tissue")
+FUNCTIONS = {"deep field": "hubble_deep_field", "tissue": "immunohistochemistry"}  # of skimage.data
 SKLEARN = ("china", "flower")
 
 
@@ -31,7 +17,7 @@ def photograph(name: str) -> Image.Image:
     """A photograph by its name in `SKIMAGE` or `SKLEARN`."""
     if name in SKLEARN:
         return Image.fromarray(load_sample_image(f"{name}.jpg"))
-    return Image.fromarray(getattr(data, SKIMAGE[name])())
+    return Image.fromarray(getattr(data, FUNCTIONS.get(name, name))())
 
 
 def square(name: str, size: int, mode: str = "RGB") -> Image.Image:

@@ -55,9 +55,8 @@ STATED = {
 
 def fields_of(recipe: Recipe) -> pd.DataFrame:
     """A recipe field by field, and what the paper says of it. Columns: field, value, stated."""
-    rows = [
-        (name, f"{value}", STATED.get(name, "not stated")) for name, value in asdict(recipe).items()
-    ]
+    fields = asdict(recipe).items()
+    rows = [(name, str(value), STATED.get(name, "not stated")) for name, value in fields]
     return pd.DataFrame(rows, columns=["field", "value", "stated"])
 
 

@@ -9,7 +9,6 @@ do its features change (`feature_changes`)?
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -124,13 +123,9 @@ def layer_errors(images: Tensor, seeds: int = 5) -> pd.DataFrame:
     rows = []
     for name, seeded in layers.items():
         errors = [equivariance_error(layer, images, shift) for layer in seeded for shift in ODD]
-        rows.append({"layer": name, **_quartiles(torch.cat(errors).tolist())})
-    return pd.DataFrame(rows).rename(columns={"median": "shift_error"})
-
-
-def _quartiles(values: Sequence[float]) -> dict[str, float]:
-    q1, median, q3 = statistics.quantiles(values, n=4, method="inclusive")
-    return {"q1": q1, "median": median, "q3": q3}
+        spread = Spread.over(torch.cat(errors).tolist())
+        rows.append((name, spread.median, spread.q1, spread.q3))
+    return pd.DataFrame(rows, columns=["layer", "shift_error", "q1", "q3"])
 
 
 def views(photos: Tensor, size: int) -> Tensor:
@@ -211,7 +206,7 @@ def change_records(changes: Mapping[str, Tensor], profile: Profile) -> list[Reco
     where, case = collect(profile.device), f"random weights, width {profile.shift_width}"
 
     def record(scheme: str, metric: str, values: Tensor) -> Record:
-        spread = Spread(**_quartiles(values.tolist()), repeats=len(values))
+        spread = Spread.over(values.tolist())
         return Record("antialias", case, scheme, "inference", metric, spread, ran, where)
 
     ratios = {scheme: values / means["avgpool"] for scheme, values in means.items()}

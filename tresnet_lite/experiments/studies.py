@@ -91,8 +91,7 @@ class Study(ABC):
             top1, conditions = self.train(variant, seed, device)
         except NonFiniteLoss as error:
             return Failure(error="diverged", message=str(error), **about)
-        value = Spread(top1, top1, top1, 1)
-        return Record(metric="top1", value=value, conditions=conditions, **about)
+        return Record(metric="top1", value=Spread.over([top1]), conditions=conditions, **about)
 
 
 Task = tuple[Study, str, int]  # a study, one of its variants, a seed

@@ -10,18 +10,12 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from tresnet_lite.evaluate.accuracy import (
-    IMAGENET,
-    SQUASHED,
-    SUITE,
-    of_record,
-    our_name,
-    protocol_of,
-    weights_of,
-)
+from tresnet_lite.evaluate import accuracy
 from tresnet_lite.paper import paper_table
 from tresnet_lite.records import Record, latest
 
+COLUMNS = ["network", "resolution", "protocol", "paper_top1", "measured_top1", "low", "high"]
+COLUMNS += ["top5", "source"]
 COMMAND = "python -m tresnet_lite.evaluate --table {table} --data IMAGENET"
 
 
@@ -34,23 +28,14 @@ def beside_paper(records: Iterable[Record], table: int) -> pd.DataFrame:
     records, rows = latest(records), []
     for line in paper_table(table).to_dict("records"):
         name, size = line["model"], line.get("resolution", 224)
-        for protocol in ("squash", "crop") if size >= SQUASHED else ("crop",):
+        model = accuracy.our_name(name)
+        for protocol in ("squash", "crop") if size >= accuracy.SQUASHED else ("crop",):
             row = {"network": name, "resolution": size, "protocol": protocol}
-            row["paper_top1"] = line["top1"] if protocol == protocol_of(size) else None
-            devices = accuracy_records(records, our_name(name), size, protocol)
-            missing = {"source": "not attempted: " + why_not(our_name(name))}
+            row["paper_top1"] = line["top1"] if protocol == accuracy.protocol_of(size) else None
+            devices = accuracy_records(records, model, size, protocol)
+            missing = {"source": "not attempted: " + why_not(model)}
             rows += [row | _numbers(metrics) for metrics in devices.values()] or [row | missing]
-    columns = [
-        "network",
-        "resolution",
-        "protocol",
-        "paper_top1",
-        "measured_top1",
-        "low",
-        "high",
-        "top5",
-    ]
-    return pd.DataFrame(rows).reindex(columns=[*columns, "source"])
+    return pd.DataFrame(rows).reindex(columns=COLUMNS)
 
 
 def accuracy_records(
@@ -61,7 +46,8 @@ def accuracy_records(
     Args:
         protocol: how images were brought to size; None as the authors did.
     """
-    wanted = (SUITE, f"{IMAGENET}, {protocol or protocol_of(size)}", weights_of(model, size), size)
+    case = f"{accuracy.IMAGENET}, {protocol or accuracy.protocol_of(size)}"
+    wanted = (accuracy.SUITE, case, accuracy.weights_of(model, size), size)
     devices: dict[str, dict[str, Record]] = {}
     for r in records:
         if (r.suite, r.case, r.model, r.conditions.resolution) == wanted:
@@ -71,7 +57,7 @@ def accuracy_records(
 
 def _numbers(metrics: dict[str, Record]) -> dict[str, object]:
     top1 = metrics["top1"]
-    low, high = of_record(top1).interval()
+    low, high = accuracy.of_record(top1).interval()
     numbers = {"measured_top1": top1.value.median, "low": low, "high": high, "source": top1.label}
     if "top5" in metrics:
         numbers["top5"] = metrics["top5"].value.median

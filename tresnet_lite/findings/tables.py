@@ -95,9 +95,8 @@ def table1(records: Iterable[Record], failures: Iterable[Failure] = ()) -> pd.Da
 
 def table3(records: Iterable[Record], failures: Iterable[Failure] = ()) -> pd.DataFrame:
     """The family: training, inference and the largest batch, as ratios to ResNet50."""
-    return beside(
-        records, _lines(3, (*PHASES, BATCH)), suite="table3", case="networks", failures=failures
-    )
+    lines = _lines(3, (*PHASES, BATCH))
+    return beside(records, lines, suite="table3", case="networks", failures=failures)
 
 
 def table4(records: Iterable[Record], failures: Iterable[Failure] = ()) -> pd.DataFrame:

@@ -59,8 +59,7 @@ def ratios(points: pd.DataFrame, phase: str) -> pd.DataFrame:
 
 
 def curves(points: pd.DataFrame, phase: str) -> pd.DataFrame:
-    """Where TResNets lie to the EfficientNets' curve, for ways of running that have all
-    EfficientNets.
+    """Where TResNets lie to the EfficientNets' curve, for ways of running that have all of these.
 
     Columns: where, ran, kind, lie_above (how many of how many), lowest (points of top-1),
     which, b5 (speed of TResNet-XL at 448 px over EfficientNet-B5's).

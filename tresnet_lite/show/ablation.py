@@ -11,19 +11,9 @@ from matplotlib.figure import Figure
 from tresnet_lite.ablation import RESNET50
 from tresnet_lite.findings.statistics import levels
 from tresnet_lite.show.html import Html
-from tresnet_lite.show.plots import (
-    BLUE,
-    INK,
-    SMALL,
-    chart,
-    charts,
-    drawing,
-    intervals,
-    legend_above,
-    paper_marks,
-    pictures,
-    rows,
-)
+from tresnet_lite.show.marks import intervals, paper_marks, rows
+from tresnet_lite.show.plots import chart, charts, drawing, legend_above, pictures
+from tresnet_lite.show.style import BLUE, INK, SMALL
 from tresnet_lite.train.digits import Digits
 
 
@@ -40,7 +30,7 @@ def networks(run: pd.DataFrame) -> tuple[Figure, str]:
     """Rung by rung, the accuracy of every network as a point, and their mean as a bar.
 
     Args:
-        run: one run of `accuracy_statistics.results`.
+        run: one run of `statistics.results`.
     """
     table = levels(run)
     figure, axes = chart(0.7 + 0.34 * len(table))
@@ -63,7 +53,7 @@ def gains(table: pd.DataFrame) -> tuple[Figure, str]:
     One panel is for gains over the rung before, one for those over ResNet50.
 
     Args:
-        table: lines of `accuracy_statistics.gains`.
+        table: lines of `statistics.gains`.
     """
     parts = {
         "to the rung before": table.drop_duplicates("rung"),

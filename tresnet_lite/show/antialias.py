@@ -11,18 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from tresnet_lite.show.plots import (
-    BLUE,
-    GREEN,
-    INK,
-    ORANGE,
-    VERMILLION,
-    WIDTH,
-    chart,
-    charts,
-    drawing,
-    legend_above,
-)
+from tresnet_lite.show.plots import chart, charts, drawing, legend_above
+from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, VERMILLION, WIDTH
 
 LINES = ((GREEN, ":"), (BLUE, "-"), (VERMILLION, "--"))
 
@@ -70,10 +60,8 @@ def responses(filters: Mapping[str, Tensor]) -> tuple[Figure, str]:
         places = torch.arange(len(taps)) - (len(taps) - 1) / 2
         gain = (torch.cos(2 * math.pi * frequency[:, None] * places) * taps).sum(1)
         axes.plot(frequency, gain, style, color=colour, linewidth=2.2, label=name)
-        clauses.append(
-            f"{name} lets {gain[50]:.2f} of a wave of frequency 1/4 through and {gain[75]:.2f}"
-            " at 3/8"
-        )
+        quarter, higher = f"{gain[50]:.2f} of a wave of frequency 1/4", f"{gain[75]:.2f} at 3/8"
+        clauses.append(f"{name} lets {quarter} through and {higher}")
     axes.set(xlabel="frequency, cycles a pixel", ylabel="gain", xlim=(0, 0.5), ylim=(0, 1.02))
     axes.set_xticks([0, 0.125, 0.25, 0.375, 0.5], ["0", "1/8", "1/4", "3/8", "1/2"])
     legend_above(figure, ncols=3, handletextpad=0.8, handlelength=1.6, columnspacing=1.0)

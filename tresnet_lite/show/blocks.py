@@ -17,17 +17,9 @@ from tresnet_lite.bench.roofline import Roofline
 from tresnet_lite.counting.block_steps import block_steps
 from tresnet_lite.experiments.blocks import LABELS, PAPERS_CHOICE, main_path
 from tresnet_lite.show.boxes import ACROSS, arrow, canvas, chain, shortcut, write
-from tresnet_lite.show.plots import (
-    BLUE,
-    GREEN,
-    INK,
-    SMALL,
-    VERMILLION,
-    chart,
-    drawing,
-    legend_above,
-    plain_ticks,
-)
+from tresnet_lite.show.marks import plain_ticks
+from tresnet_lite.show.plots import chart, drawing, legend_above
+from tresnet_lite.show.style import BLUE, GREEN, INK, SMALL, VERMILLION
 
 COLOURS = {"basic": BLUE, "bottleneck": VERMILLION}
 MARKERS = {"basic": "o", "bottleneck": "s"}
@@ -152,9 +144,8 @@ def roofline(points: pd.DataFrame, roof: Roofline) -> tuple[Figure, str]:
     for row in points.itertuples():
         speed = row.flops / unit
         axes.annotate(str(row.stage), (row.intensity, speed), fontsize=SMALL, **OFFSET)
-        clauses.append(
-            f"{row.name} of stage {row.stage}: {row.intensity:.0f} FLOP/byte, {speed:.3g} {name}"
-        )
+        reached = f"{row.intensity:.0f} FLOP/byte, {speed:.3g} {name}"
+        clauses.append(f"{row.name} of stage {row.stage}: {reached}")
     bottom = min(points["q1"].min() / unit, ceilings[0]) / 1.5
     top = max(points["q3"].max() / unit, ceilings[-1]) * 1.7
     axes.set(xlabel="FLOP for each byte moved", ylabel=name, xlim=(low, high), ylim=(bottom, top))

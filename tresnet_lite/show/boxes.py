@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from tresnet_lite.show.plots import INK, POINT, SMALL, WIDTH
+from tresnet_lite.show.style import INK, POINT, SMALL, WIDTH
 
 ACROSS = WIDTH / POINT  # points
 HEAD = {"arrowstyle": "-|>", "color": INK, "shrinkA": 1, "shrinkB": 1}
@@ -44,16 +44,9 @@ def box(
 ) -> None:
     """A rounded box; a strong one has a thick border of its colour."""
     edge, line = (colour, 2.5) if strong else (INK, 0.8)
-    outline = FancyBboxPatch(
-        (left, top),
-        width,
-        height,
-        boxstyle="round,pad=0,rounding_size=5",
-        facecolor=to_rgba(colour, 0.3),
-        edgecolor=edge,
-        linewidth=line,
-        linestyle=":" if dotted else "-",
-    )
+    shape, dashes = "round,pad=0,rounding_size=5", ":" if dotted else "-"
+    look = {"facecolor": to_rgba(colour, 0.3), "edgecolor": edge, "linewidth": line}
+    outline = FancyBboxPatch((left, top), width, height, shape, linestyle=dashes, **look)
     axes.add_patch(outline)
 
 

@@ -10,24 +10,9 @@ from matplotlib.figure import Figure
 from tresnet_lite.claims.ledger import load_claims
 from tresnet_lite.experiments.in_place import IN, OUT
 from tresnet_lite.show.boxes import ACROSS, box, canvas, write
-from tresnet_lite.show.plots import (
-    BLUE,
-    GREEN,
-    INK,
-    ORANGE,
-    PURPLE,
-    SKY,
-    SMALL,
-    VERMILLION,
-    chart,
-    charts,
-    drawing,
-    intervals,
-    legend_above,
-    plain_ticks,
-    rows,
-    speed_label,
-)
+from tresnet_lite.show.marks import intervals, plain_ticks, rows
+from tresnet_lite.show.plots import chart, charts, drawing, legend_above, speed_label
+from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, SMALL, VERMILLION
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY)
 
@@ -74,9 +59,8 @@ def draw_traffic(table: pd.DataFrame) -> tuple[Figure, str]:
         least = f"the least: {row.least:.2f}"
         axes.text(row.least + 0.05, i + 0.28, least, va="center", fontsize=SMALL)
         axes.text(0, i - 0.34, row.operation, weight="bold", va="center")
-        clauses.append(
-            f"{row.operation}: {row.runs} move {row.moved:.2f}, the least is {row.least:.2f}"
-        )
+        moved = f"{row.runs} move {row.moved:.2f}, the least is {row.least:.2f}"
+        clauses.append(f"{row.operation}: {moved}")
     axes.set(ylim=(len(table) - 0.5, -0.55), yticks=[], xlabel="bytes moved, in sizes of the input")
     axes.spines["left"].set_visible(False)
     return figure, f"Bytes moved, in sizes of the input. {'; '.join(clauses)}."

@@ -10,25 +10,13 @@ from matplotlib.figure import Figure
 
 from tresnet_lite.findings.curves import FAMILIES, above, family, front
 from tresnet_lite.paper import paper_table
-from tresnet_lite.show.plots import (
-    BLUE,
-    GREEN,
-    INK,
-    ORANGE,
-    SMALL,
-    accuracy_axes,
-    chart,
-    drawing,
-    legend_above,
-    paper_marks,
-    plain_ticks,
-    speed_label,
-)
+from tresnet_lite.show.marks import accuracy_axes, paper_marks, plain_ticks
+from tresnet_lite.show.plots import chart, drawing, legend_above, speed_label
+from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, SMALL
 
 LOOKS = dict(zip(FAMILIES, ((BLUE, "o"), (GREEN, "s"), (ORANGE, "^")), strict=True))
-OTHERS = [
-    name for name in paper_table(1)["model"] if family(name) == FAMILIES[2] and name != "ResNet50"
-]
+TABLE_1 = paper_table(1)["model"]
+OTHERS = [name for name in TABLE_1 if family(name) == FAMILIES[2] and name != "ResNet50"]
 
 
 @drawing

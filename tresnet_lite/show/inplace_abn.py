@@ -15,21 +15,9 @@ from matplotlib.patches import Patch
 from tresnet_lite.experiments.inplace_abn import GROUPS
 from tresnet_lite.experiments.inplace_abn_layer import SLOPE
 from tresnet_lite.show.boxes import ACROSS, HEAD, arrow, box, canvas, write
-from tresnet_lite.show.plots import (
-    BLUE,
-    GREEN,
-    INK,
-    ORANGE,
-    PURPLE,
-    SKY,
-    SMALL,
-    VERMILLION,
-    chart,
-    charts,
-    drawing,
-    legend_above,
-    plain_ticks,
-)
+from tresnet_lite.show.marks import plain_ticks
+from tresnet_lite.show.plots import chart, charts, drawing, legend_above
+from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, SMALL, VERMILLION
 
 COLOURS = dict(zip(GROUPS, (BLUE, SKY, GREEN, ORANGE, PURPLE), strict=True))
 DTYPE_COLOURS = {"float32": BLUE, "float16": GREEN, "bfloat16": VERMILLION}
@@ -128,13 +116,9 @@ def precision(table: pd.DataFrame, plain: str, cured: str) -> tuple[Figure, str]
         axes.axhline(1, color=INK, linewidth=0.8, alpha=0.5)
         axes.set(ylabel=f"relative error of {name}", xlim=(1, 1e-4), ylim=(1e-8, 30))
     panels[-1].set_xlabel("γ")
-    handles = [
-        *(
-            Line2D([], [], color=c, linewidth=1.8, label=dtype)
-            for dtype, c in DTYPE_COLOURS.items()
-        ),
-        *(Line2D([], [], color=INK, linestyle=dash, label=name) for name, dash in dashes.items()),
-    ]
+    colours = DTYPE_COLOURS.items()
+    handles = [Line2D([], [], color=c, linewidth=1.8, label=dtype) for dtype, c in colours]
+    handles += [Line2D([], [], color=INK, linestyle=dash, label=n) for n, dash in dashes.items()]
     legend_above(figure, handles)
     small = table[table["gamma"] < 1.01e-3].groupby(["layer", "dtype"], sort=False).first()
     clauses = [f"{layer}, {dtype}: {row.dgamma:.0e}" for (layer, dtype), row in small.iterrows()]
@@ -150,10 +134,8 @@ def memory_bars(networks: Mapping[str, Mapping[str, float]]) -> tuple[Figure, st
         networks: name → group of `GROUPS` → MB per image.
     """
     figure, axes = chart(0.62 * len(networks) + 1.9)
-    looks = {
-        group: {"facecolor": colour, "alpha": 0.55, "edgecolor": INK, "linewidth": 0.6}
-        for group, colour in COLOURS.items()
-    }
+    border = {"alpha": 0.55, "edgecolor": INK, "linewidth": 0.6}
+    looks = {group: {"facecolor": colour, **border} for group, colour in COLOURS.items()}
     handles, clauses = {}, []
     for place, (name, groups) in enumerate(networks.items()):
         left = 0.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-import matplotlib
 import torch
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import nn
@@ -14,26 +14,15 @@ from torch import nn
 from tresnet_lite.counting import count_macs, count_parameters
 from tresnet_lite.counting.shapes import shape_of
 from tresnet_lite.counting.trace import trace
+from tresnet_lite.experiments.stems import stem_of
 from tresnet_lite.layers import BlurPool2d, SpaceToDepth
-from tresnet_lite.model import BasicBlock, Bottleneck, TResNet
-from tresnet_lite.show.boxes import arrow, box, canvas
-from tresnet_lite.show.plots import (
-    BLUE,
-    GREEN,
-    INK,
-    ORANGE,
-    POINT,
-    PURPLE,
-    SKY,
-    SMALL,
-    VERMILLION,
-    WIDTH,
-    drawing,
-)
+from tresnet_lite.model import STAGES, BasicBlock, Bottleneck, TResNet
+from tresnet_lite.show.boxes import ACROSS, arrow, box, canvas, write
+from tresnet_lite.show.plots import drawing
+from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, SMALL, VERMILLION
 
 # the layers that a drawing names
 SHAPERS = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, SpaceToDepth, BlurPool2d)
-RIGHT = WIDTH / POINT  # the edge of a canvas, in points
 
 
 @drawing
@@ -49,17 +38,16 @@ def chains(
         for name, model in models.items()
     }
     longest = max(map(len, columns.values()))
-    step, high, pitch = 56.0, 36.0, RIGHT / len(columns)
+    step, high, pitch = 56.0, 36.0, ACROSS / len(columns)
     figure, axes = canvas(step * (longest - 1) + high + 28)
     for i, (name, labels) in enumerate(columns.items()):
         middle = (i + 0.5) * pitch
-        axes.text(middle, 10, name, ha="center", va="center", weight="bold")
+        write(axes, middle, 10, name, weight="bold")
         for row, label in enumerate(labels):
             # The last boxes stand side by side, however many came before.
             top = 24 + step * (longest - 1 if row == len(labels) - 1 else row)
             box(axes, middle - pitch / 2 + 3, top, pitch - 6, high, _layer_colour(label))
-            style = {"ha": "center", "va": "center", "fontsize": SMALL, "linespacing": 1.3}
-            axes.text(middle, top + high / 2, label, **style)
+            write(axes, middle, top + high / 2, label, fontsize=SMALL, linespacing=1.3)
             if row:
                 arrow(axes, middle, 24 + step * (row - 1) + high, top)
     words = [f"{name}: {' → '.join(labels)}" for name, labels in columns.items()]
@@ -130,14 +118,12 @@ def _cells(
         for c, value in enumerate(row):
             x, y = corner[0] + c * side, corner[1] + r * side
             colour = (SKY, ORANGE, GREEN, PURPLE)[(2 * (r // patch) + c // patch) % 4]
-            fill = matplotlib.colors.to_rgba(colour, 0.3)
-            cell = Rectangle((x, y), side, side, facecolor=fill, edgecolor=INK, linewidth=0.4)
-            axes.add_patch(cell)
+            look = {"facecolor": to_rgba(colour, 0.3), "edgecolor": INK, "linewidth": 0.4}
+            axes.add_patch(Rectangle((x, y), side, side, **look))
             if value in outlined:
                 outline = {"fill": False, "edgecolor": VERMILLION, "linewidth": 2}
                 axes.add_patch(Rectangle((x + 1, y + 1), side - 2, side - 2, **outline))
-            middle = (x + side / 2, y + side / 2)
-            axes.text(*middle, f"{value:g}", ha="center", va="center", fontsize=SMALL)
+            write(axes, x + side / 2, y + side / 2, f"{value:g}", fontsize=SMALL)
 
 
 @drawing
@@ -157,16 +143,15 @@ def network_map(
         raise ValueError(f"no part {', '.join(unknown)}: there are {', '.join(names)}")
     step, high = 56.0, 42.0
     figure, axes = canvas(step * len(parts) + 22)
-    image = f"image {model.in_chans}×{image_size}×{image_size}"
-    axes.text(RIGHT / 2, 8, image, ha="center", va="center")
+    write(axes, ACROSS / 2, 8, f"image {model.in_chans}×{image_size}×{image_size}")
     words = []
     for row, (name, content, sizes) in enumerate(parts):
         top, marked = 30 + step * row, name in highlight
-        arrow(axes, RIGHT / 2, top - 14, top)
+        arrow(axes, ACROSS / 2, top - 14, top)
         colour = VERMILLION if marked else "none"
-        box(axes, 4, top, RIGHT - 8, high, colour, strong=marked)
+        box(axes, 4, top, ACROSS - 8, high, colour, strong=marked)
         axes.text(12, top + 14, name, va="center", weight="bold")
-        axes.text(RIGHT - 12, top + 14, content, ha="right", va="center")
+        axes.text(ACROSS - 12, top + 14, content, ha="right", va="center")
         axes.text(12, top + 31, sizes, va="center", fontsize=SMALL)
         words.append(f"{name}{' (marked)' if marked else ''}: {content}, {sizes}")
     return figure, f"The network, part by part. {'; '.join(words)}."
@@ -174,12 +159,9 @@ def network_map(
 
 def network_parts(model: TResNet, image_size: int) -> list[tuple[str, str, str]]:
     """Name, content and sizes (output shape, parameters, MACs) of each part, in order."""
-    children = dict(model.body.named_children())
-    stem = [part for name, part in children.items() if not name.startswith("layer")]
-    parts: dict[str, nn.Module] = {"stem": nn.Sequential(*stem)}
-    for name, part in children.items():
-        if name.startswith("layer"):
-            parts[name.replace("layer", "stage ")] = part
+    parts: dict[str, nn.Module] = {"stem": stem_of(model)}
+    for stage in STAGES:
+        parts[f"stage {stage}"] = model.body.get_submodule(f"layer{stage}")
     parts["head"] = model.head
     shape: tuple[int, ...] = (model.in_chans, image_size, image_size)
     rows = []

@@ -10,6 +10,8 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.cbook import get_sample_data
+from PIL import Image
 
 from tresnet_lite.claims.ledger import Claim, load_claims
 from tresnet_lite.profiles import Profile
@@ -57,14 +59,10 @@ def photograph(size: int = 224) -> torch.Tensor:
 
     An official portrait of the US Navy (public domain), which comes with matplotlib.
     """
-    from matplotlib.cbook import get_sample_data
-    from PIL import Image
-
     with get_sample_data("grace_hopper.jpg") as file, Image.open(file) as image:
         side = min(image.size)
-        square = image.convert("RGB").resize(
-            (size, size), Image.Resampling.BICUBIC, box=(0, 0, side, side)
-        )
+        box = (0, 0, side, side)
+        square = image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC, box)
     return torch.from_numpy(np.array(square)).permute(2, 0, 1)[None].float() / 255
 
 

@@ -1,12 +1,11 @@
 """Figures that read well on white, on black and on a phone.
 
 Every drawing is one inline SVG with a text that describes it. Its lines and letters take the page's
-own text colour, so the page decides between light and dark; fills are translucent, of a palette
-that colour-blind readers can tell apart (Okabe and Ito). Figures are narrow and tall: in a column
-of 360 pixels the letters are still 9 points.
+own text colour, so the page decides between light and dark; fills are translucent. Figures are
+narrow and tall: in a column of 360 pixels the letters are still 9 points.
 
-A drawing begins with `chart` or `charts`. What many of them show is here too: rows of values with
-intervals, the paper's values, accuracy against speed. Boxes and arrows are in `boxes`.
+A drawing begins with `chart` or `charts`. What many of them show is in `marks`, boxes and arrows
+are in `boxes`, and colours and sizes in `style`.
 """
 
 from __future__ import annotations
@@ -14,70 +13,26 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Callable, Collection, Sequence
-from fractions import Fraction
+from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import Any, ParamSpec
 
 import matplotlib
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+from numpy.typing import ArrayLike
 
 from tresnet_lite.show.html import Html
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#E69F00",
-    "#56B4E9",
-    "#CC79A7",
-)
-INK = "#010203"  # drawn with in place of black, then replaced by the page's text colour
-WIDTH = 4.0  # inches
-SMALL = 9.6  # points in the drawing, 9 points in a column of 360 pixels
-POINT = 1 / 72  # inches
-STYLE = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "sans-serif"],
-    "font.size": 10.5,
-    "axes.titlesize": 10.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-    "legend.frameon": False,
-    "svg.fonttype": "none",  # letters stay letters: small, searchable, in the page's size
-    "svg.hashsalt": "tresnet_lite",  # the same figure is the same file
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-}
-PAPER = {  # how the paper's values look
-    "color": VERMILLION,
-    "marker": "D",
-    "markersize": 8,
-    "markeredgewidth": 2,
-    "fillstyle": "none",
-    "linestyle": "none",
-}
+from tresnet_lite.show.marks import intervals, paper_marks, rows
+from tresnet_lite.show.style import INK, STYLE, WIDTH
 
 P = ParamSpec("P")
 
 
 def drawing(draw: Callable[P, tuple[Figure, str]]) -> Callable[P, Html]:
-    """Turn a function that draws into one that returns the drawing, in the style above."""
+    """Turn a function that draws into one that returns the drawing, in our style."""
 
     @wraps(draw)
     def draw_in_style(*args: P.args, **kwargs: P.kwargs) -> Html:
@@ -143,72 +98,6 @@ def speed_label(figure: Figure, base: str) -> None:
     It stands under the figure and not under the axes, which long names make narrower than the line.
     """
     figure.supxlabel(f"speed, {base} = 1 (right is faster)", fontsize=STYLE["font.size"])
-
-
-def plain_ticks(axis: Axis, values: Sequence[float] | None = None) -> None:
-    """Plain numbers on a logarithmic axis: `values`, or 1, 2 and 5 times the powers of ten."""
-    if values is None:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    else:
-        axis.set_ticks(values)
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axis.set_minor_locator(NullLocator())
-
-
-def rows(
-    axes: Axes,
-    names: Collection[str],
-    *,
-    reference: float | None = None,
-    size: float = STYLE["font.size"],
-) -> None:
-    """A row beside each name, from the top down, and a thin line at the value `reference`."""
-    if reference is not None:
-        axes.axvline(reference, color=INK, linewidth=0.8, alpha=0.5)
-    bottom = max(len(names), 1) - 0.5
-    axes.set(yticks=range(len(names)), yticklabels=list(names), ylim=(bottom, -0.5))
-    axes.tick_params(axis="y", left=False, labelsize=size)
-    axes.spines["left"].set_visible(False)
-
-
-def intervals(
-    axes: Axes,
-    places: ArrayLike,
-    values: ArrayLike,
-    low: ArrayLike,
-    high: ArrayLike,
-    *,
-    label: str = "",
-    look: tuple[str, str] = (BLUE, "o"),
-    alpha: float = 1,
-) -> None:
-    """Values in the rows `places`: points, each on a horizontal bar from `low` to `high`.
-
-    Args:
-        look: colour and marker.
-        alpha: opacity of the bars.
-    """
-    colour, marker = look
-    axes.hlines(places, low, high, color=colour, linewidth=3, alpha=alpha)
-    axes.plot(values, places, marker, color=colour, label=label)
-
-
-def paper_marks(
-    axes: Axes, x: ArrayLike, y: ArrayLike, *, label: str = "paper", size: float = 8
-) -> None:
-    """The paper's values: hollow diamonds, `size` points wide."""
-    axes.plot(x, y, **PAPER | {"markersize": size}, label=label)
-
-
-def accuracy_axes(
-    axes: Axes, ticks: Sequence[float], *, xlim: tuple[float, float], ylim: tuple[float, float]
-) -> None:
-    """Axes for accuracy against speed: top-1 over the logarithm of a ratio, with fractions."""
-    axes.set(xscale="log", ylabel="top-1, % (quoted)", xlim=xlim, ylim=ylim)
-    axes.set_xticks(ticks, [str(Fraction(tick)) for tick in ticks])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.grid(color=INK, alpha=0.15)
 
 
 @drawing

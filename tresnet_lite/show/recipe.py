@@ -7,18 +7,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from tresnet_lite.show.plots import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    SMALL,
-    chart,
-    charts,
-    drawing,
-    intervals,
-    legend_above,
-    rows,
-)
+from tresnet_lite.show.marks import intervals, rows
+from tresnet_lite.show.plots import chart, charts, drawing, legend_above
+from tresnet_lite.show.style import BLUE, GREEN, ORANGE, SMALL
 from tresnet_lite.train.optimisation import schedule_values
 from tresnet_lite.train.recipe import Recipe
 
@@ -67,7 +58,7 @@ def ingredients(table: pd.DataFrame) -> tuple[Figure, str]:
     """What taking each ingredient out changes, with an interval where there is one.
 
     Args:
-        table: lines of `training.differences`.
+        table: lines of `differences`.
     """
     lines = table.dropna(subset="change").reset_index(drop=True)
     figure, axes = chart(0.8 + 0.34 * max(len(lines), 1))

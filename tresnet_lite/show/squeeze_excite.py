@@ -13,19 +13,8 @@ from torch import Tensor, nn
 
 from tresnet_lite.counting.block_steps import block_steps
 from tresnet_lite.show.boxes import ACROSS, arrow, canvas, chain, shortcut, write
-from tresnet_lite.show.plots import (
-    BLUE,
-    GREEN,
-    INK,
-    ORANGE,
-    PURPLE,
-    SKY,
-    SMALL,
-    VERMILLION,
-    WIDTH,
-    charts,
-    drawing,
-)
+from tresnet_lite.show.plots import charts, drawing
+from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, SMALL, VERMILLION, WIDTH
 
 CELL, ROW, LEFT, PITCH = 25.0, 60.0, 84.0, 58.0  # points
 COLOURS = {"conv": BLUE, "SE": VERMILLION, "sum": GREEN}  # of a block's steps

@@ -5,17 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from tresnet_lite.show.plots import (
-    INK,
-    SMALL,
-    charts,
-    drawing,
-    intervals,
-    legend_above,
-    paper_marks,
-    plain_ticks,
-    rows,
-)
+from tresnet_lite.show.marks import intervals, paper_marks, plain_ticks, rows
+from tresnet_lite.show.plots import charts, drawing, legend_above
+from tresnet_lite.show.style import INK, SMALL
 
 
 @drawing

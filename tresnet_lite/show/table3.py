@@ -10,19 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from tresnet_lite.findings.tables import BATCH
-from tresnet_lite.show.plots import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PAPER,
-    SKY,
-    SMALL,
-    chart,
-    drawing,
-    legend_above,
-    paper_marks,
-    rows,
-)
+from tresnet_lite.show.marks import paper_marks, rows
+from tresnet_lite.show.plots import chart, drawing, legend_above
+from tresnet_lite.show.style import BLUE, GREEN, ORANGE, PAPER, SKY, SMALL
 
 STEPS = {"architecture": ORANGE, "Inplace-ABN": GREEN, "lean": SKY}
 
@@ -43,9 +33,8 @@ def batches(counted: pd.DataFrame, measured: pd.DataFrame) -> tuple[Figure, str]
     clauses = []
     for row in counted.itertuples():
         ends = pairwise((1.0, row.architecture, row.counted, row.lean_ratio))
-        for offset, (start, end), colour in zip(
-            (-0.25, 0, 0.25), ends, STEPS.values(), strict=True
-        ):
+        bars = zip((-0.25, 0, 0.25), ends, STEPS.values(), strict=True)
+        for offset, (start, end), colour in bars:
             place, bar = row.Index + offset, {"height": 0.22, "color": colour, "alpha": 0.6}
             axes.barh(place, end - start, left=start, **bar)
         clause = (

@@ -7,7 +7,9 @@ from itertools import pairwise
 
 from matplotlib.figure import Figure
 
-from tresnet_lite.show.plots import GREEN, INK, SMALL, VERMILLION, charts, drawing, rows
+from tresnet_lite.show.marks import rows
+from tresnet_lite.show.plots import charts, drawing
+from tresnet_lite.show.style import GREEN, INK, SMALL, VERMILLION
 
 
 @drawing

@@ -8,18 +8,9 @@ from matplotlib.figure import Figure
 from tresnet_lite.findings.tables import PAPER_SIDE
 from tresnet_lite.paper import paper_table
 from tresnet_lite.records.records import PHASES
-from tresnet_lite.show.plots import (
-    BLUE,
-    GREEN,
-    INK,
-    ORANGE,
-    accuracy_axes,
-    charts,
-    drawing,
-    legend_above,
-    paper_marks,
-    speed_label,
-)
+from tresnet_lite.show.marks import accuracy_axes, paper_marks
+from tresnet_lite.show.plots import charts, drawing, legend_above, speed_label
+from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE
 
 COLOURS = {"TResNet-M": BLUE, "TResNet-L": GREEN, "TResNet-XL": ORANGE}
 MARKERS = {PAPER_SIDE: "o", 2 * PAPER_SIDE: "s"}

@@ -6,16 +6,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from tresnet_lite.findings.then_and_now import USUAL
-from tresnet_lite.show.plots import (
-    BLUE,
-    ORANGE,
-    SMALL,
-    VERMILLION,
-    chart,
-    drawing,
-    legend_above,
-    rows,
-)
+from tresnet_lite.show.marks import rows
+from tresnet_lite.show.plots import chart, drawing, legend_above
+from tresnet_lite.show.style import BLUE, ORANGE, SMALL, VERMILLION
 
 LOOKS = {"eager": (BLUE, "o"), "compiled": (ORANGE, "s")}
 
