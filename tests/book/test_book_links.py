@@ -144,9 +144,8 @@ result = shell.run_cell(Path("setup.py.txt").read_text())
 importlib.util.find_spec = find
 result.raise_error()
 (options,) = asked
-*_, pins, _, place = options.split()
-pinned = Path(pins).read_text().splitlines()
-assert options.split()[1] == "-c" and any(line.startswith("timm<=") for line in pinned), options
+*_, flag, pins, _, place = options.split()
+assert flag == "-c" and "\\ntimm<=" in Path(pins).read_text(), options
 folder, _, extra = place.strip('"').rstrip("]").partition("[")
 assert "--editable" in options and (Path(folder) / "pyproject.toml").exists(), options
 assert f"\\n{extra} = [" in (Path(folder) / "pyproject.toml").read_text(), extra
