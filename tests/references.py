@@ -16,16 +16,16 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from tresnet_lite.book.chapters import address
+from tresnet_lite.book.chapters import address, release_tag
 
 ROOT = Path(__file__).resolve().parent.parent
 IGNORED = "nbval-ignore-output"
 
 
 def setup_cell() -> str:
-    """The source of every notebook's set-up cell, with the repository's address."""
+    """The source of every notebook's set-up cell, with the repository's address and its tag."""
     text = (ROOT / "notebooks" / "setup.ipy").read_text(encoding="utf-8")
-    return text.strip().replace("ADDRESS", address())
+    return text.strip().replace("ADDRESS", address()).replace("TAG", release_tag())
 
 
 def compared(output: nbformat.NotebookNode) -> nbformat.NotebookNode:

@@ -14,7 +14,7 @@ import nbformat
 import pytest
 from book_site import ROOT, build_once
 
-from tresnet_lite.book.chapters import address, chapters
+from tresnet_lite.book.chapters import address, chapters, release_tag
 
 BRANCH = "main"
 
@@ -130,7 +130,8 @@ def source_of(chapter, cell: str) -> str:
 
 
 # What Colab does with the set-up cell, in a folder of its own and without the package. Git clones
-# this checkout instead of the address, and pip is not run: the other packages are there already.
+# a copy of this checkout instead of the address, with the release's tag at its last commit, and pip
+# is not run: the other packages are there already.
 COLAB = """
 import importlib.util, os, subprocess, sys
 from pathlib import Path
@@ -143,7 +144,8 @@ result = shell.run_cell(Path("setup.py.txt").read_text())
 importlib.util.find_spec = find
 result.raise_error()
 (options,) = asked
-*_, place = options.split()
+*_, flag, pins, _, place = options.split()
+assert flag == "-c" and "\\ntimm<=" in Path(pins).read_text(), options
 folder, _, extra = place.strip('"').rstrip("]").partition("[")
 assert "--editable" in options and (Path(folder) / "pyproject.toml").exists(), options
 assert f"\\n{extra} = [" in (Path(folder) / "pyproject.toml").read_text(), extra
@@ -157,14 +159,17 @@ for cell in sorted(Path().glob("imports-*.txt")):
 
 
 def test_the_first_cells_run_as_on_colab(tmp_path):
-    """Clone, path and every chapter's imports, from the last commit."""
+    """Clone, pins, path and every chapter's imports, from the last commit."""
     if subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True).returncode:
         pytest.skip("not a git checkout, so there is nothing to clone")
     (tmp_path / "setup.py.txt").write_text(source_of(chapters()[0], "setup"))
     for chapter in chapters():
         cells = source_of(chapter, "parameters"), source_of(chapter, "imports")
         (tmp_path / f"imports-{chapter.stem}.txt").write_text("\n".join(cells))
-    instead = f'[url "file://{ROOT}"]\ninsteadOf = {address()}\n'
+    released = tmp_path / "released"
+    subprocess.run(["git", "clone", "--quiet", "--bare", ROOT, released], check=True)
+    subprocess.run(["git", "-C", released, "tag", "--force", release_tag()], check=True)
+    instead = f'[url "file://{released}"]\ninsteadOf = {address()}\n'
     (tmp_path / ".gitconfig").write_text(instead)
     environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     result = subprocess.run(

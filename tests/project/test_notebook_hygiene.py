@@ -11,7 +11,7 @@ from helpers import write_notebook
 from references import setup_cell
 from run import nbval_command
 
-from tresnet_lite.book.chapters import address
+from tresnet_lite.book.chapters import address, release_tag
 from tresnet_lite.checkout import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[!.]*.ipynb"))
@@ -86,6 +86,7 @@ def test_the_set_up_cell_has_one_source(path):
     (cell,) = (cell for cell in nbformat.read(path, as_version=4).cells if cell.id == "setup")
     assert cell.source == setup_cell(), "`make references` writes it from notebooks/setup.ipy"
     assert re.findall(r'"(https?://[^"]+)"', cell.source) == [address()]
+    assert f'tag = "{release_tag()}"' in cell.source and "--branch {tag}" in cell.source
     assert tags(cell) == ["hide-input", IGNORED]
 
 

@@ -12,6 +12,7 @@ import yaml
 from readme import README, rendered
 
 import tresnet_lite
+from tresnet_lite.book.chapters import release_tag
 from tresnet_lite.checkout import ROOT
 
 
@@ -60,6 +61,7 @@ def test_one_version():
     version = tresnet_lite.__version__
     assert f'\nversion = "{version}"\n' in read("pyproject.toml")
     assert yaml.safe_load(read("CITATION.cff"))["version"] == version
+    assert release_tag() == f"v{version}"
 
 
 def test_one_torch_pin():
@@ -104,8 +106,9 @@ def test_make_lists_its_commands():
         assert re.search(rf"^  make {command} +\w", listed, re.MULTILINE), command
 
 
-def test_discrepancies_name_tests_that_exist():
-    named = re.findall(r"`(test_\w+\.py)(?:::(test_\w+))?`", read("book/discrepancies.md"))
+@pytest.mark.parametrize("page", ["book/discrepancies.md", "SECURITY.md"])
+def test_pages_name_tests_that_exist(page):
+    named = re.findall(r"`(test_\w+\.py)(?:::(test_\w+))?`", read(page))
     assert named
     for file, function in named:
         (path,) = (ROOT / "tests").rglob(file)

@@ -100,6 +100,5 @@ def _executor(out: Path, cluster: str):
     try:
         import submitit
     except ImportError as error:
-        needs = "Slurm jobs need submitit: pip install 'tresnet-lite[slurm]', or submitit"
-        raise CampaignError(needs) from error
+        raise CampaignError("Slurm jobs need submitit: pip install submitit") from error
     return submitit.AutoExecutor(folder=_parts(out) / "jobs", cluster=cluster)

@@ -69,6 +69,11 @@ def address(root: Path = ROOT) -> str:
     return _repository(root)["url"].rstrip("/")
 
 
+def release_tag(root: Path = ROOT) -> str:
+    """The tag of the release that a notebook clones where the package is not installed."""
+    return _repository(root)["tag"]
+
+
 def source_link(path: str, root: Path = ROOT, *, line: int | None = None) -> str:
     """Where a file, or a folder, of the checkout is shown in the repository."""
     kind = "tree" if (root / path).is_dir() else "blob"
