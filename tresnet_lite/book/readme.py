@@ -14,10 +14,12 @@ SPEEDS = ("model", "phase", "paper", "measured", "paper_ratio", "ratio", "label"
 
 def readme() -> str:
     """The README's results: sizes by counting, and the stem's speeds once records are committed."""
-    sources = f"At 224 px. Ours: {BY_COUNTING}. Paper: quoted (Tables 1 and 2)."
+    sources = f"At 224 px. Ours, this package's ResNet50 included: {BY_COUNTING}. "
+    sources += "Paper: quoted (Tables 1 and 2)."
     parts = [markdown(model_sizes(), *SIZES), sources]
     stems = IN_RESNET50.every_run(store.committed()).dropna(subset="measured")
     if len(stems):
-        sources = "Ratios: to conv7x7. Paper: quoted (Tables 1 and 4; V100, mixed precision)."
+        sources = "Stems of this package's ResNet50; ratios to conv7x7. "
+        sources += "Paper: quoted (Tables 1 and 4; V100, mixed precision)."
         parts += [markdown(stems, *SPEEDS, headings={"model": "stem of ResNet50"}), sources]
     return "\n\n".join(parts)
