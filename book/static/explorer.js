@@ -31,12 +31,15 @@
   const near = (value) => Number(value.toPrecision(4)).toLocaleString("en");
   const x = (p, scale) => (scale === "ratio" ? p.ratio : p.speed);
 
+  // Plotly reads tags in its texts.
+  const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+
   function hover(p) {
     const spread = p.q1 === null ? "" : ` (quartiles ${near(p.q1)} to ${near(p.q3)})`;
     const ratio = p.ratio === null ? "" : `<br>ResNet50 = 1: ${p.ratio.toFixed(3)}`;
     const batch = p.batch === null ? "" : `<br>batch ${p.batch}`;
-    return `<b>${p.network}</b>, ${p.resolution} px<br>${near(p.speed)} img/s${spread}${ratio}${batch}` +
-      `<br>${p.kind}: ${p.source}<br>top-1 ${p.top1.toFixed(1)} % (quoted: ${p.top1_source})`;
+    return `<b>${plain(p.network)}</b>, ${p.resolution} px<br>${near(p.speed)} img/s${spread}${ratio}${batch}` +
+      `<br>${p.kind}: ${plain(p.source)}<br>top-1 ${p.top1.toFixed(1)} % (quoted: ${plain(p.top1_source)})`;
   }
 
   function front(list, scale) {
@@ -52,7 +55,7 @@
 
   // What stands beside a point; the others around ResNet50 lie too close together, and tell their names when pointed at.
   const short = (p) => {
-    const name = p.network.replace("EfficientNet-", "").replace("TResNet-", "");
+    const name = plain(p.network).replace("EfficientNet-", "").replace("TResNet-", "");
     if (p.family === "TResNet") return `${name} ${p.resolution}`;
     return p.family === "EfficientNet" || p.network === "ResNet50" ? name : "";
   };

@@ -12,6 +12,7 @@ from planted import speed
 from tresnet_lite.book import explorer
 from tresnet_lite.checkout import ROOT
 from tresnet_lite.findings.landscape import landscape
+from tresnet_lite.records import text
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -23,9 +24,11 @@ def points():
     """Everything quoted, and two measured points of a device whose name could break a page."""
     device = '</script><b>"GPU" & Sons'
     speeds = (("resnet50", 100.0), ("tresnet_m", 90.0))
-    return landscape(
-        [speed("table3", m, "training", v, spread=0.1, device=device) for m, v in speeds]
-    )
+    with pytest.MonkeyPatch.context() as patch:  # a reader refuses such a name
+        patch.setattr(text, "check_text", lambda field, text: None)
+        return landscape(
+            [speed("table3", m, "training", v, spread=0.1, device=device) for m, v in speeds]
+        )
 
 
 def data(page: str) -> dict:

@@ -42,13 +42,15 @@ def test_a_column_for_each_device():
                 "id": "a",
                 "verdict": "reproduced",
                 "label": "measured (NVIDIA V100, 2026-01-02, 01234567)",
+                "device": "NVIDIA V100",
             },
             {
                 "id": "a",
                 "verdict": "differs",
                 "label": "measured (AMD EPYC, 2 threads, 2026-01-02, 01234567+)",
+                "device": "AMD EPYC, 2 threads",
             },
-            {"id": "b", "verdict": "not attempted", "label": "", "ours": ""},
+            {"id": "b", "verdict": "not attempted", "label": "", "device": "", "ours": ""},
         )
     )
     head, _, a, b = table_rows(page)

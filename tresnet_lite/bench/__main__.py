@@ -4,6 +4,7 @@
     python -m tresnet_lite.bench run paper                 measure it; again: go on from there
     python -m tresnet_lite.bench run table1 --dry-run      only say what would be measured
     python -m tresnet_lite.bench slurm paper --partition gpu
+    python -m tresnet_lite.bench contribute FILE           check records; how to send them
 
 The exit code is 0 even if points failed, for a failure is a result; 2 if nothing could be started.
 """
@@ -23,12 +24,13 @@ from tresnet_lite.bench.campaign import CampaignError, Outcome, Queue
 from tresnet_lite.bench.suites import GIB, Point
 from tresnet_lite.profiles import PROFILES, Profile
 from tresnet_lite.records import RecordError, store
+from tresnet_lite.records.contribution import check_contribution, next_steps
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
-        return {"run": _run, "list": _list, "slurm": _slurm}[options.do](options)
+        return DO[options.do](options)
     except (ValueError, CampaignError, RecordError) as error:  # misuse, told in a line
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -73,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--cluster", choices=clusters, default="slurm", help="local: processes on this machine")
     add("--jobs", type=int, default=8, help="at the same time, at most")
     commands.add_parser("list", parents=[common], help="the suites, and how long each may take")
+    add = commands.add_parser("contribute", help="check records, and say how to send them")
+    add.add_argument("file", type=Path, help="of records, from `run paper --out FILE`")
     return parser
 
 
@@ -114,6 +118,16 @@ def _list(options: argparse.Namespace) -> int:
         print(f"{suite:8} {len(of_suite):3} points, about {_minutes(of_suite)}")
     print(f"profile {profile}")
     return 0
+
+
+def _contribute(options: argparse.Namespace) -> int:
+    if not options.file.is_file():
+        raise ValueError(f"there is no file {options.file}")
+    print(next_steps(options.file, check_contribution(options.file)))
+    return 0
+
+
+DO = {"run": _run, "list": _list, "slurm": _slurm, "contribute": _contribute}
 
 
 def _dry_run(points: list[Point], out: Path, options: argparse.Namespace) -> int:

@@ -25,6 +25,7 @@ from tresnet_lite.bench.suites import Point
 from tresnet_lite.records import Failure, Record, append, collect, files, repair
 from tresnet_lite.records.provenance import begin_run, without_folders
 from tresnet_lite.records.records import from_json
+from tresnet_lite.records.text import LONGEST_MESSAGE, clean
 
 COMMAND = (sys.executable, "-m", "tresnet_lite.bench.point")
 PATIENCE = 10.0  # times its estimate, a point may take; and five minutes
@@ -273,6 +274,7 @@ def _understand(
 def _failed(point: Point, slot: Slot, error: str, message: str) -> list[Failure]:
     """The failure of a process that could not tell of itself, with this process's provenance."""
     here = replace(collect("cpu"), device=slot.device, command=_command_line())
+    message = clean(message, LONGEST_MESSAGE)
     what = (point.case, point.model, "", error, message, point.id, here)
     return [Failure(suite, *what) for suite in point.suites]
 
@@ -284,4 +286,4 @@ def _last_line(text: str) -> str:
 
 def _command_line() -> str:
     command = collect("cpu").command.replace("__main__.py", "python -m tresnet_lite.bench", 1)
-    return without_folders(command)
+    return clean(without_folders(command))

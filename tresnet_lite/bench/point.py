@@ -32,6 +32,7 @@ from tresnet_lite.counting.networks import build
 from tresnet_lite.model import TResNet
 from tresnet_lite.records import Conditions, Failure, Provenance, Record, Spread, collect
 from tresnet_lite.records.provenance import without_folders
+from tresnet_lite.records.text import clean
 
 SHARE = 0.9  # of the largest batch, at which the paper timed (Table 1)
 
@@ -212,7 +213,7 @@ class Bench:
     def failures(self, error: BaseException, phase: str = "") -> list[Failure]:
         """A failure for each suite, its message in one line; `phase` is "" for the whole point."""
         kind = "out of memory" if ran_out_of_memory(error) else type(error).__name__
-        message = without_folders(" ".join(str(error).split()))[:500] or "no message"
+        message = clean(without_folders(str(error)), 500) or "no message"
         p, here = self.point, self.provenance()
         what = (p.case, p.model, phase, kind, message, p.id, here)
         return [Failure(suite, *what) for suite in self.suites(phase)]

@@ -7,7 +7,6 @@ the numbers are left.
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +19,7 @@ from tresnet_lite.findings.landscape import landscape
 from tresnet_lite.records import Record
 from tresnet_lite.show.figures import landscape_drawing
 from tresnet_lite.show.html import Html
+from tresnet_lite.show.text import as_html, as_json
 
 CHOICES = {  # what can be chosen, in this order; the data's columns
     "place": "Device and source",
@@ -85,7 +85,7 @@ def explorer(points: pd.DataFrame) -> str:
     return PART.substitute(
         choices=_choices(points),
         drawing=_drawing(points).html,
-        stated=", ".join(FIRST),
+        stated=as_html(", ".join(FIRST)),
         data=_json(points),
     )
 
@@ -114,7 +114,7 @@ def _choices(points: pd.DataFrame) -> str:
 def _select(name: str, label: str, options: dict[str, str]) -> str:
     """A labelled `<select>`; options are value → text."""
     lines = "".join(
-        f'<option value="{html.escape(value)}">{html.escape(text)}</option>'
+        f'<option value="{as_html(value)}">{as_html(text)}</option>'
         for value, text in options.items()
     )
     select = f'<select id="explorer-{name}" name="{name}">{lines}</select>'
@@ -125,5 +125,4 @@ def _json(points: pd.DataFrame) -> str:
     """The points as JSON that can stand in a page; missing numbers are null."""
     rows = json.loads(points[COLUMNS].to_json(orient="values", double_precision=6))
     page = {"columns": COLUMNS, "rows": rows, "first": FIRST}
-    text = json.dumps(page, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c")
+    return as_json(page)

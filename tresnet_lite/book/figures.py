@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tresnet_lite.book.chapters import ROOT, source_link
+from tresnet_lite.show.text import as_html
 
 if TYPE_CHECKING:
     import nbformat
@@ -46,6 +47,6 @@ def figure(svg: str, number: str, root: Path = ROOT) -> str:
     if source and (root / source[1]).exists():
         link = source_link(source[1], root, line=int(source[2] or 0) or None)
         code = f' <a href="{link}" aria-label="The code that drew Figure {number}">Code</a>'
-    text = f'<a href="#{anchor}">Figure {number}</a>. {html.escape(caption)}.{code}'
+    text = f'<a href="#{anchor}">Figure {number}</a>. {as_html(caption)}.{code}'
     whole = f'<figure class="drawing" id="{anchor}">{svg}<figcaption>{text}</figcaption></figure>'
     return re.sub(r"\n\s*\n", "\n", whole)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import textwrap
 from collections import Counter
 from collections.abc import Iterable
@@ -21,7 +20,9 @@ from tresnet_lite.findings.sizes import model_sizes
 from tresnet_lite.paper import paper_value
 from tresnet_lite.records import Record, pair
 from tresnet_lite.records.records import PHASES
+from tresnet_lite.records.text import printable
 from tresnet_lite.show import plots
+from tresnet_lite.show.text import as_html
 
 MODEL, BASE = "tresnet_m", "resnet50"
 SIDE = 224  # pixels: the paper's
@@ -76,7 +77,8 @@ def speeds(records: Iterable[Record]) -> pd.DataFrame:
 def _ratio(a: Record, b: Record) -> tuple[str, float, float, float]:
     """How a device ran, then the ratio and its quartiles."""
     unit, c = b.value.median, a.conditions
-    run = f"{a.provenance.device}, {c.dtype}, {c.memory_format.replace('_', ' ')}, {c.compile}"
+    layout = c.memory_format.replace("_", " ")
+    run = printable(f"{a.provenance.device}, {c.dtype}, {layout}, {c.compile}")
     name = "\n".join(textwrap.wrap(run.replace("(R)", "").replace("(TM)", ""), 20))
     return name, a.value.median / unit, a.value.q1 / unit, a.value.q3 / unit
 
@@ -97,7 +99,7 @@ def landing_numbers(records: Iterable[Record]) -> str:
 
 def _card(number: Number) -> str:
     texts = (number.what, number.ours, number.source, number.paper)
-    what, ours, source, paper = map(html.escape, texts)
+    what, ours, source, paper = map(as_html, texts)
     return (
         f'<div><dt><a href="{number.page}">{what}</a></dt><dd class="ours">{ours}</dd>'
         f"<dd>{paper}</dd><dd><small>{source}</small></dd></div>"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from string import Template
@@ -23,6 +22,7 @@ from tresnet_lite.layers import (
 from tresnet_lite.model import BasicBlock, Bottleneck, create_model
 from tresnet_lite.records import Record
 from tresnet_lite.show.network import network_parts
+from tresnet_lite.show.text import as_html
 
 MODEL, SIDE = "tresnet_m", 224
 # Layers that a chapter is about, in the order of the drawing: their name and the chapter's number.
@@ -130,7 +130,7 @@ def _time(records: Iterable[Record]) -> str:
     """What the bars are, and of which device."""
     record = next(iter(time_records(records).values()), None)
     if record:
-        source = html.escape(record.label)
+        source = as_html(record.label)
         return f"The bars are shares of the time, each part timed alone: {source}."
     command = "<code>python -m tresnet_lite.bench run micro</code>"
     why = f"for want of records at {SIDE} px; {command} makes them"
@@ -140,8 +140,8 @@ def _time(records: Iterable[Record]) -> str:
 def _box(part: Part, top: float) -> str:
     """An arrow, the part's box, a link to its first chapter, and what stands in the box."""
     first = chapter(part.subjects[0][1])
-    content, sizes = html.escape(part.content), html.escape(part.sizes)
-    title = f"{part.name}: {content}. {sizes}. Chapter: {html.escape(first.title)}"
+    content, sizes = as_html(part.content), as_html(part.sizes)
+    title = f"{part.name}: {content}. {sizes}. Chapter: {as_html(first.title)}"
     return "\n".join(
         [
             f'<path class="arrow" d="M{WIDTH / 2} {top - 16}v10m-4 -5l4 6l4 -6"/>',
@@ -161,7 +161,7 @@ def _buttons(part: Part, top: float) -> Iterator[str]:
     left = 14.0
     for name, number in part.subjects:
         width, about = 8.0 * len(name) + 14, chapter(number)
-        title = f"{name}, in {part.name}. Chapter: {html.escape(about.title)}"
+        title = f"{name}, in {part.name}. Chapter: {as_html(about.title)}"
         yield f'<a href="{about.page}" aria-label="{title}">'
         size = f'width="{width:g}" height="28" rx="6"'
         yield f'<rect class="button" x="{left:g}" y="{top + 50}" {size}/>'

@@ -19,6 +19,7 @@ from tresnet_lite.claims.ledger import ledger
 from tresnet_lite.claims.verdict import DIFFERS, NOT_ATTEMPTED, REPRODUCED
 from tresnet_lite.findings.landscape import landscape
 from tresnet_lite.records import Record, store
+from tresnet_lite.show.text import as_html, as_markdown
 
 NO_DEVICE = "by counting, or why not"  # the column of verdicts without a device
 MARKS = {REPRODUCED: "✔", DIFFERS: "✘", NOT_ATTEMPTED: "–"}
@@ -30,12 +31,12 @@ def claims_tables(rows: pd.DataFrame) -> str:
     Args:
         rows: as `claims.ledger.ledger` gives them.
     """
-    rows = rows.assign(column=[_column(row) for row in rows.itertuples()])
+    rows = rows.assign(column=rows["device"].replace("", NO_DEVICE))
     counts = Counter(rows["verdict"])
     sums = ", ".join(f"{mark} {word} {counts[word]}" for word, mark in MARKS.items())
     parts = [f"{rows['id'].nunique()} claims, {len(rows)} verdicts: {sums}.", _devices(rows)]
     for section in sorted(rows["section"].unique(), key=_place):
-        parts += [f"## {section}", _section_table(rows[rows["section"] == section])]
+        parts += [f"## {as_markdown(section)}", _section_table(rows[rows["section"] == section])]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -45,13 +46,8 @@ def _devices(rows: pd.DataFrame) -> str:
     link = f"[in the repository]({source_link('data/measured')})"
     here = "of this machine, not committed"
     devices = sorted(set(rows["column"]) - {NO_DEVICE})
-    return "\n".join(f"- {d}: records {link if d in committed else here}" for d in devices)
-
-
-def _column(row: object) -> str:
-    """Where a verdict stands: under the device that was measured, or in every table's column."""
-    measured = re.fullmatch(r"measured \((.*), [^,]*, [^,]*\)", row.label)
-    return measured[1] if measured else NO_DEVICE
+    places = {device: link if device in committed else here for device in devices}
+    return "\n".join(f"- {as_markdown(d)}: records {place}" for d, place in places.items())
 
 
 def _place(section: str) -> tuple[bool, str]:
@@ -61,27 +57,29 @@ def _place(section: str) -> tuple[bool, str]:
 
 def _section_table(rows: pd.DataFrame) -> str:
     columns = [NO_DEVICE, *sorted(set(rows["column"]) - {NO_DEVICE})]
-    lines = [["claim", "paper", *columns], ["---"] * (2 + len(columns))]
+    titles = [as_markdown(column) for column in columns]
+    lines = [["claim", "paper", *titles], ["---"] * (2 + len(columns))]
     for _, verdicts in rows.groupby("id", sort=False):
         first = verdicts.iloc[0]
         cells = {v.column: _verdict(v) for v in verdicts.itertuples()}
-        lines.append([_claim(first), first.paper or "–", *(cells.get(c, "") for c in columns)])
-    escaped = [[cell.replace("|", r"\|") for cell in line] for line in lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
+        paper = as_markdown(first.paper or "–")
+        lines.append([_claim(first), paper, *(cells.get(c, "") for c in columns)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _claim(row: object) -> str:
     """The sentence, and the id: an anchor here, and a link to the chapter that judges it."""
-    chapter, name = judging(row.id), f"<code>{row.id}</code>"
+    chapter, claim = judging(row.id), as_html(row.id)
+    name = f"<code>{claim}</code>"
     if chapter:
         name = f'<a href="{chapter.page}">{name}</a>'
-    return f'{row.sentence} <span id="{row.id}">{name}</span>'
+    return f'{as_markdown(row.sentence)} <span id="{claim}">{name}</span>'
 
 
 def _verdict(row: object) -> str:
-    ours = f" {row.ours}" if row.ours else ""
-    source = f", {row.label}" if row.label else ""
-    return f"{MARKS[row.verdict]} **{row.verdict}**{ours}: {row.why}{source}"
+    ours = f" {as_markdown(row.ours)}" if row.ours else ""
+    source = f", {as_markdown(row.label)}" if row.label else ""
+    return f"{MARKS[row.verdict]} **{row.verdict}**{ours}: {as_markdown(row.why)}{source}"
 
 
 PARTS: dict[str, Callable[[Sequence[Record]], str]] = {

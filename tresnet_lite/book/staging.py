@@ -23,6 +23,7 @@ from tresnet_lite.book.freshness import source_files, write_if_changed
 from tresnet_lite.book.parts import PARTS
 from tresnet_lite.book.project import Project
 from tresnet_lite.records import Record, store
+from tresnet_lite.show.text import as_html
 
 if TYPE_CHECKING:
     import nbformat
@@ -117,7 +118,8 @@ def provenance(notebook: nbformat.NotebookNode, name: str, root: Path) -> str:
     run = notebook.metadata.get("papermill", {})
     if run.get("duration"):
         profile = run["parameters"].get("profile", "smoke")
-        alone = f"papermill --cwd notebooks notebooks/{name} build/{name} -p profile {profile}"
+        profile, file = as_html(str(profile)), as_html(name)
+        alone = f"papermill --cwd notebooks notebooks/{file} build/{file} -p profile {profile}"
         again = f"Again: <code>make reproduce PROFILE={profile}</code>, or this page alone"
         programs = f"with the environment's programs: <code>{alone}</code>"
         how = f"It took {run['duration']:.0f} seconds. {again}, {programs}."
@@ -125,7 +127,8 @@ def provenance(notebook: nbformat.NotebookNode, name: str, root: Path) -> str:
         how = "Shown as committed, so without figures and measurements:"
         how += " <code>make reproduce</code> makes them."
     addresses = {path: source_link(path, root) for path in _sources(notebook, name, root)}
-    links = ", ".join(f'<a href="{a}">{Path(path).name}</a>' for path, a in addresses.items())
+    texts = [(as_html(address), as_html(Path(path).name)) for path, address in addresses.items()]
+    links = ", ".join(f'<a href="{address}">{text}</a>' for address, text in texts)
     return f'<p class="provenance">{how} Made by {links}.</p>'
 
 

@@ -103,7 +103,7 @@ def load_claims(path: Path = DATA / "paper" / "claims.yaml") -> list[Claim]:
 def ledger(records: Iterable[Record]) -> pd.DataFrame:
     """One row for each claim and each device that can judge it.
 
-    Columns: id, section, kind, sentence, verdict, why, paper, ours, label.
+    Columns: id, section, kind, sentence, verdict, why, paper, ours, label, device ("": none).
     """
     return pd.DataFrame(list(_rows(tuple(records))))
 
@@ -111,12 +111,13 @@ def ledger(records: Iterable[Record]) -> pd.DataFrame:
 # several pages of the book ask for the same ledger, and counting takes seconds
 @lru_cache(maxsize=4)
 def _rows(records: tuple[Record, ...]) -> tuple[dict[str, str], ...]:
-    rows = []
+    rows, devices = [], {r.label: r.provenance.device for r in records}
     for claim in load_claims():
         about = {name: getattr(claim, name) for name in ("id", "section", "kind", "sentence")}
         for v in claim.verdicts(list(records)):
             figures = {"why": v.why, "paper": v.paper, "ours": v.ours, "label": v.label}
-            rows.append({**about, "verdict": v.word, **figures})
+            device = devices.get(v.label, "")
+            rows.append({**about, "verdict": v.word, **figures, "device": device})
     return tuple(rows)
 
 

@@ -7,6 +7,8 @@ files        lines appended, read and repaired
 selection    which records stand, and which may be compared
 provenance   the device, the versions, the commit and the process that a number comes from
 store        where records lie: the committed ones and this machine's
+text         what a field may hold, and how other text is brought to it
+contribution whether a file of records may be committed
 """
 
 from tresnet_lite.records.files import RecordError, append, failures, load, repair

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from tresnet_lite.records.records import Failure, Record, from_json
+
+LARGEST = 64 << 20  # bytes of a file that is read
 
 
 class RecordError(ValueError):
@@ -75,7 +78,11 @@ def load(*paths: str | os.PathLike[str]) -> list[Record]:
 
 def failures(*paths: str | os.PathLike[str]) -> list[Failure]:
     """What could not be measured, nor since: the last line of its point on its device failed."""
-    lines = read(*paths)
+    return unmade(read(*paths))
+
+
+def unmade(lines: Sequence[Record | Failure]) -> list[Failure]:
+    """The failures among lines that no later line of their point on their device made good."""
     last = {(line.point, line.provenance.device): line for line in lines}
     failed = {key for key, line in last.items() if isinstance(line, Failure)}
     return [x for x in lines if isinstance(x, Failure) and (x.point, x.provenance.device) in failed]
@@ -105,11 +112,23 @@ def exclusive(lock: Path, busy: Exception) -> Iterator[None]:
 
 
 def _read_file(path: Path) -> Iterator[Record | Failure]:
+    if path.stat().st_size > LARGEST:
+        raise RecordError(f"{path} is larger than {LARGEST >> 20} MiB: no campaign writes so much")
     *lines, rest = path.read_bytes().split(b"\n")
     if rest:
         raise RecordError(f"{path}:{len(lines) + 1}: a half-written line; repair() removes it")
     for number, line in enumerate(lines, 1):
         try:
-            yield from_json(line.decode())
+            record = from_json(line.decode())
+            _refuse_future(record)
         except (ValueError, TypeError) as error:
             raise RecordError(f"{path}:{number}: {error}") from error
+        yield record
+
+
+def _refuse_future(record: Record | Failure) -> None:
+    """A later record supersedes an earlier one, so none may be later than all that will be made."""
+    p = record.provenance
+    if p.moment > datetime.now(timezone.utc) + timedelta(days=1):
+        what = "is this machine's clock right? If so, measure again with the right date"
+        raise ValueError(f"date is {p.date}, in the future: {what}, and leave the line out")

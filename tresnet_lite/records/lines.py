@@ -13,6 +13,7 @@ from typing import Any
 from tresnet_lite.records.version1 import upgrade
 
 VERSION = 2
+LONGEST = 20_000  # characters of a line
 
 
 def encode(fields: dict[str, Any]) -> str:
@@ -30,10 +31,15 @@ def decode(line: str) -> dict[str, Any]:
     Raises:
         ValueError: no JSON object, no provenance, a newer version, or a digest that does not fit.
     """
+    if len(line) > LONGEST:
+        raise ValueError(f"a line of {len(line):,} characters: at most {LONGEST:,} are allowed")
     try:
         fields = json.loads(line)
+        its_digest = digest(fields) if isinstance(fields, dict) else ""
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}") from error
+    except RecursionError as error:
+        raise ValueError("not a record: it is nested too deeply") from error
     if not isinstance(fields, dict):
         raise ValueError("not a JSON object")
     if not fields.get("provenance"):
@@ -44,7 +50,7 @@ def decode(line: str) -> dict[str, Any]:
     if version > VERSION:
         known = f"this package, which reads up to {VERSION}"
         raise ValueError(f"version {version} is newer than {known}: update tresnet_lite")
-    if fields.pop("digest", None) != digest(fields):
+    if fields.pop("digest", None) != its_digest:
         raise ValueError("the digest does not fit: was the line changed after it was measured?")
     fields.pop("version", None)
     return upgrade(fields) if version == 1 else fields

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 import tresnet_lite
+from tresnet_lite.records.text import check_fields, clean
 
 PACKAGE = Path(__file__).resolve().parents[1]
 NO_COMMIT = "not a checkout"  # the package was installed, or copied, without its history
@@ -66,14 +67,16 @@ class Provenance:
     def __post_init__(self) -> None:
         for name in ("device", "cpu", "torch", "python", "system", "package", "commit", "date"):
             value = getattr(self, name)
-            if not isinstance(value, str) or not value.strip():
+            if value is None or not str(value).strip():
                 raise ValueError(f"provenance without {name}: it is {value!r}")
-        for name in ("process", "run"):
-            if not isinstance(getattr(self, name), str):
-                raise ValueError(f"provenance: {name} is {getattr(self, name)!r}, not a text")
-        moment = datetime.datetime.fromisoformat(self.date)  # raises ValueError on anything else
-        if moment.utcoffset() != datetime.timedelta(0):
+        check_fields(self)
+        if self.moment.utcoffset() != datetime.timedelta(0):
             raise ValueError(f"provenance date {self.date!r} is not in UTC")
+
+    @property
+    def moment(self) -> datetime.datetime:
+        """The date as a moment, to compare. Raises ValueError where it is none."""
+        return datetime.datetime.fromisoformat(self.date)
 
     @property
     def source(self) -> str:
@@ -131,7 +134,7 @@ def device_name(device: str | torch.device) -> str:
     """The name that records are grouped by: the GPU's, or the CPU's with its threads in use."""
     device = torch.device(device)
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+        return clean(torch.cuda.get_device_name(device))
     threads = torch.get_num_threads()
     return f"{cpu_name()}, {threads} thread{'s' if threads > 1 else ''}"
 
@@ -143,8 +146,8 @@ def cpu_name() -> str:
     if info.exists():
         for line in info.read_text().splitlines():
             if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+                return clean(line.partition(":")[2])
+    return clean(platform.processor() or platform.machine())
 
 
 def git_state(package: Path = PACKAGE) -> tuple[str, bool]:
@@ -197,7 +200,7 @@ def read_smi(answer: str) -> dict[str, Any]:
     for name, text in zip(_SMI, answer.split(","), strict=True):
         text = text.strip()
         known = text and not text.startswith("[")  # "[N/A]", "[Not Supported]"
-        facts[name] = None if not known else text if name == "driver" else float(text)
+        facts[name] = None if not known else clean(text) if name == "driver" else float(text)
     return facts
 
 
@@ -236,7 +239,7 @@ def _command() -> str:
     program, *arguments = sys.argv
     if Path(program).name == "ipykernel_launcher.py":  # with a file that is gone when it ends
         return "in a notebook"
-    return without_folders(" ".join([Path(program).name, *arguments]))
+    return clean(without_folders(" ".join([Path(program).name, *arguments])))
 
 
 def without_folders(text: str) -> str:

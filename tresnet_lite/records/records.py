@@ -6,7 +6,6 @@ What could not be measured is a line too, a `Failure` with its reason.
 from __future__ import annotations
 
 import dataclasses
-import math
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 from tresnet_lite.records.lines import decode, encode
 from tresnet_lite.records.provenance import Provenance
+from tresnet_lite.records.text import check_fields
 
 UNITS = {  # metric → unit
     "throughput": "img/s",
@@ -75,6 +75,7 @@ class Conditions:
     width: int | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("batch", "resolution"):
             _check_count(name, getattr(self, name))
         for name in ("memory_budget", "width"):
@@ -124,11 +125,10 @@ class Record:
     counted: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("suite", "case", "model"):
             _check_name(name, getattr(self, name))
-        _check_part(self.part, self.seed)
-        if not isinstance(self.counted, bool):
-            raise ValueError(f"counted is {self.counted!r}: it must be true or false")
+        _check_seed(self.seed)
         if self.phase not in PHASES:
             raise ValueError(f"phase is {self.phase!r}: one of {', '.join(PHASES)}")
         if self.metric not in UNITS:
@@ -193,9 +193,10 @@ class Failure:
     seed: int | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("suite", "case", "model", "error", "message", "point"):
             _check_name(name, getattr(self, name))
-        _check_part(self.part, self.seed)
+        _check_seed(self.seed)
         if self.phase not in ("", *PHASES):
             raise ValueError(f"phase is {self.phase!r}: one of {', '.join(PHASES)}, or empty")
 
@@ -242,27 +243,25 @@ def _build(name: str, kind: type, fields: object, **nested: type) -> Any:
     return kind(**fields)
 
 
-def _check_name(field: str, value: object) -> None:
-    if not isinstance(value, str) or not value:
+def _check_name(field: str, value: str) -> None:
+    if not value:
         raise ValueError(f"{field} is {value!r}: it must be a name")
 
 
 def _check_count(field: str, value: object) -> None:
-    if not isinstance(value, int) or value < 1:
+    if type(value) is not int or value < 1:
         raise ValueError(f"{field} is {value!r}: it must be a whole number, 1 or more")
 
 
-def _check_part(part: object, seed: object) -> None:
-    if not isinstance(part, str):
-        raise ValueError(f"part is {part!r}: it must be a name, or empty")
-    if seed is not None and (type(seed) is not int or seed < 0):
+def _check_seed(seed: int | None) -> None:
+    if seed is not None and seed < 0:
         raise ValueError(f"seed is {seed!r}: it must be a whole number, 0 or more, or none")
 
 
 def _check_spread(value: Spread, *, may_be_zero: bool) -> None:
     numbers = (value.q1, value.median, value.q3)
-    numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in numbers)
-    if not (numeric and all(map(math.isfinite, numbers))):
+    numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in numbers)
+    if not (numeric and all(abs(v) < 1e30 for v in numbers)):  # of NaN, nothing is true
         raise ValueError(f"median and quartiles must be finite numbers, not {numbers}")
     positive = value.q1 > 0 or (may_be_zero and value.q1 == 0)
     if not (positive and value.q1 <= value.median <= value.q3):

@@ -10,7 +10,7 @@ from tresnet_lite.records.records import Record
 def latest(records: Iterable[Record]) -> list[Record]:
     """The records that stand: of each case the last measured."""
     # stable: of one second's, the last appended
-    by_date = sorted(records, key=lambda r: r.provenance.date)
+    by_date = sorted(records, key=lambda r: r.provenance.moment)
     return list({record.key: record for record in by_date}.values())
 
 

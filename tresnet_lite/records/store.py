@@ -7,13 +7,14 @@ environment variable `TRESNET_LITE_RECORDS`.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tresnet_lite.checkout import DATA, ROOT
 from tresnet_lite.profiles import Profile
-from tresnet_lite.records.files import RecordError, append, failures, load
+from tresnet_lite.records.files import RecordError, append, read, unmade
 from tresnet_lite.records.records import Failure, Record
 from tresnet_lite.records.selection import latest
 
@@ -53,20 +54,25 @@ def machine_file(profile: str, root: Path = ROOT) -> Path:
 
 def committed() -> list[Record]:
     """The records under `data/measured`, the latest of each case."""
-    return latest(load(COMMITTED))
+    return standing()
 
 
 def standing(own: Path | None = None) -> list[Record]:
-    """The committed records and those of the file `own`, if it exists, the latest of each case."""
-    return latest(load(*_paths(own)))
+    """The committed records and those of the file `own`, if it exists, the latest of each case.
+
+    Nothing committed supersedes what another committed file holds, as no device is in two of them.
+    What this machine measured joins the device that it ran on: of both, the later record stands.
+    """
+    return latest(line for line in _lines(own) if isinstance(line, Record))
 
 
 def measured(own: Path, suite: str | None = None) -> Measured:
     """Every record and every failure, or those of one suite, the committed ones first."""
-    paths = _paths(own)
+    lines = _lines(own)
+    records = [line for line in lines if isinstance(line, Record)]
     return Measured(
-        [record for record in load(*paths) if suite in (None, record.suite)],
-        [failure for failure in failures(*paths) if suite in (None, failure.suite)],
+        [record for record in records if suite in (None, record.suite)],
+        [failure for failure in unmade(lines) if suite in (None, failure.suite)],
     )
 
 
@@ -75,5 +81,38 @@ def keep(records: Iterable[Record], profile: Profile) -> None:
     append(machine_file(profile.name), *records)
 
 
-def _paths(own: Path | None) -> list[Path]:
-    return [COMMITTED, *([own] if own and own.exists() else [])]
+def file_name(device: str) -> str:
+    """What the committed file of a device is called: "AMD EPYC, 2 threads" in amd-epyc-2-threads.
+
+    Raises:
+        RecordError: the name holds no letter or digit of ASCII.
+    """
+    words = re.findall("[a-z0-9]+", device.lower())
+    if not words:
+        raise RecordError(f"the device's name, {device!r}, has no letters to name a file by")
+    return "-".join(words) + ".jsonl"
+
+
+def read_apart(files: Iterable[Path]) -> list[Record | Failure]:
+    """The lines of several machines' files, whose records cannot supersede one another's.
+
+    Raises:
+        RecordError: a line that is no record, or a device that is in two of the files.
+    """
+    lines: list[Record | Failure] = []
+    owners: dict[str, Path] = {}
+    for file in files:
+        of_file = read(file)
+        for device in {line.provenance.device for line in of_file}:
+            owner = owners.setdefault(file_name(device), file)
+            if owner != file:
+                why = "only a file's own later records may take the place of its records"
+                what = f"append to {owner.name} if it is the same machine; if not, open an issue"
+                raise RecordError(f"{file}: {device} is in {owner.name} too, and {why}: {what}")
+        lines += of_file
+    return lines
+
+
+def _lines(own: Path | None) -> list[Record | Failure]:
+    lines = read_apart(sorted(COMMITTED.glob("*.jsonl")))
+    return lines + (read(own) if own and own.exists() and own.parent != COMMITTED else [])

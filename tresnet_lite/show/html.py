@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import NamedTuple
 
 import pandas as pd
 
+from tresnet_lite.records.text import printable
 from tresnet_lite.show.columns import AS_BEFORE, AS_THE_SLOWEST, COLUMNS
+from tresnet_lite.show.text import as_html, as_markdown
 
 MISSING = "–"
 
@@ -50,13 +51,13 @@ def table(
     cells = [[_cell("td", text, column.style) for text in column.texts] for column in columns]
     rows = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*cells, strict=True))
     grid = f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
-    small = f'<p style="text-align:center"><small>{html.escape(note)}</small></p>' if note else ""
-    return Html(grid + small, f"{_markdown(columns)}\n\n{note}".strip())
+    small = f'<p style="text-align:center"><small>{as_html(note)}</small></p>' if note else ""
+    return Html(grid + small, f"{_markdown(columns, printable)}\n\n{note}".strip())
 
 
 def markdown(frame: pd.DataFrame, *names: str, headings: Mapping[str, str] | None = None) -> str:
     """The same table in Markdown."""
-    return _markdown(_columns(frame, names, headings or {}))
+    return _markdown(_columns(frame, names, headings or {}), as_markdown)
 
 
 class _Column(NamedTuple):
@@ -115,10 +116,10 @@ def _style(values: pd.Series, rule: str) -> str:
 
 
 def _cell(tag: str, text: str, style: str) -> str:
-    return f'<{tag} style="{style};padding:0.2em 0.6em">{html.escape(text)}</{tag}>'
+    return f'<{tag} style="{style};padding:0.2em 0.6em">{as_html(text)}</{tag}>'
 
 
-def _markdown(columns: list[_Column]) -> str:
-    lines = [[column.title for column in columns], ["---"] * len(columns)]
-    lines += zip(*(column.texts for column in columns), strict=True)
+def _markdown(columns: list[_Column], escape: Callable[[str], str]) -> str:
+    lines = [[escape(column.title) for column in columns], ["---"] * len(columns)]
+    lines += zip(*(map(escape, column.texts) for column in columns), strict=True)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from tresnet_lite.claims.ledger import Claim, load_claims
 from tresnet_lite.profiles import Profile
 from tresnet_lite.records import Record, collect
 from tresnet_lite.show.html import Html, table
+from tresnet_lite.show.text import as_html
 
 # timm's downloads ask for a progress bar of widgets; without ipywidgets they print a line instead.
 warnings.filterwarnings("ignore", message="IProgress not found")
@@ -74,4 +74,4 @@ def footer(device: str) -> Html:
     software = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     commit = p.commit + (" with changes" if p.dirty else "")
     text = f"Measured on {p.device}, {p.date}. tresnet_lite {p.package} ({commit}), {software}."
-    return Html(f"<p><small>{html.escape(text)}</small></p>", text)
+    return Html(f"<p><small>{as_html(text)}</small></p>", text)

@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike
 from tresnet_lite.show.html import Html
 from tresnet_lite.show.marks import intervals, paper_marks, rows
 from tresnet_lite.show.style import INK, STYLE, WIDTH
+from tresnet_lite.show.text import as_html
 
 P = ParamSpec("P")
 
@@ -61,10 +62,11 @@ def inline_svg(figure: Figure, description: str, code: str) -> Html:
     # numbered from 1 in each figure: they would clash on a page
     body = re.sub(r' id="[a-z0-9]+_\d+"', "", body)
     body = body.replace(INK, "currentColor")
+    body = re.sub(r"(?<=>)[^<>]*[^<>\s][^<>]*(?=<)", lambda m: as_html(html.unescape(m[0])), body)
     opening = (
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
         f' {viewbox} role="img" '
-        f'aria-label="{html.escape(description)}" data-code="{code}" style="display:block;'
+        f'aria-label="{as_html(description)}" data-code="{code}" style="display:block;'
         'width:min(100%,27rem);height:auto;margin:auto;stroke-linejoin:round;stroke-linecap:butt">'
     )
     return Html(opening + body, description)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping
 
 import pandas as pd
 
 from tresnet_lite.findings.tables import BATCH
 from tresnet_lite.show.html import Html, table
+from tresnet_lite.show.text import as_html
 
 # Columns of `runs_table`: of speeds, and of `batch_lines`.
 SPEEDS = ("network", "phase", "paper", "measured", "quartiles", "paper_ratio", "ratio")
@@ -41,6 +41,6 @@ def each_run(frame: pd.DataFrame, show: Callable[[pd.DataFrame], Html]) -> Html:
     pieces = []
     for run, lines in frame.groupby("run", sort=False):
         piece = show(lines.reset_index(drop=True))
-        source = f'<p style="text-align:center"><small>{html.escape(run)}</small></p>'
+        source = f'<p style="text-align:center"><small>{as_html(run)}</small></p>'
         pieces.append(Html(piece.html + source, f"{piece.text}\n\n{run}"))
     return Html("".join(p.html for p in pieces), "\n\n".join(p.text for p in pieces))

@@ -20,6 +20,7 @@ STYLE = {
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
     "legend.frameon": False,
+    "text.parse_math": False,  # names come from data: a "$" in them is a "$"
     "svg.fonttype": "none",  # letters stay letters: small, searchable, in the page's size
     "svg.hashsalt": "tresnet_lite",  # the same figure is the same file
     "text.color": INK,

@@ -1,0 +1,72 @@
+"""What a record's fields may hold: values of their types, and text that is nothing but text.
+
+Records come from strangers, and their texts reach pages, figures and terminals. Whoever shows one
+escapes it (`show.text`), so that neither guard stands alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import reprlib
+from typing import get_args, get_type_hints
+
+FORBIDDEN = frozenset('<>{}`|$"\\')  # what begins markup in a page, a table or a figure
+LONGEST, LONGEST_MESSAGE = 300, 1000  # characters
+KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def check_fields(instance: object) -> None:
+    """Refuse a dataclass's instance whose fields are not of their types, or hold unsafe text.
+
+    Raises:
+        ValueError: the message names the field.
+    """
+    for name, kinds in _kinds(type(instance)).items():
+        value = getattr(instance, name)
+        # Python counts True as 1, and an int will do for a float.
+        fits = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+        if not fits and not (float in kinds and type(value) is int):
+            words = " or ".join(KINDS.get(kind, "none") for kind in kinds)
+            raise ValueError(f"{name} is {reprlib.repr(value)}: it must be {words}")
+        if isinstance(value, str):
+            check_text(name, value)
+        elif isinstance(value, int | float) and not abs(value) < 1e30:
+            raise ValueError(f"{name} is {reprlib.repr(value)}: it must be finite and sensible")
+
+
+@functools.cache
+def _kinds(record: type) -> dict[str, tuple[type, ...]]:
+    """The types of the fields that hold no other dataclass: "int | None" is (int, NoneType)."""
+    kinds = {name: get_args(hint) or (hint,) for name, hint in get_type_hints(record).items()}
+    return {name: k for name, k in kinds.items() if not hasattr(k[0], "__dataclass_fields__")}
+
+
+def check_text(field: str, text: str) -> None:
+    """Refuse text with characters that cannot be seen, or that begin markup, and long text.
+
+    Raises:
+        ValueError: the message names the field and the character.
+    """
+    longest = LONGEST_MESSAGE if field == "message" else LONGEST
+    if len(text) > longest:
+        raise ValueError(f"{field} has {len(text)} characters: at most {longest} are allowed")
+    if text.isprintable() and FORBIDDEN.isdisjoint(text):
+        return
+    for character in text:
+        if character in FORBIDDEN or not character.isprintable():
+            raise ValueError(f"{field} has a character that is not allowed: {ascii(character)}")
+
+
+def clean(text: str, longest: int = LONGEST) -> str:
+    """A text that `check_text` allows, for what others say: names of devices, messages of errors.
+
+    White space becomes a space; what is not allowed becomes a look-alike, or "?".
+    """
+    plain = " ".join(text.split()).translate(str.maketrans('<>{}`"\\', "‹›()''/"))
+    safe = "".join("?" if c in FORBIDDEN or not c.isprintable() else c for c in plain)
+    return safe if len(safe) <= longest else safe[: longest - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """A text in one line, where what cannot be seen, or steers a terminal, shows as "�"."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
