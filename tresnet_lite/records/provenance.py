@@ -146,7 +146,7 @@ def cpu_name() -> str:
     if info.exists():
         for line in info.read_text().splitlines():
             if line.startswith("model name"):
-                return clean(line.partition(":")[2])
+                return clean(line.partition(":")[2], 200)
     return clean(platform.processor() or platform.machine())
 
 
