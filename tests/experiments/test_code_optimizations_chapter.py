@@ -54,7 +54,7 @@ def test_places_are_those_of_timms_network():
         module.register_forward_pre_hook(note(shapes.setdefault(name, {}), part))
     with torch.no_grad():
         network(torch.zeros(1, 3, 64, 64))
-    assert code.places(64) == shapes
+    assert code.operation_inputs(64) == shapes
     table = code.place_table(64).set_index(["operation", "part"])
     assert table["places"].to_dict() == counts
 

@@ -12,7 +12,7 @@ from tresnet_lite.claims.verdict import Verdict, counted, near
 from tresnet_lite.counting import count_macs, count_parameters
 from tresnet_lite.counting.block_steps import block_steps
 from tresnet_lite.counting.trace import trace
-from tresnet_lite.experiments.blocks import sizes
+from tresnet_lite.experiments.blocks import block_sizes
 from tresnet_lite.experiments.squeeze_excite import designs, reductions
 from tresnet_lite.experiments.table2 import beside_table_2
 from tresnet_lite.layers import BlurPool2d
@@ -66,7 +66,7 @@ def table_2_cells(records: list[Record], *, model: str, layers: list[str]) -> li
 
 def block_exceeds(records: list[Record], *, column: str, block: str, than: str) -> list[Verdict]:
     """Is a count larger for one block type than for the other, at all four stages' shapes?"""
-    counts = sizes().pivot(index="stage", columns="block", values=column)
+    counts = block_sizes().pivot(index="stage", columns="block", values=column)
     ratios = counts[block] / counts[than]
     why = f"{column}, {block} over {than}, at the shapes of the four stages"
     ours = "–".join(dict.fromkeys(f"{ratio:.2f}" for ratio in (min(ratios), max(ratios))))

@@ -38,7 +38,7 @@ from tresnet_lite.train import processes
 from tresnet_lite.train.reading import TooManyUnreadable
 from tresnet_lite.train.run_folder import ResumeError
 
-DTYPES = ("float32", "float16", "bfloat16")
+DTYPE_NAMES = ("float32", "float16", "bfloat16")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -149,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--standardise", action="store_true", help=standard)
     add("--labels", help="'real', or a real.json: count by ReaL's labels")
     add("--batch", type=int, default=64, help="images at once, in each process")
-    add("--dtype", choices=DTYPES, default="float32", help="a half precision means autocast")
+    add("--dtype", choices=DTYPE_NAMES, default="float32", help="a half precision means autocast")
     add("--device", help="cuda or cpu; default: the GPU where there is one")
     workers = min(8, os.cpu_count() or 1)
     add("--workers", type=int, default=workers, help="processes that read images")

@@ -12,9 +12,7 @@ from tresnet_lite.experiments.in_place import IN, OUT
 from tresnet_lite.show.boxes import ACROSS, box, canvas, write
 from tresnet_lite.show.marks import intervals, plain_ticks, rows
 from tresnet_lite.show.plots import chart, charts, drawing, legend_above, speed_label
-from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, SMALL, VERMILLION
-
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY)
+from tresnet_lite.show.style import INK, SERIES_COLOURS, SMALL, VERMILLION
 
 
 def speed_table(timed: pd.DataFrame, of: str, claim: str) -> tuple[pd.DataFrame, list[str]]:
@@ -45,7 +43,7 @@ def printed_factor(claim: str) -> float:
 def draw_traffic(table: pd.DataFrame) -> tuple[Figure, str]:
     """What each operation moves, a part for each step that runs, above the least that must move."""
     steps = dict.fromkeys(step for parts in table["parts"] for step, _ in parts)
-    colours = dict(zip(steps, COLOURS, strict=False))
+    colours = dict(zip(steps, SERIES_COLOURS, strict=False))
     figure, axes = chart(0.78 * len(table) + 0.75)
     clauses = []
     for i, row in enumerate(table.itertuples()):
@@ -125,7 +123,7 @@ def draw_speeds(times: pd.DataFrame, *, base: str, of: str, claim: str) -> tuple
         for k, way in enumerate(ways):
             points = part[part["way"] == way]
             places = points["where"].map(wheres.index) + 0.22 * (k - (len(ways) - 1) / 2)
-            limits, look = (points["ratio_q1"], points["ratio_q3"]), (COLOURS[k], "osD^"[k])
+            limits, look = (points["ratio_q1"], points["ratio_q3"]), (SERIES_COLOURS[k], "osD^"[k])
             intervals(axes, places, points["ratio"], *limits, label=way, look=look)
     least = min(times["ratio_q1"].min(), 0.9) / 1.15
     largest = max(times["ratio_q3"].max(), paper) * 1.2
