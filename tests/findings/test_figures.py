@@ -109,8 +109,8 @@ def test_quartiles_that_reach_the_curve_forbid_a_verdict():
 
 
 def test_an_overtaking_must_leave_the_quartiles_behind():
-    ask = {"of": {"network": "TResNet-XL", "resolution": 448}}
-    ask |= {"than": {"network": "EfficientNet-B5", "resolution": 456}}
+    ask = {"point": {"network": "TResNet-XL", "resolution": 448}}
+    ask |= {"base": {"network": "EfficientNet-B5", "resolution": 456}}
     for value, spread, word in (
         (0.8, 0.0, "reproduced"),
         (0.61, 0.1, "differs"),

@@ -419,7 +419,7 @@ def test_outpaces(ratio, spread, margin, word):
         "table": 1,
         "phase": "training",
         "network": "ResNet50",
-        "than": ["EfficientNetB1", "MixNet-L"],
+        "others": ["EfficientNetB1", "MixNet-L"],
     }
     (found,) = CHECKS["outpaces"](successors(ratio, spread), **settings, margin=margin)
     assert found.word == word and f"{ratio:.2f}" in found.ours
@@ -431,7 +431,7 @@ def test_outpaces_needs_every_network_at_the_papers_size():
         "table": 1,
         "phase": "training",
         "network": "ResNet50",
-        "than": ["EfficientNetB1", "MixNet-L"],
+        "others": ["EfficientNetB1", "MixNet-L"],
     }
     (found,) = CHECKS["outpaces"](successors(2.0)[:4], **settings)
     assert found.word == "not attempted" and "MixNet-L" in found.why

@@ -21,7 +21,7 @@ from tresnet_lite.findings.sizes import model_sizes
 from tresnet_lite.findings.tables import PAPER_SIDE
 from tresnet_lite.paper import paper_value
 from tresnet_lite.records import Record, pair
-from tresnet_lite.records.records import PHASES
+from tresnet_lite.records.records import INFERENCE_FIRST
 from tresnet_lite.show import plots
 
 MODEL, BASE = "tresnet_m", "resnet50"
@@ -65,7 +65,7 @@ def speeds(records: Iterable[Record]) -> pd.DataFrame:
     Columns as `plots.ratios` reads them.
     """
     rows, records = [], list(records)
-    for phase in reversed(PHASES):
+    for phase in INFERENCE_FIRST:
         ratios = [_ratio(a, b) for a, b in pairs(records, phase)]
         ratios = ratios or [("not measured yet", nan, nan, nan)]
         rows += [(phase, printed(f"{phase}_img_s"), *ratio) for ratio in ratios]
@@ -91,7 +91,7 @@ def landing_figure(records: Iterable[Record]) -> str:
 def landing_numbers(records: Iterable[Record]) -> str:
     """The five numbers, as HTML."""
     records = list(records)
-    speeds_of_phases = (_speed(records, phase) for phase in reversed(PHASES))
+    speeds_of_phases = (_speed(records, phase) for phase in INFERENCE_FIRST)
     numbers = [*speeds_of_phases, _kept(), _parameters(), _claims(records)]
     return '<dl class="numbers">\n' + "\n".join(map(_card, numbers)) + "\n</dl>"
 

@@ -23,7 +23,7 @@ def outpaces(
     table: int,
     phase: str,
     network: str,
-    than: Sequence[str],
+    others: Sequence[str],
     margin: float = 1.0,
 ) -> list[Verdict]:
     """Is `network` at least `margin` times as fast as each of the others, at its own resolution?
@@ -32,22 +32,22 @@ def outpaces(
     quartiles must not overlap either.
     """
     runs = _runs(records, table, phase)
-    verdicts = [_outpaces(lines, network, than, margin, label) for label, lines in runs]
+    verdicts = [_outpaces(lines, network, others, margin, label) for label, lines in runs]
     needs = f"no records; needs table {table}'s networks, {phase} at 224 px"
     return verdicts or [not_attempted(needs)]
 
 
 def _outpaces(
-    lines: pd.DataFrame, network: str, than: Sequence[str], margin: float, label: str
+    lines: pd.DataFrame, network: str, others: Sequence[str], margin: float, label: str
 ) -> Verdict:
-    missing = [name for name in (network, *than) if not lines.at[name, "measured"] > 0]
+    missing = [name for name in (network, *others) if not lines.at[name, "measured"] > 0]
     if missing:
         return _incomplete(lines, missing, label)
     ours = lines.loc[network]
-    ratios = {name: ours.measured / lines.at[name, "measured"] for name in than}
-    behind = [n for n in than if ratios[n] >= margin and ours.q1 > lines.at[n, "q3"]]
-    ahead = [f"{n} {ratios[n]:.2f}×" for n in than if n not in behind]
-    why = f"of {len(than)}, {'not ' + ', '.join(ahead) if ahead else 'all'}"
+    ratios = {name: ours.measured / lines.at[name, "measured"] for name in others}
+    behind = [n for n in others if ratios[n] >= margin and ours.q1 > lines.at[n, "q3"]]
+    ahead = [f"{n} {ratios[n]:.2f}×" for n in others if n not in behind]
+    why = f"of {len(others)}, {'not ' + ', '.join(ahead) if ahead else 'all'}"
     least = f"{'≥' if margin > 1 else '>'} {margin:g}×"
     return judge(not ahead, why, least, span(ratios.values()), label)
 

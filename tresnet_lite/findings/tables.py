@@ -23,7 +23,7 @@ import pandas as pd
 from tresnet_lite.bench.suites import EFFICIENTNETS, GIB
 from tresnet_lite.paper import NAMES, paper_table
 from tresnet_lite.records import Failure, Record, latest
-from tresnet_lite.records.records import PHASES
+from tresnet_lite.records.records import INFERENCE_FIRST, PHASES
 
 LARGEST_BATCH = "largest batch"
 PRINTED = {"training": "training_img_s", "inference": "inference_img_s", LARGEST_BATCH: "max_batch"}
@@ -103,7 +103,7 @@ def table4(records: Iterable[Record], failures: Iterable[Failure] = ()) -> pd.Da
     """The ablation: a rung for each refinement, as ratios to the first, whose training is ours."""
     printed = paper_table(4).set_index("refinement")
     base, lines = (printed.index[0], PAPER_SIDE), []
-    for phase in ("inference", "training"):
+    for phase in INFERENCE_FIRST:
         for rung, row in printed.iterrows():
             lines.append(Line(rung, rung, phase, row.get(PRINTED[phase], float("nan")), base))
     return beside(records, lines, suite="table4", case="ladder", failures=failures)

@@ -15,16 +15,16 @@ from tresnet_lite.show.plots import chart, charts, drawing, legend_above, speed_
 from tresnet_lite.show.style import INK, SERIES_COLOURS, SMALL, VERMILLION
 
 
-def speed_table(timed: pd.DataFrame, of: str, claim: str) -> tuple[pd.DataFrame, list[str]]:
+def speed_table(timed: pd.DataFrame, way: str, claim: str) -> tuple[pd.DataFrame, list[str]]:
     """A row for each place in `timed` (see `times`), and the names of its columns.
 
-    They are place, the microseconds of each way ("time …"), then speedup and spread of the way `of`
+    They are place, the microseconds of each way ("time …"), then speedup and spread of `way`
     beside paper_speedup, the factor that the paper's claim names.
     """
     place, ways = ["what", "where"], list(dict.fromkeys(timed["way"]))
     table = timed.pivot(index=place, columns="way", values="time").add_prefix("time ")
     table = table.reindex(timed.set_index(place).index.unique())
-    speeds = timed[timed["way"] == of].set_index(place)[["ratio", "ratio_q1", "ratio_q3"]]
+    speeds = timed[timed["way"] == way].set_index(place)[["ratio", "ratio_q1", "ratio_q3"]]
     table = table.join(speeds).reset_index().rename(columns={"ratio": "speedup"})
     where = table["where"].str.replace(" (?=[0-9])", "\N{NO-BREAK SPACE}", regex=True)
     table["place"] = table["what"] + ": " + where
@@ -102,10 +102,10 @@ def _maps(axes: Axes, left: float, top: float, maps: dict[str, bool], count: flo
 
 
 @drawing
-def draw_speeds(times: pd.DataFrame, *, base: str, of: str, claim: str) -> tuple[Figure, str]:
+def draw_speeds(times: pd.DataFrame, *, base: str, quoted: str, claim: str) -> tuple[Figure, str]:
     """Speed relative to `base` at each place, a marker for each way with its quartiles.
 
-    A dashed line stands where the paper's claim puts the way `of`.
+    A dashed line stands where the paper's claim puts the way `quoted`.
 
     Args:
         times: as the function `times` gives them.
@@ -119,7 +119,7 @@ def draw_speeds(times: pd.DataFrame, *, base: str, of: str, claim: str) -> tuple
         wheres = list(part["where"].unique())
         rows(axes, wheres, reference=1)
         line = {"color": VERMILLION, "linewidth": 1.5, "linestyle": "--"}
-        axes.axvline(paper, label=f"paper, {of}", **line)
+        axes.axvline(paper, label=f"paper, {quoted}", **line)
         for k, way in enumerate(ways):
             points = part[part["way"] == way]
             places = points["where"].map(wheres.index) + 0.22 * (k - (len(ways) - 1) / 2)
@@ -134,5 +134,5 @@ def draw_speeds(times: pd.DataFrame, *, base: str, of: str, claim: str) -> tuple
     speed_label(figure, base)
     legend_above(figure)
     clauses = [f"{r.what}, {r.where}, {r.way}: {r.ratio:.2f}" for r in times.itertuples()]
-    intro = f"Speed relative to {base}; the paper says {paper:g} for {of}."
+    intro = f"Speed relative to {base}; the paper says {paper:g} for {quoted}."
     return figure, f"{intro} {'; '.join(clauses)}."
