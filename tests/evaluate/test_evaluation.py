@@ -444,7 +444,7 @@ def test_the_command_refuses_what_cannot_be(arguments, reason, capsys):
 def test_a_table_is_all_its_weights(monkeypatch):
     found = []
     monkeypatch.setattr(command, "subject", lambda model, **options: (model, *options.values()))
-    monkeypatch.setattr(command, "evaluate", lambda subject, *_: found.append(subject))
+    monkeypatch.setattr(command, "evaluate_subject", lambda subject, *_: found.append(subject))
     assert command.main(["--data", "nowhere", "--table", "5"]) == 0
     assert found[0] == ("tresnet_m.miil_in1k", 224, "crop")
     assert found[3] == ("tresnet_m.miil_in1k_448", 448, "squash")

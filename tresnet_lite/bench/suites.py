@@ -35,7 +35,7 @@ TRESNETS = TABLE3[1:]
 SIDES = (224, 240, 260, 300, 380, 456, 528, 600)  # of EfficientNet-B0 to B7 (Tan and Le, 2019)
 EFFICIENTNETS = {f"efficientnet_b{number}": side for number, side in enumerate(SIDES)}
 PROFILE_SETTINGS = ("dtype", "repeats", "min_block", "max_seconds")  # as a point takes them
-SMOKE = ("resnet50", "efficientnet_b0", "tresnet_m", "Original ResNet50", "+ AA")
+SMOKE_MODELS = ("resnet50", "efficientnet_b0", "tresnet_m", "Original ResNet50", "+ AA")
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def points(
         open_points = [
             p
             for p in open_points
-            if p.measures == "ceilings" or (p.model in SMOKE and p.compile == "eager")
+            if p.measures == "ceilings" or (p.model in SMOKE_MODELS and p.compile == "eager")
         ]
     settled = [_settle(point, profile, quick, memory_budget) for point in open_points]
     return sorted(settled, key=lambda p: p.priority)
