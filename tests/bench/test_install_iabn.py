@@ -54,7 +54,7 @@ def test_a_kept_wheel_is_used_and_one_that_does_not_run_is_removed(monkeypatch, 
     wheel.write_bytes(b"")
     commands = []
     monkeypatch.setattr(install_iabn, "pip", lambda *arguments, **_: commands.append(arguments))
-    monkeypatch.setattr(install_iabn, "TRIAL", "raise ImportError('undefined symbol')")
+    monkeypatch.setattr(install_iabn, "IABN_TRIAL", "raise ImportError('undefined symbol')")
     install_iabn.main()
     assert [command[0] for command in commands] == ["install", "uninstall"]
     assert commands[0][-1] == str(wheel)
