@@ -108,11 +108,11 @@ def install() -> str:
     return kind
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     argparse.ArgumentParser(
         prog="python -m tresnet_lite.bench.install_iabn",
         description="Build and install the published Inplace-ABN for this torch.",
-    ).parse_args()
+    ).parse_args(arguments)
     try:
         print(f"inplace-abn: installed for {install()}")
     except (BuildError, OSError) as error:
