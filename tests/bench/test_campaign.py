@@ -14,113 +14,19 @@ import threading
 import time
 from pathlib import Path
 
+import campaign_helpers
 import pytest
+from campaign_helpers import HERE, Fakes, failure, make_point, record
 
 from tresnet_lite.bench import __main__ as command_line
 from tresnet_lite.bench import campaign, suites
 from tresnet_lite.bench.campaign import CampaignError, Queue, Slot, done, find_slots, locked, run
-from tresnet_lite.bench.suites import Point
-from tresnet_lite.profiles import PROFILES
 from tresnet_lite.records import (
-    Conditions,
-    Failure,
-    Record,
-    Spread,
     append,
-    collect,
     failures,
     load,
     store,
 )
-
-HERE = collect("cpu")
-
-STAND_IN = """
-import json, os, pathlib, sys, time
-folder = pathlib.Path(sys.argv[1])
-point = json.loads(sys.stdin.readline())["point"]
-told = json.loads((folder / "answers.json").read_text())[point["model"]]
-with open(folder / "log", "a") as log:
-    log.write(point["model"] + "\\n")
-if told["do"] == "die":
-    sys.exit("/home/someone/libcudart.so: the device fell off the bus")
-if told["do"] == "meet":  # two must be at work at the same time, or neither goes on
-    (folder / f"meet-{point['model']}-{os.environ['CUDA_VISIBLE_DEVICES']}").touch()
-    while len(list(folder.glob("meet-*"))) < 2:
-        time.sleep(0.01)
-while told["do"] == "hang":
-    time.sleep(0.01)
-time.sleep(0.05)
-print(*told["lines"], sep="\\n")
-"""
-
-
-def make_point(name: str, **changes) -> Point:
-    return Point(
-        **{
-            "suites": ("table1",),
-            "case": "c",
-            "model": name,
-            "device": "cpu",
-            "resolution": 32,
-            "batch": 2,
-        }
-        | changes
-    )
-
-
-def record(point: Point, metric: str = "throughput") -> Record:
-    value, ran = Spread(2.0, 1.0, 3.0, 5), Conditions(2, 32)
-    return Record("table1", "c", point.model, "inference", metric, value, ran, HERE, point.id)
-
-
-def failure(point: Point) -> Failure:
-    return Failure(
-        "table1", "c", point.model, "training", "out of memory", "tried 2 GiB", point.id, HERE
-    )
-
-
-class Fakes:
-    """Points in a folder, what the stand-in does for each, and which it was started for."""
-
-    def __init__(self, folder: Path, names: str = "abcdefgh", **does: str) -> None:
-        self.folder, self.out = folder, folder / "records.jsonl"
-        self.points = [make_point(name) for name in names]
-        self.slot = Slot({}, HERE.device)
-        (folder / "stand_in.py").write_text(STAND_IN)
-        self.command = (sys.executable, "-S", str(folder / "stand_in.py"), str(folder))
-        self.answer(**does)
-
-    def answer(self, **does: str) -> None:
-        answers = {}
-        for p in self.points:
-            lines = [failure(p)] if does.get(p.model) == "fail" else []
-            lines += [record(p, "throughput"), record(p, "peak_memory")]
-            answers[p.model] = {
-                "do": does.get(p.model, ""),
-                "lines": [line.to_json() for line in lines],
-            }
-        (self.folder / "answers.json").write_text(json.dumps(answers))
-
-    def run(self, **options) -> list[Point]:
-        return run(
-            self.points,
-            self.out,
-            options.pop("slots", [self.slot]),
-            command=self.command,
-            **options,
-        )
-
-    @property
-    def started(self) -> list[str]:
-        log = self.folder / "log"
-        return log.read_text().split() if log.exists() else []
-
-    def expected(self, *names: str) -> list[tuple[str, str]]:
-        return sorted((name, metric) for name in names for metric in ("throughput", "peak_memory"))
-
-    def measured(self) -> list[tuple[str, str]]:
-        return sorted((r.model, r.metric) for r in load(self.out))
 
 
 @pytest.fixture
@@ -141,11 +47,10 @@ def test_each_point_is_measured_once_and_a_second_run_has_nothing_to_do(fakes):
 def test_killed_in_the_middle_it_goes_on_with_nothing_lost_and_nothing_measured_twice(fakes):
     program = (
         "import sys; from pathlib import Path\n"
-        "sys.path[:0] = sys.argv[1:3]; import test_campaign as t\n"
-        "t.Fakes(Path(sys.argv[3])).run()"
+        "sys.path.insert(0, sys.argv[1]); from campaign_helpers import Fakes\n"
+        "Fakes(Path(sys.argv[2])).run()"
     )
-    here = Path(__file__).parent
-    folders = [str(folder) for folder in (here, here.parent, fakes.folder)]
+    folders = [str(folder) for folder in (Path(campaign_helpers.__file__).parent, fakes.folder)]
     with subprocess.Popen([sys.executable, "-c", program, *folders]) as campaign:
         while not fakes.out.exists() or fakes.out.read_bytes().count(b"\n") < 4:
             assert campaign.poll() is None
@@ -393,10 +298,11 @@ def test_the_list_names_every_suite(capsys):
     assert listed == [*suites.SUITES, "paper"]
 
 
-def test_records_go_where_the_notebooks_records_go(monkeypatch, tmp_path):
+def test_records_go_where_the_notebooks_records_go(stand_in, monkeypatch, tmp_path):
     monkeypatch.setenv(store.VARIABLE, str(tmp_path / "r.jsonl"))
-    options = command_line._parser().parse_args(["run", "table1"])
-    assert command_line._out(options, PROFILES["cpu"]) == tmp_path / "r.jsonl"
+    assert command_line.main(["run", "table1", "--profile", "cpu"]) == 0
+    assert {r.model for r in load(tmp_path / "r.jsonl")} == set("abcdefgh")
+    assert not stand_in.out.exists()
 
 
 def test_done_looks_at_the_last_line_of_a_point():

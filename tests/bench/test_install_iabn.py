@@ -39,7 +39,7 @@ def test_a_failure_is_one_line_and_not_fatal(missing, monkeypatch, capsys):
     monkeypatch.setattr(
         install_iabn.shutil, "which", lambda name: None if missing == "compiler" else name
     )
-    install_iabn.main()
+    install_iabn.main([])
     *_, last = capsys.readouterr().out.splitlines()
     reason = {"compiler": "no C++ compiler is installed", "index": "no matching distribution"}[
         missing
@@ -54,8 +54,8 @@ def test_a_kept_wheel_is_used_and_one_that_does_not_run_is_removed(monkeypatch, 
     wheel.write_bytes(b"")
     commands = []
     monkeypatch.setattr(install_iabn, "pip", lambda *arguments, **_: commands.append(arguments))
-    monkeypatch.setattr(install_iabn, "TRIAL", "raise ImportError('undefined symbol')")
-    install_iabn.main()
+    monkeypatch.setattr(install_iabn, "IABN_TRIAL", "raise ImportError('undefined symbol')")
+    install_iabn.main([])
     assert [command[0] for command in commands] == ["install", "uninstall"]
     assert commands[0][-1] == str(wheel)
     assert (

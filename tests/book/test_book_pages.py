@@ -92,7 +92,7 @@ def stage_records(times, provenance=GPU):
 
 
 def test_the_map_is_read_off_the_model_and_leads_to_chapters():
-    drawn = network_map.network_map([])
+    drawn = network_map.linked_map([])
     svg = ElementTree.fromstring(re.search(r"<svg.*?</svg>", drawn, re.DOTALL)[0])
     links = [element for element in svg.iter() if element.tag.endswith("}a")]
     pages = {link.get("href") for link in links}
@@ -113,7 +113,7 @@ def test_the_map_shows_the_time_of_each_stage():
     assert shares["training"] == pytest.approx(
         {stage: seconds / 10 for stage, seconds in times.items()}
     )
-    drawn = network_map.network_map(records)
+    drawn = network_map.linked_map(records)
     assert "training 30%" in drawn and "Imaginary GPU" in drawn and "not attempted" not in drawn
     assert network_map.time_shares(stage_records({"stem": 1})) == {}  # a stage alone is no share
 

@@ -214,7 +214,7 @@ def test_a_gpu_is_used_when_this_torch_can_compute_on_it(monkeypatch):
         ("raise SystemExit('driver too old')", "cpu", "cannot use the GPU: driver too old"),
     ):
         device.try_gpu.cache_clear()
-        monkeypatch.setattr(device, "TRIAL", trial)
+        monkeypatch.setattr(device, "GPU_TRIAL", trial)
         chosen, why = device.choose_profile()
         assert chosen == profile and reason in why
     device.try_gpu.cache_clear()

@@ -44,8 +44,8 @@ def test_all_seven_metrics_of_table_8(edit):
 def test_quotients_are_rounded_to_whole_numbers():
     def pair(numerator, denominator):
         return {
-            "of": {"column": "inference_img_s", "model": numerator},
-            "to": {"column": "inference_img_s", "model": denominator},
+            "cell": {"column": "inference_img_s", "model": numerator},
+            "base_cell": {"column": "inference_img_s", "model": denominator},
         }
 
     both = [pair("TResNet-M", "MixNet-L")]  # 2930 / 1400 = 2.09
@@ -63,9 +63,9 @@ def test_refinements_must_all_raise_and_the_named_ones_most(edit):
 
 
 def test_larger_batches_of_all(edit):
-    assert word("printed_batches", than="ResNet50") == "differs"
+    assert word("printed_batches", base="ResNet50") == "differs"
     edit(3, 3, "max_batch", 300)
-    assert word("printed_batches", than="ResNet50") == "reproduced"
+    assert word("printed_batches", base="ResNet50") == "reproduced"
 
 
 def test_what_cannot_be_judged_says_what_it_needs():
@@ -73,8 +73,8 @@ def test_what_cannot_be_judged_says_what_it_needs():
         [],
         needs="a detector",
         paper={
-            "of": {"table": 9, "column": "map", "backbone": "MTResNet"},
-            "to": {"table": 9, "column": "map", "backbone": "ResNet50"},
+            "cell": {"table": 9, "column": "map", "backbone": "MTResNet"},
+            "base_cell": {"table": 9, "column": "map", "backbone": "ResNet50"},
         },
     )
     assert (verdict.word, verdict.why, verdict.paper) == (
@@ -85,6 +85,6 @@ def test_what_cannot_be_judged_says_what_it_needs():
 
 
 def test_paths_keep_maps():
-    (more,) = memory.multi_path_keeps([], networks=["ResNeXt50"], than="ResNet50", side=64)
-    (less,) = memory.multi_path_keeps([], networks=["ResNet50"], than="ResNeXt50", side=64)
+    (more,) = memory.multi_path_keeps([], networks=["ResNeXt50"], base="ResNet50", side=64)
+    (less,) = memory.multi_path_keeps([], networks=["ResNet50"], base="ResNeXt50", side=64)
     assert (more.word, less.word) == ("reproduced", "differs")

@@ -52,7 +52,7 @@ def test_campaigns_follow_a_fourth_profile(laptop, record_file, monkeypatch, cap
     assert f"profile {laptop}" in capsys.readouterr().out
     limits = []
     monkeypatch.setattr(campaign, "run", lambda *_, minutes, **__: limits.append(minutes) or [])
-    campaigns.measure(laptop, "table4")
+    campaigns.measure_suites(laptop, "table4")
     assert limits == [30 / 60]
 
 
@@ -63,14 +63,14 @@ def test_studies_follow_a_fourth_profile(laptop, record_file, monkeypatch):
         "CIFAR-10": laptop.cifar
     }
     monkeypatch.setattr(recipe.RecipeStudy, "train", lambda *_: pytest.fail("no time is left"))
-    assert studies.measure([recipe.study(laptop)], laptop, minutes=0).records == []
+    assert studies.train_studies([recipe.study(laptop)], laptop, minutes=0).records == []
 
 
 def test_shifts_follow_a_fourth_profile(laptop, monkeypatch):
     monkeypatch.setattr(shifts, "feature_changes", lambda *_: torch.rand(8, 8, 6) + 0.1)
     widths = []
     monkeypatch.setattr(shifts, "random_network", lambda *_, width, **__: widths.append(width))
-    changes, records = shifts.measure(laptop)
+    changes, records = shifts.measure_shifts(laptop)
     assert {len(seeds) for seeds in changes.values()} == {3}
     assert widths == [24] * 3 * len(antialias.SCHEMES)
     assert {record.case for record in records} == {"random weights, width 24"}
@@ -79,9 +79,9 @@ def test_shifts_follow_a_fourth_profile(laptop, monkeypatch):
 def test_what_a_notebook_depends_on_names_a_fourth_profiles_device(laptop, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(execute, "try_gpu", lambda: ("Imaginary GPU", ""))
-    assert execute.conditions("laptop")[:2] == ("laptop", "cpu")
+    assert execute.notebook_conditions("laptop")[:2] == ("laptop", "cpu")
     monkeypatch.setitem(PROFILES, "laptop", replace(laptop, device="cuda"))
-    assert execute.conditions("laptop")[:2] == ("laptop", "Imaginary GPU")
+    assert execute.notebook_conditions("laptop")[:2] == ("laptop", "Imaginary GPU")
 
 
 def knows_a_profile(source: str) -> bool:

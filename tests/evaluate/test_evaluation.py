@@ -27,7 +27,7 @@ from tresnet_lite.evaluate.photographs import label_order
 from tresnet_lite.records import load
 from tresnet_lite.train import Recipe, TooManyUnreadable, build_network
 from tresnet_lite.train.networks import describe_network
-from tresnet_lite.train.run_folder import EXACT, write
+from tresnet_lite.train.run_folder import EXACT, write_run
 from tresnet_lite.transforms import eval_transform
 
 CLASSES = 12
@@ -368,7 +368,7 @@ def trained(tmp_path):
     (tmp_path / "run").mkdir()
     about = {"recipe": Recipe(size=32).__dict__, "model": describe_network(network, "tresnet_m")}
     about |= {"data": {"name": "other", "fingerprint": "0"}, "seed": 0, "init": None}
-    write(tmp_path / "run" / "last.pt", {"model": network.state_dict(), EXACT: about})
+    write_run(tmp_path / "run" / "last.pt", {"model": network.state_dict(), EXACT: about})
     return network, tmp_path / "run"
 
 
@@ -421,7 +421,7 @@ def test_the_command_evaluates_by_name(tmp_path):
         "model": describe_network(network, "tresnet_m"),
     }
     about |= {"data": {"name": "digits", "fingerprint": ""}, "seed": 0, "init": None}
-    write(tmp_path / "last.pt", {"model": network.state_dict(), EXACT: about})
+    write_run(tmp_path / "last.pt", {"model": network.state_dict(), EXACT: about})
     assert call("digits", tmp_path / "last.pt", tmp_path, "--batch", "64") == 0
     top1 = load(tmp_path / "records.jsonl")[0]
     assert (top1.case, top1.value.repeats) == ("digits, squash", 450)
@@ -442,9 +442,10 @@ def test_the_command_refuses_what_cannot_be(arguments, reason, capsys):
 
 
 def test_a_table_is_all_its_weights(monkeypatch):
+    found = []
     monkeypatch.setattr(command, "subject", lambda model, **options: (model, *options.values()))
-    options = command._parser().parse_args(["--data", "nowhere", "--table", "5"])
-    found = list(command._subjects(options))
+    monkeypatch.setattr(command, "evaluate_subject", lambda subject, *_: found.append(subject))
+    assert command.main(["--data", "nowhere", "--table", "5"]) == 0
     assert found[0] == ("tresnet_m.miil_in1k", 224, "crop")
     assert found[3] == ("tresnet_m.miil_in1k_448", 448, "squash")
     assert found[6] == ("tresnet_m.miil_in1k_448", 448, "crop")

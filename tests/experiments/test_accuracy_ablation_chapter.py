@@ -92,7 +92,7 @@ def test_pieces_are_of_their_photograph_and_of_one_half():
     """Every piece is found in its own half of its own photograph, pixel by pixel."""
     images, photographs = (
         small_images.photograph_pieces(),
-        list(small_images.photographs().values()),
+        list(small_images.grey_photographs().values()),
     )
     halves = [picture.split(128, dim=1) for picture in photographs]
     known = [
@@ -117,7 +117,7 @@ def test_photographs_are_grey_as_scikit_image_makes_them():
     """Both weigh the colours as ITU-R 601 or 709 do, which differ by less than a tenth of the range
     here.
     """
-    ours = small_images.photographs()["astronaut"]
+    ours = small_images.grey_photographs()["astronaut"]
     theirs = color.rgb2gray(data.astronaut()).reshape(256, 2, 256, 2).mean((1, 3))
     assert np.corrcoef(ours.numpy().ravel(), theirs.ravel())[0, 1] > 0.98
     assert ours.min() >= 0 and ours.max() <= 1
@@ -132,7 +132,7 @@ def test_what_cannot_be_had_is_told_with_its_reason(monkeypatch):
         raise ConnectionError("cifar10 is not in here and cannot be fetched")
 
     monkeypatch.setitem(small_images.SETS, "CIFAR-10", offline)
-    small_images.load.cache_clear()
+    small_images.load_images.cache_clear()
     images, missing = ablation.find_images(ablation.studies(PROFILES["gpu"]), SMOKE)
     assert list(images) == ["digits", "photographs"] and "cannot be fetched" in missing["CIFAR-10"]
     assert "smoke" in ablation.find_images(ablation.studies(SMOKE), SMOKE)[1]["CIFAR-10"]
@@ -164,15 +164,15 @@ def test_settings_that_cannot_be(wrong):
 
 
 def test_a_network_trained_is_not_trained_again(record_file, tiny, monkeypatch, capsys):
-    first = studies.measure([tiny], SMOKE).records
+    first = studies.train_studies([tiny], SMOKE).records
     assert [(r.model, r.seed) for r in first] == [(rung, s) for s in (0, 1) for rung in RUNGS]
     assert {r.case for r in first} == {tiny.case}
     # of 16 images
     assert all(0 < r.value.median <= 100 and r.value.median * 16 % 100 == 0 for r in first)
     assert "12 networks, 0 of them trained before" in capsys.readouterr().out
     with monkeypatch.context() as patch:
-        patch.setattr(small_training, "train", lambda *_, **__: pytest.fail("trained again"))
-        assert list(studies.measure([tiny], SMOKE).records) == first
+        patch.setattr(small_training, "train_small", lambda *_, **__: pytest.fail("trained again"))
+        assert list(studies.train_studies([tiny], SMOKE).records) == first
     assert load(record_file) == first
 
 
@@ -192,7 +192,7 @@ def test_the_same_seed_gives_the_same_accuracy(tiny):
 
 
 def test_other_settings_and_other_devices_are_trained_anew(record_file, tiny):
-    done = studies.measure([tiny], SMOKE).records
+    done = studies.train_studies([tiny], SMOKE).records
     points = {r.point for r in done}
     longer, fewer = (replace(tiny.training, **how) for how in ({"epochs": 2}, {"images": 16}))
     for other in ({"training": longer}, {"training": fewer}, {"lr": 0.1}, {"batch": 8}):
@@ -201,12 +201,12 @@ def test_other_settings_and_other_devices_are_trained_anew(record_file, tiny):
     elsewhere = [replace(r, provenance=PROVENANCE) for r in done]
     record_file.unlink()
     append(record_file, *elsewhere)
-    assert len(studies.measure([tiny], SMOKE).records) == 2 * len(done)
+    assert len(studies.train_studies([tiny], SMOKE).records) == 2 * len(done)
 
 
 def test_another_network_under_the_same_name_is_trained_anew(tiny, monkeypatch):
     before = tiny.point(RUNGS[0], 0)
-    monkeypatch.setattr(ablation, "WIDTH", 16)
+    monkeypatch.setattr(ablation, "STEM_CHANNELS", 16)
     after = tiny.point(RUNGS[0], 0)
     assert before.rpartition("(")[2] != after.rpartition("(")[2]
 
@@ -215,7 +215,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(record_file, tiny, monkeypa
     """What was trained before the interruption is kept, a half-written line is not, and nothing is
     done twice.
     """
-    real, calls = small_training.train, []
+    real, calls = small_training.train_small, []
 
     def interrupted(*args, **options):
         calls.append(options["seed"])
@@ -223,19 +223,19 @@ def test_an_interrupted_run_goes_on_where_it_stopped(record_file, tiny, monkeypa
             raise KeyboardInterrupt
         return real(*args, **options)
 
-    monkeypatch.setattr(small_training, "train", interrupted)
+    monkeypatch.setattr(small_training, "train_small", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        studies.measure([tiny], SMOKE)
+        studies.train_studies([tiny], SMOKE)
     assert len(load(record_file)) == 3
     with record_file.open("a") as handle:
         handle.write('{"half')
-    assert len(studies.measure([tiny], SMOKE).records) == 12
+    assert len(studies.train_studies([tiny], SMOKE).records) == 12
     assert len(calls) == 4 + 9
     assert "12 networks, 3 of them trained before" in capsys.readouterr().out
 
 
 def test_no_time_left_trains_nothing_and_says_so(record_file, tiny, capsys):
-    assert studies.measure([tiny], SMOKE, minutes=0).records == []
+    assert studies.train_studies([tiny], SMOKE, minutes=0).records == []
     assert "12 networks left for another time" in capsys.readouterr().out
 
 
@@ -245,12 +245,14 @@ def test_a_diverged_network_is_a_failure_and_is_tried_again(record_file, tiny, m
 
     one = replace(tiny, training=Training(seeds=1, epochs=1))
     with monkeypatch.context() as patch:
-        patch.setattr(small_training, "train", diverge)
-        measured = studies.measure([one], SMOKE)
+        patch.setattr(small_training, "train_small", diverge)
+        measured = studies.train_studies([one], SMOKE)
     assert measured.records == [] and [f.error for f in measured.failures] == ["diverged"] * 6
-    monkeypatch.setattr(small_training, "train", lambda *_, **__: pytest.fail("was tried again"))
+    monkeypatch.setattr(
+        small_training, "train_small", lambda *_, **__: pytest.fail("was tried again")
+    )
     with pytest.raises(pytest.fail.Exception, match="was tried again"):
-        studies.measure([one], SMOKE)
+        studies.train_studies([one], SMOKE)
 
 
 def test_processes_give_every_outcome_once():
@@ -259,7 +261,7 @@ def test_processes_give_every_outcome_once():
     networks = studies.tasks([study])[:2]
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    small_images.load.cache_clear()
+    small_images.load_images.cache_clear()
     try:
         alone, together = (list(studies.outcomes(networks, "cpu", n, math.inf)) for n in (1, 2))
     finally:
@@ -422,7 +424,7 @@ def test_one_seed_gives_means_and_no_more():
     run = statistics.results(planted({rung: [50.0 + i] for i, rung in enumerate(RUNGS)}))
     assert statistics.levels(run)["interval"].tolist() == ["–"] * 6
     assert set(statistics.gains(run)["word"]) == {"cannot be tested"}
-    assert "+1.00 (–)" in drawings.gains(statistics.gains(run)).text
+    assert "+1.00 (–)" in drawings.gain_intervals(statistics.gains(run)).text
 
 
 def test_drawings_tell_their_numbers():
@@ -430,11 +432,11 @@ def test_drawings_tell_their_numbers():
         planted({rung: [50.0, 51.0 + i, 50.5] for i, rung in enumerate(RUNGS)})
     )
     table = statistics.gains(run)
-    drawn = drawings.gains(table)
+    drawn = drawings.gain_intervals(table)
     for row in table.itertuples():
         assert f"{row.gain:+.2f} ({row.interval}), paper {row.paper_gain:+.1f}" in drawn.text
     for row in statistics.levels(run).itertuples():
-        assert f"{row.rung} {row.mean:.2f} % over 3" in drawings.networks(run).text
+        assert f"{row.rung} {row.mean:.2f} % over 3" in drawings.network_accuracies(run).text
     shown = drawings.examples(
         small_images.photograph_pieces(), [*photographs.SKIMAGE, *photographs.SKLEARN]
     )

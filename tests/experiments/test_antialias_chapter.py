@@ -139,7 +139,7 @@ def test_both_convolutions_have_the_same_weights():
 @pytest.fixture(scope="module")
 def on_meta():
     with torch.device("meta"):
-        return {scheme: antialias.network(scheme) for scheme in antialias.SCHEMES}
+        return {scheme: antialias.scheme_network(scheme) for scheme in antialias.SCHEMES}
 
 
 def test_the_schemes_have_the_same_parameters(on_meta):
@@ -148,7 +148,7 @@ def test_the_schemes_have_the_same_parameters(on_meta):
 
 def test_two_schemes_are_the_last_rungs_of_table_4(on_meta):
     ladder = ablation_ladder()
-    for scheme, rung in antialias.RUNGS.items():
+    for scheme, rung in antialias.SCHEME_RUNGS.items():
         assert on_meta[scheme].config == ladder[rung]
     assert on_meta["economic"].config == TResNetConfig()
 
@@ -159,7 +159,7 @@ def test_what_each_scheme_filters_is_what_the_table_says(on_meta):
         strides = [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.stride != (1, 1)]
         averages = [m for m in network.modules() if isinstance(m, nn.AvgPool2d)]
         blurs = [m for m in network.modules() if isinstance(m, BlurPool2d)]
-        row = table.loc[antialias.LABELS[scheme]]
+        row = table.loc[antialias.SCHEME_LABELS[scheme]]
         told = {"blur, twice": 2, "blur": 3, "average 2×2": 0, "–": 0}
         assert len(blurs) == sum(told[cell] for cell in row)
         assert len(averages) == (3 if row.shortcuts == "average 2×2" else 0)
@@ -187,7 +187,7 @@ def test_the_places_add_up_to_the_networks_difference(on_meta):
     """What blurs add to the MACs is what the table adds up to, by our counter and by PyTorch's
     own.
     """
-    table = antialias.places(image_size=64)
+    table = antialias.blurred_convolutions(image_size=64)
     more = count_macs(on_meta["economic"], (3, 64, 64)) - count_macs(
         on_meta["avgpool"], (3, 64, 64)
     )
@@ -203,7 +203,9 @@ def test_the_places_add_up_to_the_networks_difference(on_meta):
 
 
 def test_costs_grow_with_what_is_blurred():
-    table = antialias.costs(image_size=64).set_index("name").loc[list(antialias.LABELS.values())]
+    table = (
+        antialias.costs(image_size=64).set_index("name").loc[list(antialias.SCHEME_LABELS.values())]
+    )
     assert table["macs"].is_monotonic_increasing and table["published"].is_monotonic_increasing
     assert (table["lean"] < table["published"]).all()
 
@@ -212,7 +214,7 @@ def test_costs_grow_with_what_is_blurred():
 
 
 def test_photographs_are_six_different_pictures():
-    photos = shifts.photographs(48)
+    photos = shifts.colour_photographs(48)
     assert photos.shape == (6, 3, 48, 48) and photos.min() >= 0 and photos.max() <= 1
     assert torch.pdist(photos.flatten(1)).min() > 1 and photos.std((1, 2, 3)).min() > 0.05
 
@@ -239,7 +241,7 @@ def test_pooled_pixels_hardly_change_and_a_single_pixel_does():
     """Two models whose answer is known: the mean colour moves little when a photograph does, one
     pixel much.
     """
-    shown = shifts.views(shifts.photographs(64 + 7), 64)
+    shown = shifts.views(shifts.colour_photographs(64 + 7), 64)
     mean = shifts.feature_changes(lambda x: x.mean((2, 3)), shown)
     pixel = shifts.feature_changes(lambda x: x[..., 32, 32], shown)
     assert mean[0, 0].abs().max() == 0 and mean.mean() < 0.2 * pixel.mean()
@@ -296,7 +298,8 @@ def test_records_of_shifts_hold_what_was_measured():
     )
     table = shifts.change_table(list(records.values()))
     assert (
-        table["name"].tolist() == list(antialias.LABELS.values()) and table["shift_ratio"][1] == 1
+        table["name"].tolist() == list(antialias.SCHEME_LABELS.values())
+        and table["shift_ratio"][1] == 1
     )
 
 
@@ -349,7 +352,7 @@ def drawn():
             {"1 1": torch.ones(2) / 2, "1 2 1": torch.tensor([1, 2, 1]) / 4}
         ),
         "shift_maps": drawings.shift_maps(
-            {name: torch.rand(8, 8) for name in antialias.LABELS.values()}
+            {name: torch.rand(8, 8) for name in antialias.SCHEME_LABELS.values()}
         ),
     }
 

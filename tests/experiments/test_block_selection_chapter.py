@@ -32,7 +32,7 @@ SMOKE = PROFILES["smoke"]
 
 @pytest.fixture(scope="module")
 def sizes() -> pd.DataFrame:
-    return blocks.sizes().set_index(["stage", "block"])
+    return blocks.block_sizes().set_index(["stage", "block"])
 
 
 @pytest.mark.parametrize(("kind", "weights", "maps"), [("basic", 18, 15), ("bottleneck", 17, 48)])
@@ -103,14 +103,14 @@ def test_windows_are_where_the_gradient_is(kinds, stages):
     for axis in (2, 3):
         reached = image.grad.abs().amax(dim=[d for d in range(4) if d != axis]).nonzero().flatten()
         place = sum(config.depths[:stages])
-        assert len(reached) == reached[-1] - reached[0] + 1 == blocks.windows(net)[place]
+        assert len(reached) == reached[-1] - reached[0] + 1 == blocks.window_sides(net)[place]
 
 
 def test_windows_grow_by_what_the_table_says(sizes):
     with torch.device("meta"):
         for name in (blocks.ALL_BASIC, blocks.ALL_BOTTLENECK):
-            net = blocks.network(name)
-            sides = blocks.windows(net)
+            net = blocks.mix_network(name)
+            sides = blocks.window_sides(net)
             assert sides[0] == 12 and len(sides) == 1 + sum(net.config.depths)
             # The last block of stage 1 is like any inside it.
             assert sides[3] - sides[2] == sizes.loc[1, name.split("-")[0]].window
@@ -120,8 +120,8 @@ def test_sixteen_mixes_and_the_papers_is_table_4s_rung():
     assert len(set(blocks.MIXES)) == 16 and set(blocks.CORNERS) < set(blocks.MIXES)
     ladder = ablation_ladder()
     with torch.device("meta"):
-        assert blocks.network(blocks.PAPERS_CHOICE).config == ladder["+ Block-type selection"]
-        assert blocks.network(blocks.BEFORE).config == ladder["+ Stem → SpaceToDepth"]
+        assert blocks.mix_network(blocks.PAPERS_CHOICE).config == ladder["+ Block-type selection"]
+        assert blocks.mix_network(blocks.BEFORE).config == ladder["+ Stem → SpaceToDepth"]
     printed = paper_table(2).query("model == 'TResNet-M' and layer.str.startswith('Stage')")[
         "block_type"
     ]
@@ -138,7 +138,7 @@ def test_the_table_of_mixes():
     assert table["mix"].tolist() == ["■■□□", "□□■■"]
     for name in names:
         with torch.device("meta"):
-            net = blocks.network(name)
+            net = blocks.mix_network(name)
             few, many = (
                 sum(k.bytes for k in kept_for_backward(net.train(), torch.zeros(n, 3, 224, 224)))
                 for n in (1, 3)
@@ -153,13 +153,13 @@ def test_the_table_of_mixes():
 def test_networks_share_parts_and_are_whole():
     """Shared or not, a network has its own shapes, real weights, and gives finite numbers."""
     names = (blocks.ALL_BASIC, blocks.PAPERS_CHOICE, blocks.BEFORE)
-    built = blocks.networks(names)
+    built = blocks.mix_networks(names)
     first, paper, before = built.values()
     assert first.body.layer2 is paper.body.layer2 and first.body.layer3 is not paper.body.layer3
     assert paper.body.layer3 is not before.body.layer3 and paper.head is before.head
     for name, net in built.items():
         with torch.device("meta"):
-            alone = blocks.network(name)
+            alone = blocks.mix_network(name)
         assert {k: v.shape for k, v in net.state_dict().items()} == {
             k: v.shape for k, v in alone.state_dict().items()
         }
@@ -256,7 +256,7 @@ def test_a_block_in_training_has_the_gradient_of_one_step():
     assert torch.equal(block.conv1.conv.weight.grad, once) and once.abs().sum() > 0
 
 
-@pytest.mark.parametrize("name", blocks.VARIANTS)
+@pytest.mark.parametrize("name", blocks.LETTERS)
 def test_table_2_from_timms_model(name):
     """Depths and channels as timm's model of that name has them."""
     with torch.device("meta"):
@@ -340,7 +340,7 @@ def test_the_figures_say_what_they_show(records):
     assert all(f"{name}: " in drawings.mixes(mixes).text for name in blocks.MIXES)
     with torch.device("meta"):
         named = {kind: blocks.block(kind, 3, TResNetConfig()) for kind in KINDS}
-    text = drawings.blocks(named).text
+    text = drawings.residual_blocks(named).text
     assert (
         text.count("conv 3×3, 256") == 3
         and text.count("SE through") == 2
@@ -364,7 +364,7 @@ class SEFirst(nn.Module):
 
 
 def test_the_steps_of_a_block_are_drawn_where_they_run():
-    assert drawings.blocks({"a": SEFirst()}).text == (
+    assert drawings.residual_blocks({"a": SEFirst()}).text == (
         "a, 8 channels: SE through 2, conv 3×3, 8 norm, activation, conv 1×1, 8 norm,"
         " plus the block's input, then leaky ReLU."
     )

@@ -54,7 +54,7 @@ def test_places_are_those_of_timms_network():
         module.register_forward_pre_hook(note(shapes.setdefault(name, {}), part))
     with torch.no_grad():
         network(torch.zeros(1, 3, 64, 64))
-    assert code.places(64) == shapes
+    assert code.operation_inputs(64) == shapes
     table = code.place_table(64).set_index(["operation", "part"])
     assert table["places"].to_dict() == counts
 
@@ -235,7 +235,7 @@ def test_times_are_compared_within_a_place():
     row = timed.iloc[1]
     assert (row["where"], row.way, row.time) == ("stage 2, batch 4", "script", pytest.approx(2))
     assert (row.ratio, row.ratio_q1, row.ratio_q3) == pytest.approx((2, 2 / 1.1, 2 / 0.9))
-    table, columns = drawings.speed_table(timed, of="script", claim="jit-blur")
+    table, columns = drawings.speed_table(timed, way="script", claim="jit-blur")
     assert table["speedup"].tolist() == pytest.approx([2, 1]) and set(table["paper_speedup"]) == {2}
     assert table["place"].tolist() == [
         "blur: stage\xa02, batch\xa04",
@@ -256,7 +256,7 @@ def test_a_map_of_one_pixel_is_shown_once():
 
 def test_a_way_that_is_missing_leaves_a_gap():
     timed = code.times([record("blur: stage 2", "eager", 4e-6)], "blur", base="eager")
-    table, columns = drawings.speed_table(timed, of="script", claim="jit-blur")
+    table, columns = drawings.speed_table(timed, way="script", claim="jit-blur")
     assert table["speedup"].isna().all() and "speedup" in columns
     assert "| 4.0 | – | – | 2 |" in notebook.table(table, *columns).text
 
@@ -377,7 +377,7 @@ SPEED = [
 def test_speeds_of_small_images_judge_nothing(claim):
     check = next(c for c in load_claims() if c.id == claim).check
     case, phase = f"{check['case']}: stage 2", check["phase"]
-    ways = [check["model"], check["than"]]
+    ways = [check["model"], check["base"]]
     small = [record(case, way, 1.0, resolution=64, phase=phase) for way in ways]
     assert verdict(claim, []).word == verdict(claim, small).word == "not attempted"
     assert "64 px" in verdict(claim, small).why
@@ -431,7 +431,9 @@ def test_drawings_are_legible_and_told_in_words():
             code.traffic_table(calls, {"blur": torch.zeros(1, 2, 8, 8)})
         ),
         "kept": drawings.draw_kept(in_place.kept_table()),
-        "speeds": partial(drawings.draw_speeds, base="eager", of="script", claim="jit-blur")(timed),
+        "speeds": partial(drawings.draw_speeds, base="eager", quoted="script", claim="jit-blur")(
+            timed
+        ),
     }
     for drawing in drawn.values():
         width = float(re.search(r'viewBox="0 0 (\S+)', drawing.html)[1])

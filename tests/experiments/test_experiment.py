@@ -20,7 +20,7 @@ DECLARED = {
     "stems alone": stems.ALONE,
     "stems in ResNet50": stems.IN_RESNET50,
     "anti-aliasing": antialias.EXPERIMENT,
-    "mixes of blocks": blocks.mixes(),
+    "mixes of blocks": blocks.mix_experiment(),
     "SE in stages": se.IN_STAGES,
     "SE in a block": se.IN_BLOCK,
     "memory settings": inplace_abn.MEMORY,

@@ -70,7 +70,7 @@ def test_an_error_of_a_gradient_is_found():
 
 def test_precision_has_a_row_for_each_layer_dtype_and_weight():
     layers = {"a": iabn_layer.inplace_abn, "b": iabn_layer.fused_tail}
-    table = iabn_layer.precision(layers, ["float32", "bfloat16"], [1.0, 0.001])
+    table = iabn_layer.precision_table(layers, ["float32", "bfloat16"], [1.0, 0.001])
     assert len(table) == 8 and table.groupby("layer", sort=False).size().to_dict() == {
         "a": 4,
         "b": 4,
@@ -99,7 +99,7 @@ def test_at_weight_zero_plain_reading_back_gives_no_number():
 
 @pytest.mark.parametrize("network", ["resnet50", "batchnorm", "paper", "min"])
 def test_stages_groups_and_kinds_are_the_same_sum(network):
-    total = sum(inplace_abn.kept(network).values()) / 1e6
+    total = sum(inplace_abn.kept_by_setting(network).values()) / 1e6
     assert sum(inplace_abn.by_group(network).values()) == pytest.approx(total)
     column = "published" if network == "paper" else network
     if column in (table := inplace_abn.by_stage().set_index("stage")):
@@ -111,7 +111,7 @@ def test_stages_groups_and_kinds_are_the_same_sum(network):
 
 
 def test_the_two_factors_make_the_whole():
-    table = inplace_abn.factors()
+    table = inplace_abn.memory_factors()
     for dtype in ("float32_ratio", "bfloat16_ratio"):
         assert table[dtype][0] * table[dtype][1] == pytest.approx(table[dtype][2])
     assert table["paper_ratio"][2] == 512 / 288  # Table 3
@@ -137,7 +137,7 @@ def test_what_is_counted_at_224_px_is_what_hooks_find():
             totals.append(
                 sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in own)
             )
-    assert sum(inplace_abn.kept("batchnorm").values()) == (totals[1] - totals[0]) / 2
+    assert sum(inplace_abn.kept_by_setting("batchnorm").values()) == (totals[1] - totals[0]) / 2
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_frontier_and_inference_tables_stand_beside_what_they_compare_with():
     speeds = {"batchnorm": 10.0, "paper": 11.0, "min": 8.0}
     records = [record(name, speed) for name, speed in speeds.items()]
     records += [record(name, 5e8, metric="peak_memory") for name in speeds]
-    table = inplace_abn.frontier(records).set_index("model")
+    table = inplace_abn.frontier_table(records).set_index("model")
     assert table["ratio"].to_dict() == {"batchnorm": 1.0, "paper": 1.1, "min": 0.8}
     assert (table["peak"] == 500).all() and table["kept"]["min"] < table["kept"]["paper"] < table[
         "kept"
@@ -221,7 +221,9 @@ def test_peaks_and_layer_times_are_records():
         "memory",
         "peak_memory",
     ) and found.value.median > gradients
-    layers = {name: layer for name, layer in iabn_layer.layers().items() if "mapillary" not in name}
+    layers = {
+        name: layer for name, layer in iabn_layer.norm_layers().items() if "mapillary" not in name
+    }
     table = iabn_layer.layer_table(layers, iabn_layer.measure_layers(layers, smoke))
     assert table["maps"].tolist() == [2, 1] and table["time_ratio"][0] == 1.0
     assert (table["largest_error"] < 1e-5).all()

@@ -48,7 +48,7 @@ def test_the_networks_differ_in_the_stages_with_se_alone():
     """
     ladder = ablation_ladder()
     with torch.device("meta"):
-        networks = se.networks()
+        networks = se.se_networks()
         assert networks["none"].config == ladder["+ Inplace-ABN"]
         assert networks["three"].config == ladder["+ Optimizer SE layers"]
         assert networks["four"].config == replace(networks["three"].config, se=(True,) * 4)
@@ -96,7 +96,7 @@ def test_what_se_keeps_in_plain_autograd():
     """By hand: after the 3×3 the product; before the sum the norm's output. Each with its gates and
     averages.
     """
-    mb = se.places(image_size=224).set_index("name")["plain"]
+    mb = se.se_places(image_size=224).set_index("name")["plain"]
     one_map = 14 * 14 * 256 * 4 / 1e6
     vectors = 4 * 4 * 1024 / 1e6  # at most averages, hidden and gates
     assert one_map <= mb["after the 3×3"] - mb["no SE"] <= one_map + vectors
@@ -104,7 +104,7 @@ def test_what_se_keeps_in_plain_autograd():
 
 
 def test_fused_ends_keep_no_map_for_se():
-    table = se.kept(image_size=224).set_index("name")
+    table = se.se_kept(image_size=224).set_index("name")
     smallest_map = 7 * 7 * 512 * 4 / 1e6
     assert table.loc["stages 1–4", "lean"] - table.loc["no SE", "lean"] < smallest_map
     for way in ("plain", "published"):
@@ -113,7 +113,7 @@ def test_fused_ends_keep_no_map_for_se():
 
 def test_se_at_the_end_is_squeeze_and_excitation_on_the_blocks_output():
     """The fused block in training equals the parts that PyTorch differentiates itself."""
-    fused, plain = (reseed(se.blocks(**way)["end"]).double() for way in (se.LEAN, se.PLAIN))
+    fused, plain = (reseed(se.se_blocks(**way)["end"]).double() for way in (se.LEAN, se.PLAIN))
     plain.load_state_dict(fused.state_dict(), strict=True)
     x = images(2, 1024, 3, 3, dtype=torch.float64)
     branch = plain.conv3(plain.conv2(plain.conv1(x)))
@@ -153,9 +153,9 @@ def test_the_steps_of_a_block_are_read_off_its_run(norm):
 
 
 def test_the_steps_show_another_place():
-    steps = block_steps(se.blocks()["end"], 1024)
+    steps = block_steps(se.se_blocks()["end"], 1024)
     assert steps[-3:] == ["SE", "sum", "ReLU"] and steps.count("SE") == 1
-    assert "SE" not in block_steps(se.blocks()["none"], 1024)
+    assert "SE" not in block_steps(se.se_blocks()["none"], 1024)
 
 
 # Claims.
@@ -236,7 +236,7 @@ def test_compare_takes_other_inputs_than_images():
 
 
 def test_a_training_peak_holds_at_least_the_gradients():
-    network = gates.small_network(0)
+    network = gates.small_se_network(0)
     small = TResNet(network.config, num_classes=10)
     (found,) = training_peaks({"none": small}, QUICK, suite="se", case="stages")
     gradients = 4 * count_parameters(small)
@@ -255,7 +255,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def trained(data):
-    return small_training.train(gates.small_network(0), data, seed=0, epochs=3)
+    return small_training.train_small(gates.small_se_network(0), data, seed=0, epochs=3)
 
 
 def test_the_digits_are_scikit_learns(data):
@@ -301,7 +301,7 @@ def test_gates_are_what_scales_the_maps(trained, data):
 
 def test_fresh_basic_blocks_give_every_image_the_same_gates(data):
     """Their SE comes after a norm that starts at zero."""
-    found = gates.gates(gates.small_network(3), data.held_out_images[:32])
+    found = gates.gates(gates.small_se_network(3), data.held_out_images[:32])
     for name in ("stage 1, block 1", "stage 2, block 1"):
         assert torch.equal(found[name], found[name][:1].expand_as(found[name]))
     assert found["stage 3, block 1"].std(0).max() > 1e-4
@@ -342,7 +342,7 @@ def test_the_share_of_classes_at_its_ends():
 
 def test_swaps_are_recorded_with_their_spread(trained, data):
     found = gates.swap_accuracies([trained, trained], data, QUICK)
-    table = gates.accuracies(found).set_index("gates")
+    table = gates.accuracy_table(found).set_index("gates")
     assert list(table.index) == list(gates.SWAPS)
     own = small_training.accuracy(trained, data)
     assert table.loc["its own", "right"] == pytest.approx(own)
@@ -352,7 +352,7 @@ def test_swaps_are_recorded_with_their_spread(trained, data):
 
 
 def test_how_gates_vary_is_tabled(trained, data):
-    table = gates.variation([trained, trained], [gates.small_network(0)] * 2, data).set_index(
+    table = gates.variation([trained, trained], [gates.small_se_network(0)] * 2, data).set_index(
         "layer"
     )
     gate = gates.gates(trained, data.held_out_images)["stage 3, block 2"].numpy()

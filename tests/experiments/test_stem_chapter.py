@@ -56,7 +56,7 @@ def test_the_stem_is_one_convolution_of_12_pixels():
 
 
 def test_the_first_two_networks_are_the_rungs_of_table_4():
-    networks = stems.networks()
+    networks = stems.stem_networks()
     for name, config in zip(
         ("conv7x7", "space_to_depth"), islice(ablation_ladder().values(), 2), strict=True
     ):
@@ -82,7 +82,7 @@ def test_the_resnet_stems_are_timms(name, reference):
 
 def test_resnet50_with_the_deep_stem_alone_is_timms_resnet50c():
     with torch.device("meta"):
-        assert count_parameters(stems.networks()["resnet_d"]) == count_parameters(
+        assert count_parameters(stems.stem_networks()["resnet_d"]) == count_parameters(
             timm.create_model("resnet50c")
         )
 
@@ -91,16 +91,19 @@ def test_the_table_of_sizes():
     """MACs as PyTorch's own counter has them; window and stride from the layers, cross-checked with
     the kernel.
     """
-    table = stems.sizes(image_size=64).set_index("stem")
+    table = stems.stem_sizes(image_size=64).set_index("stem")
     for name, stem in stems.stems().items():
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             output = stem.eval()(torch.zeros(1, 3, 64, 64))
-        row = table.loc[stems.LABELS[name]]
+        row = table.loc[stems.STEM_LABELS[name]]
         assert row.macs_m * 1e6 == counter.get_total_flops() / 2
         assert row.stride == 4 and output.shape == (1, 64, 16, 16)
     for name in ("space_to_depth", "space_to_depth_1x1"):
         conv = stems.stems()[name][1].conv
-        assert table.loc[stems.LABELS[name]].window == stems.single_convolution(conv).kernel_size[0]
+        assert (
+            table.loc[stems.STEM_LABELS[name]].window
+            == stems.single_convolution(conv).kernel_size[0]
+        )
 
 
 @pytest.mark.parametrize("name", ["conv7x7", "resnet_d", "space_to_depth", "space_to_depth_1x1"])

@@ -16,7 +16,7 @@ from tresnet_lite import create_model
 from tresnet_lite.checkout import ROOT
 from tresnet_lite.experiments import recipe as training
 from tresnet_lite.experiments import studies
-from tresnet_lite.experiments.photographs import photograph
+from tresnet_lite.experiments.photographs import sample_photograph
 from tresnet_lite.findings import statistics
 from tresnet_lite.profiles import Training, resolve
 from tresnet_lite.records import Failure, Record, load
@@ -75,7 +75,7 @@ def test_the_smoothed_loss_is_least_where_it_is_said(classes):
 
 
 def test_augmented_photographs_differ_as_their_names_say():
-    flower = photograph("flower")
+    flower = sample_photograph("flower")
     shown = training.augmented(flower, 64)
     names, images = zip(*shown, strict=True)
     assert names[0] == "as it is" and all(image.shape == (64, 64, 3) for image in images)
@@ -115,13 +115,13 @@ def test_what_was_trained_is_not_trained_again(record_file, monkeypatch, capsys)
         "recipes",
         lambda epochs, real=training.recipes: {n: real(epochs)[n] for n in names},
     )
-    found = studies.measure([TINY], SMOKE).records
+    found = studies.train_studies([TINY], SMOKE).records
     assert [(r.model, r.case, r.seed) for r in found] == [
         (name, "64 digits, 1 epoch", seed) for seed in (0, 1) for name in names
     ]
     assert all(r.value.repeats == 1 and 0 <= r.value.median <= 100 for r in found)
     monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("trained again"))
-    assert studies.measure([TINY], SMOKE).records == found == load(record_file)
+    assert studies.train_studies([TINY], SMOKE).records == found == load(record_file)
     assert "4 networks, 4 of them trained before" in capsys.readouterr().out
 
 
@@ -146,7 +146,7 @@ def test_other_settings_are_other_points():
 
 
 def test_the_same_seed_gives_the_same_network():
-    a, b, c = (training.small_network(seed) for seed in (1, 1, 2))
+    a, b, c = (training.digits_network(seed) for seed in (1, 1, 2))
     assert torch.equal(
         nn.utils.parameters_to_vector(a.parameters()), nn.utils.parameters_to_vector(b.parameters())
     )
@@ -167,7 +167,7 @@ def test_differences_are_paired_by_seed_and_corrected():
         [91.0, 91.0, 92.0, 94.0],
     )
     run = run_of({training.FULL: full, "without Cutout": cutout, "without label smoothing": smooth})
-    found = training.differences(run).set_index("name")
+    found = training.ingredient_differences(run).set_index("name")
     theirs = stats.ttest_rel(cutout, full)
     row = found.loc["without Cutout"]
     assert row.p == pytest.approx(theirs.pvalue)
@@ -179,7 +179,7 @@ def test_differences_are_paired_by_seed_and_corrected():
 
 
 def test_one_seed_gives_differences_without_a_verdict():
-    found = training.differences(
+    found = training.ingredient_differences(
         run_of({training.FULL: [90.0], "without Cutout": [88.0]})
     ).set_index("name")
     assert (found.loc["without Cutout", "change"], found.loc["without Cutout", "word"]) == (
@@ -190,7 +190,7 @@ def test_one_seed_gives_differences_without_a_verdict():
 
 
 def test_a_run_that_was_stopped_before_the_full_recipe_is_shown_too():
-    found = training.differences(run_of({"without Cutout": [88.0]}))
+    found = training.ingredient_differences(run_of({"without Cutout": [88.0]}))
     assert found["change"].isna().all()
     assert "Nothing was measured" in drawings.ingredients(found).text
 

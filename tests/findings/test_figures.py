@@ -109,8 +109,8 @@ def test_quartiles_that_reach_the_curve_forbid_a_verdict():
 
 
 def test_an_overtaking_must_leave_the_quartiles_behind():
-    ask = {"of": {"network": "TResNet-XL", "resolution": 448}}
-    ask |= {"than": {"network": "EfficientNet-B5", "resolution": 456}}
+    ask = {"point": {"network": "TResNet-XL", "resolution": 448}}
+    ask |= {"base": {"network": "EfficientNet-B5", "resolution": 456}}
     for value, spread, word in (
         (0.8, 0.0, "reproduced"),
         (0.61, 0.1, "differs"),
@@ -186,9 +186,9 @@ def test_records_join_once_and_only_whole_networks_of_a_known_accuracy():
 
 
 def test_the_drawings_say_what_they_show():
-    drawn = chapter.curve(figure(4, run()).iloc[:14])
+    drawn = chapter.accuracy_against_speed(figure(4, run()).iloc[:14])
     assert "XL 448 0.10, 84.3 %" in drawn.text and "On the front: " in drawn.text
-    assert "nothing was measured" in chapter.curve(figure(5, [])).text
+    assert "nothing was measured" in chapter.accuracy_against_speed(figure(5, [])).text
     assert chapter.how_above().html.startswith("<svg")
 
 
@@ -197,7 +197,7 @@ def test_then_and_now_has_a_line_for_each_way_that_ran_both_networks():
         speed("table3", m, "training", v) for m, v in (("resnet50", 100.0), ("tresnet_m", 80.0))
     ]
     records += [speed("table3", "resnet50", "training", 70.0, dtype="bfloat16")]
-    table = then_and_now.ratios(landscape.landscape(records), "training")
+    table = then_and_now.ratios_to_resnet50(landscape.landscape(records), "training")
     assert table["kind"].iloc[0] == "quoted (the paper)"
     last = table.iloc[-1]
     assert last.m == 0.8 and last.kind.startswith("measured (Imaginary GPU") and math.isnan(last.l)
@@ -216,4 +216,4 @@ def test_curves_are_judged_where_all_efficientnets_were_run():
 
 
 def test_the_names_are_the_suites():
-    assert set(MODELS.values()) | set(EFFICIENTNETS) == set(landscape.NAMES)
+    assert set(MODELS.values()) | set(EFFICIENTNETS) == set(landscape.NETWORK_NAMES)

@@ -184,7 +184,7 @@ def test_a_counted_batch_is_called_counted():
         speed("table3", "resnet50", "training", 9.0),
         dataclasses.replace(largest, counted=True),
     ]
-    line = one(tables.table3(records), network="ResNet50", phase=tables.BATCH)
+    line = one(tables.table3(records), network="ResNet50", phase=tables.LARGEST_BATCH)
     assert (line.measured, line.source) == (190, "counted")
 
 
@@ -196,7 +196,7 @@ def test_a_largest_batch_is_taken_from_the_runs_own_budget():
         records.append(
             speed("table3", "resnet50", "training", batch, metric="largest_batch", **ran)
         )
-    found = tables.table3(records).query("network == 'ResNet50' and phase == @tables.BATCH")
+    found = tables.table3(records).query("network == 'ResNet50' and phase == @tables.LARGEST_BATCH")
     told = {
         "16 GiB" in run: batch for run, batch in zip(found["run"], found["measured"], strict=True)
     }
@@ -271,7 +271,7 @@ def test_a_chapter_takes_what_was_measured_before(tmp_path, monkeypatch, capsys)
         for p in points
     ]
     append(tmp_path / "smoke.jsonl", *done)
-    measured = campaigns.measure(profile, "table4")
+    measured = campaigns.measure_suites(profile, "table4")
     assert measured.records == done
     assert f"{len(points)} points, {len(points)} of them measured before" in capsys.readouterr().out
 
@@ -286,14 +286,14 @@ def test_a_chapter_measures_as_long_as_its_reader_says_or_the_profile_allows(
     limits = []
     monkeypatch.setattr(campaign, "find_slots", lambda _: [])
     monkeypatch.setattr(campaign, "run", lambda *_, minutes, **__: limits.append(minutes) or [])
-    campaigns.measure(profiles.PROFILES[name], "table4", minutes=given)
+    campaigns.measure_suites(profiles.PROFILES[name], "table4", minutes=given)
     assert limits == [allowed]
 
 
 def test_another_campaign_on_the_same_file_is_told_not_raised(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TRESNET_LITE_RECORDS", str(tmp_path / "smoke.jsonl"))
     with campaign.locked(tmp_path / "smoke.jsonl"):
-        campaigns.measure(profiles.resolve("smoke"), "table4")
+        campaigns.measure_suites(profiles.resolve("smoke"), "table4")
     assert "not measured now: another campaign" in capsys.readouterr().out
 
 
@@ -302,7 +302,7 @@ def test_another_campaign_on_the_same_file_is_told_not_raised(tmp_path, monkeypa
 
 def test_the_papers_batches_are_one_amount_of_memory():
     """Counted bytes an image times the printed batch: the same for all four networks, to 3 %."""
-    counted = table3.factors().set_index("network")
+    counted = table3.batch_factors().set_index("network")
     assert counted["together"].max() / counted["together"].min() < 1.03
     product = counted["architecture"] * counted["inplace"]
     assert product.tolist() == pytest.approx(counted["counted"].tolist(), rel=1e-12)
@@ -341,7 +341,7 @@ def test_steps_are_changes_from_rung_to_rung():
 
 def test_a_waterfall_tells_its_numbers():
     frame = tables.table4(rungs([100.0, 110.0, 120.0, 130.0, 125.0, 105.0]))
-    panels = table4.speeds(frame)
+    panels = table4.waterfall_panels(frame)
     assert list(panels) == ["paper, inference", "measured, inference"]
     drawn = table4_drawings.waterfall(panels, what="speed")
     assert "+ Inplace-ABN 1.3, + Optimizer SE layers 1.25, + AA 1.05" in drawn.text
@@ -349,7 +349,7 @@ def test_a_waterfall_tells_its_numbers():
 
 
 def test_sizes_of_the_rungs():
-    rows = table4.sizes().set_index("refinement")
+    rows = table4.rung_sizes().set_index("refinement")
     with torch.device("meta"):
         expected = {
             "Original ResNet50": timm.create_model("resnet50"),
@@ -366,7 +366,7 @@ def test_speed_for_each_mac():
         speed("table1", "mixnet_l", "training", 50.0),
     ]
     line = one(table1.per_mac(tables.table1(records)), network="MixNet-L", phase="training")
-    macs = table1.sizes().set_index("network")["macs"]
+    macs = table1.network_sizes().set_index("network")["macs"]
     assert line.time == 2.0 and line.macs_ratio == macs["MixNet-L"] / macs["ResNet50"]
     assert line.per_mac == pytest.approx(0.5 * line.macs_ratio)
     drawn = table1_drawings.proxy(table1.per_mac(tables.table1(records)))
@@ -380,7 +380,7 @@ def test_four_times_the_pixels_are_four_times_the_work():
     """Convolutions scale with the pixels; only what works on averages, SE and the classifier, does
     not.
     """
-    large = table5.sizes().query("resolution == 448")
+    large = table5.resolution_costs().query("resolution == 448")
     for column in ("macs_ratio", "kept_ratio"):
         assert ((large[column] > 3.99) & (large[column] < 4)).all()
 
@@ -391,7 +391,7 @@ def test_figures_stand_without_measurements():
         (table1.per_mac(tables.table1([])), table1_drawings.proxy),
     ):
         assert "measured)" not in each_run(frame, draw).text
-    assert "this run" not in table3_drawings.batches(table3.factors(), tables.table3([])).text
+    assert "this run" not in table3_drawings.batches(table3.batch_factors(), tables.table3([])).text
 
 
 # The checks of claims about whole tables.
@@ -420,7 +420,7 @@ def test_outpaces(ratio, spread, margin, word):
         "table": 1,
         "phase": "training",
         "network": "ResNet50",
-        "than": ["EfficientNetB1", "MixNet-L"],
+        "others": ["EfficientNetB1", "MixNet-L"],
     }
     (found,) = CHECKS["outpaces"](successors(ratio, spread), **settings, margin=margin)
     assert found.word == word and f"{ratio:.2f}" in found.ours
@@ -432,7 +432,7 @@ def test_outpaces_needs_every_network_at_the_papers_size():
         "table": 1,
         "phase": "training",
         "network": "ResNet50",
-        "than": ["EfficientNetB1", "MixNet-L"],
+        "others": ["EfficientNetB1", "MixNet-L"],
     }
     (found,) = CHECKS["outpaces"](successors(2.0)[:4], **settings)
     assert found.word == "not attempted" and "MixNet-L" in found.why

@@ -6,7 +6,7 @@ import pytest
 import timm
 
 from tresnet_lite.bench.suites import EFFICIENTNETS
-from tresnet_lite.paper.published import accuracies, benchmarks, conditions
+from tresnet_lite.paper.published import accuracies, benchmark_conditions, benchmarks
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ from tresnet_lite.paper.published import accuracies, benchmarks, conditions
     ],
 )
 def test_a_file_name_tells_the_conditions(name, told):
-    assert " ".join(conditions(name).values()) == told
+    assert " ".join(benchmark_conditions(name).values()) == told
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_file_name_tells_the_conditions(name, told):
 )
 def test_a_name_that_says_something_else_is_refused(name):
     with pytest.raises(ValueError, match="does not tell how it was measured"):
-        conditions(name)
+        benchmark_conditions(name)
 
 
 def test_every_source_has_the_network_that_ratios_are_to():

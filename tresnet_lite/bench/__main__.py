@@ -134,7 +134,7 @@ def _dry_run(points: list[Point], out: Path, options: argparse.Namespace) -> int
     # Which GPU would be used is not known without using it, so a point counts as done on any.
     on_cpu = points and points[0].device == "cpu"
     devices = {campaign.find_slots("cpu")[0].device} if on_cpu else None
-    over = campaign.done(campaign.read(out), devices, retry_errors=options.retry_errors)
+    over = campaign.done(campaign.read_outcomes(out), devices, retry_errors=options.retry_errors)
     for point in points:
         state = "done" if point.id in over else f"{point.seconds:.0f} s"
         print(f"{state:>6}  {', '.join(point.suites)}: {point.id}")

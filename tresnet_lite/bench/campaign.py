@@ -104,7 +104,7 @@ def done(
     return set(last) - failed if retry_errors else set(last)
 
 
-def read(path: Path) -> list[Record | Failure]:
+def read_outcomes(path: Path) -> list[Record | Failure]:
     """All lines of a file, if it exists; a half-written one, of a killed campaign, is removed."""
     if not path.exists():
         return []
@@ -191,7 +191,7 @@ def run(
     begin_run()  # which the processes that measure inherit
     deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     with locked(out):
-        over = done(read(out), {slot.device for slot in slots}, retry_errors=retry_errors)
+        over = done(read_outcomes(out), {slot.device for slot in slots}, retry_errors=retry_errors)
         queue = Queue.shuffled((p for p in points if p.id not in over), seed, deadline)
         writing, stop = threading.Lock(), threading.Event()
 

@@ -24,7 +24,9 @@ BUILD_TOOLS = ("setuptools", "setuptools_scm", "wheel", "ninja")
 # Its setup asks torch.has_cuda what to build; this module, found first by the builder's Python,
 # answers no.
 CPU_ONLY = "import torch\ntorch.has_cuda = False\n"
-TRIAL = "import torch, inplace_abn as i; i.InPlaceABN(2)(torch.ones(2, 2, 2, 2, device={device!r}))"
+IABN_TRIAL = (
+    "import torch, inplace_abn as i; i.InPlaceABN(2)(torch.ones(2, 2, 2, 2, device={device!r}))"
+)
 
 
 class BuildError(RuntimeError):
@@ -71,7 +73,7 @@ def pip(*arguments: str, **environment: str) -> None:
         raise BuildError((errors or lines or ["pip said nothing"])[0][:200])
 
 
-def build(cache: Path, settings: dict[str, str]) -> Path:
+def build_wheel(cache: Path, settings: dict[str, str]) -> Path:
     """Compile the wheel into ``cache``. Raises BuildError with the reason when that fails."""
     if shutil.which(os.environ.get("CXX", "c++")) is None:
         advice = "on Debian and Ubuntu: apt install g++ python3-dev"
@@ -96,9 +98,9 @@ def install() -> str:
     kind, settings = target()
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     cache = home / "tresnet_lite" / "inplace_abn" / kind
-    wheel = next(cache.glob("*.whl"), None) or build(cache, settings)
+    wheel = next(cache.glob("*.whl"), None) or build_wheel(cache, settings)
     pip("install", "--no-deps", "--no-index", "--force-reinstall", str(wheel))
-    trial = TRIAL.format(device="cuda" if "TORCH_CUDA_ARCH_LIST" in settings else "cpu")
+    trial = IABN_TRIAL.format(device="cuda" if "TORCH_CUDA_ARCH_LIST" in settings else "cpu")
     result = subprocess.run([sys.executable, "-c", trial], capture_output=True, text=True)
     if result.returncode:
         pip("uninstall", "--yes", "inplace-abn")
@@ -106,11 +108,11 @@ def install() -> str:
     return kind
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     argparse.ArgumentParser(
         prog="python -m tresnet_lite.bench.install_iabn",
         description="Build and install the published Inplace-ABN for this torch.",
-    ).parse_args()
+    ).parse_args(arguments)
     try:
         print(f"inplace-abn: installed for {install()}")
     except (BuildError, OSError) as error:

@@ -74,7 +74,7 @@ class Bench:
         channels_last = point.memory_format == "channels_last"
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
 
-    # What is measured.
+    # The network and its images.
 
     @cached_property
     def network(self) -> nn.Module:
@@ -87,7 +87,7 @@ class Bench:
         many = few.repeat(-(-batch // len(few)), 1, 1, 1)[:batch]
         return many.contiguous(memory_format=self.layout)
 
-    # How it is measured.
+    # What is measured.
 
     def speeds(self) -> Iterator[Record | Failure]:
         """Largest batch and peak memory where asked for, then each phase's images per second."""
@@ -176,7 +176,7 @@ class Bench:
         here = self.provenance(work["matrix product"].run)
         return [replace(record, provenance=here, point=self.point.id) for record in records]
 
-    # What comes of it.
+    # What is recorded.
 
     def provenance(self, step: Callable[[], object] | None = None) -> Provenance:
         """Of now; on a GPU while `step` goes on, so that clocks, power and heat are the work's."""

@@ -44,7 +44,7 @@ def run(
     executor = _executor(out, cluster)
     with campaign.locked(out):
         gather(out)
-        over = campaign.done(campaign.read(out), None, retry_errors=retry_errors)
+        over = campaign.done(campaign.read_outcomes(out), None, retry_errors=retry_errors)
         left = [point for point in points if point.id not in over]
         waiting = _submit(executor, left, out, partition, jobs) if left else []
         while waiting:
@@ -54,11 +54,11 @@ def run(
                 gather(out)
                 tell(f"job {job.job_id}: {error if error else job.result()}; {len(waiting)} left")
             time.sleep(0.2)
-        over = campaign.done(campaign.read(out), None)
+        over = campaign.done(campaign.read_outcomes(out), None)
     return [point for point in left if point.id not in over]
 
 
-def measure(point: Point, part: Path) -> str:
+def measure_in_job(point: Point, part: Path) -> str:
     """What a job does: a campaign of one point, into a file of its own."""
     outcomes: list[str] = []
     slots = campaign.find_slots(point.device)
@@ -71,8 +71,8 @@ def gather(out: Path) -> None:
     for part in sorted(_parts(out).glob("*.jsonl")):
         # A part whose job is at work is left for later.
         with contextlib.suppress(CampaignError), campaign.locked(part):
-            known = {(line.point, line.provenance) for line in campaign.read(out)}
-            lines = campaign.read(part)
+            known = {(line.point, line.provenance) for line in campaign.read_outcomes(out)}
+            lines = campaign.read_outcomes(part)
             append(out, *(line for line in lines if (line.point, line.provenance) not in known))
             part.unlink()
 
@@ -89,7 +89,7 @@ def _submit(executor, points: list[Point], out: Path, partition: str | None, job
         **({"slurm_partition": partition} if partition else {}),
     )
     names = [hashlib.sha256(point.id.encode()).hexdigest()[:12] for point in points]
-    return executor.map_array(measure, points, [parts / f"{name}.jsonl" for name in names])
+    return executor.map_array(measure_in_job, points, [parts / f"{name}.jsonl" for name in names])
 
 
 def _parts(out: Path) -> Path:

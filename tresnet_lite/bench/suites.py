@@ -35,7 +35,7 @@ TRESNETS = TABLE3[1:]
 SIDES = (224, 240, 260, 300, 380, 456, 528, 600)  # of EfficientNet-B0 to B7 (Tan and Le, 2019)
 EFFICIENTNETS = {f"efficientnet_b{number}": side for number, side in enumerate(SIDES)}
 PROFILE_SETTINGS = ("dtype", "repeats", "min_block", "max_seconds")  # as a point takes them
-SMOKE = ("resnet50", "efficientnet_b0", "tresnet_m", "Original ResNet50", "+ AA")
+SMOKE_MODELS = ("resnet50", "efficientnet_b0", "tresnet_m", "Original ResNet50", "+ AA")
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def points(
         open_points = [
             p
             for p in open_points
-            if p.measures == "ceilings" or (p.model in SMOKE and p.compile == "eager")
+            if p.measures == "ceilings" or (p.model in SMOKE_MODELS and p.compile == "eager")
         ]
     settled = [_settle(point, profile, quick, memory_budget) for point in open_points]
     return sorted(settled, key=lambda p: p.priority)
@@ -259,7 +259,7 @@ GMACS = {  # of an image at 224 px, or at an EfficientNet's own resolution; to 5
 START = 8.0  # seconds for a process to import, build and move
 
 
-def macs(point: Point) -> float:
+def rough_macs(point: Point) -> float:
     """Multiply-accumulates of one image, roughly."""
     full = GMACS.get(point.model, 5.0) * 1e9
     return full * (point.resolution / EFFICIENTNETS.get(point.model, 224)) ** 2
@@ -268,7 +268,7 @@ def macs(point: Point) -> float:
 def _cpu_times(point: Point) -> dict[str, float]:
     """The estimate on two cores; a step of many seconds is timed three times."""
     depthwise = point.model.startswith(("efficientnet", "mixnet"))
-    step = macs(point) * point.batch / (10e9 if depthwise else 45e9)
+    step = rough_macs(point) * point.batch / (10e9 if depthwise else 45e9)
     weights = {"training": 3.0, "inference": 1.0}
     repeats = 3 if 3 * step > 1.0 else point.repeats
     timed = sum((repeats + 2) * max(step * weights[phase], 0.1) for phase in point.phases)

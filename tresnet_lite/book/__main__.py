@@ -19,7 +19,7 @@ from tresnet_lite.records.provenance import begin_run
 
 # The profiler writes what it misses on a CPU (a GPU, the origin of older memory) past every
 # notebook to the terminal.
-QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR", "KINETO_LOG_LEVEL": "5"}
+QUIET_LOGS = {"TORCH_CPP_LOG_LEVEL": "ERROR", "KINETO_LOG_LEVEL": "5"}
 
 
 def print_claims(project: Project, profile: str) -> None:
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     options, project = parse(parser, arguments, "default: chosen from the device")
     profile, reason = choose_profile(options.profile)
     print(f"profile: {profile} ({reason})")
-    for name, level in QUIET.items():
+    for name, level in QUIET_LOGS.items():
         os.environ.setdefault(name, level)
     begin_run()  # which the notebooks' processes inherit
 

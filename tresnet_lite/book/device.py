@@ -8,7 +8,7 @@ from functools import cache
 
 import torch
 
-TRIAL = """
+GPU_TRIAL = """
 import torch
 print(torch.cuda.get_device_name(), flush=True)
 try:
@@ -37,7 +37,7 @@ def try_gpu() -> tuple[str, str]:
     Tried in a process of its own: this one would hold memory of the GPU until it ends, and the
     largest batches that the notebooks look for would come out smaller.
     """
-    result = subprocess.run([sys.executable, "-c", TRIAL], capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-c", GPU_TRIAL], capture_output=True, text=True)
     name, _, error = result.stdout.strip().partition("\n")
     if result.returncode:
         error = (result.stderr.strip().splitlines() or ["it gave no reason"])[-1]

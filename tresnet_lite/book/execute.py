@@ -20,7 +20,7 @@ from tresnet_lite.profiles import PROFILES
 
 
 @dataclass(frozen=True)
-class Failure:
+class NotebookFailure:
     """One notebook that stopped: where, and with what."""
 
     notebook: str
@@ -31,7 +31,7 @@ class Failure:
         return f"{self.notebook}: {self.where}: {self.error}"
 
 
-def conditions(profile: str) -> tuple[str, ...]:
+def notebook_conditions(profile: str) -> tuple[str, ...]:
     """What, besides files, a notebook's outputs depend on."""
     on_gpu = PROFILES[profile].device == "cuda" and torch.cuda.is_available()
     device = try_gpu()[0] if on_gpu else "cpu"
@@ -49,10 +49,12 @@ def notebook_key(project: Project, notebook: Path, profile: str) -> str:
     text = repr([(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in cells])
     files = source_files(project.root, "tresnet_lite", "data", "notebooks")
     shared = [path for path in files if path.suffix != ".ipynb"]
-    return content_digest(project.root, shared, notebook.name, text, *conditions(profile))
+    return content_digest(project.root, shared, notebook.name, text, *notebook_conditions(profile))
 
 
-def execute(notebook: Path, output: Path, profile: str, *, bar: bool = False) -> Failure | None:
+def execute(
+    notebook: Path, output: Path, profile: str, *, bar: bool = False
+) -> NotebookFailure | None:
     """Execute a notebook with papermill into `output`, which appears in one step, failed or not."""
     import papermill
     from papermill.exceptions import PapermillExecutionError
@@ -76,9 +78,11 @@ def execute(notebook: Path, output: Path, profile: str, *, bar: bool = False) ->
     except PapermillExecutionError as error:
         first_line = error.source.strip().partition("\n")[0]
         cell = f"cell [{error.exec_count}], `{first_line}`"
-        failure = Failure(notebook.name, cell, f"{error.ename}: {error.evalue}")
+        failure = NotebookFailure(notebook.name, cell, f"{error.ename}: {error.evalue}")
     except Exception as error:  # a kernel that dies or never starts: the other notebooks still run
-        failure = Failure(notebook.name, "outside its cells", f"{type(error).__name__}: {error}")
+        failure = NotebookFailure(
+            notebook.name, "outside its cells", f"{type(error).__name__}: {error}"
+        )
     if partial.exists():
         os.replace(partial, output)
     return failure
@@ -93,7 +97,7 @@ def stale_notebooks(project: Project, profile: str) -> Iterator[tuple[Path, str]
             yield notebook, key
 
 
-def execute_all(project: Project, profile: str) -> list[Failure]:
+def execute_all(project: Project, profile: str) -> list[NotebookFailure]:
     """Execute what changed, in order; a bar with the time left in a terminal, lines in a log."""
     stale = list(stale_notebooks(project, profile))
     unchanged = len(project.notebooks()) - len(stale)

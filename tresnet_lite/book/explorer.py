@@ -31,10 +31,10 @@ CHOICES = {  # what can be chosen, in this order; the data's columns
 SCALES = {"speed": "Images a second", "ratio": "ResNet50 = 1"}
 # what the page and its drawing show at first: place and phase
 FIRST = ("RTX 4090, torch 2.4.0 (quoted, timm)", "inference")
-COLUMNS = [*CHOICES, *SCALES, "network", "family", "resolution", "q1", "q3", "batch"]
-COLUMNS += ["top1", "top1_source", "kind", "source"]
+POINT_COLUMNS = [*CHOICES, *SCALES, "network", "family", "resolution", "q1", "q3", "batch"]
+POINT_COLUMNS += ["top1", "top1_source", "kind", "source"]
 
-PART = Template("""\
+EXPLORER = Template("""\
 ```{raw} html
 <div id="explorer">
 <form class="explorer-choices" aria-label="What the chart shows">$choices</form>
@@ -82,7 +82,7 @@ def explorer(points: pd.DataFrame) -> str:
         points: as `landscape` gives them.
     """
     points = places(points)
-    return PART.substitute(
+    return EXPLORER.substitute(
         choices=_choices(points),
         drawing=_drawing(points).html,
         stated=as_html(", ".join(FIRST)),
@@ -123,6 +123,6 @@ def _select(name: str, label: str, options: dict[str, str]) -> str:
 
 def _json(points: pd.DataFrame) -> str:
     """The points as JSON that can stand in a page; missing numbers are null."""
-    rows = json.loads(points[COLUMNS].to_json(orient="values", double_precision=6))
-    page = {"columns": COLUMNS, "rows": rows, "first": FIRST}
+    rows = json.loads(points[POINT_COLUMNS].to_json(orient="values", double_precision=6))
+    page = {"columns": POINT_COLUMNS, "rows": rows, "first": FIRST}
     return as_json(page)

@@ -23,7 +23,7 @@ def number_figures(notebook: nbformat.NotebookNode, chapter: int, root: Path = R
     def numbered(drawing: re.Match) -> str:
         nonlocal count
         count += 1
-        return figure(drawing[0], f"{chapter}.{count}", root)
+        return numbered_figure(drawing[0], f"{chapter}.{count}", root)
 
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
@@ -33,7 +33,7 @@ def number_figures(notebook: nbformat.NotebookNode, chapter: int, root: Path = R
     return count
 
 
-def figure(svg: str, number: str, root: Path = ROOT) -> str:
+def numbered_figure(svg: str, number: str, root: Path = ROOT) -> str:
     """A drawing with its caption, the first sentence of its description.
 
     The anchor of figure "1.2" is `fig-1-2`. There are no blank lines: Markdown would end there.

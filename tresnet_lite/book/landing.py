@@ -12,21 +12,21 @@ from math import nan
 import pandas as pd
 
 from tresnet_lite.book.chapters import chapter
-from tresnet_lite.book.figures import figure
+from tresnet_lite.book.figures import numbered_figure
 from tresnet_lite.claims.ledger import ledger
 from tresnet_lite.claims.verdict import BY_COUNTING, DIFFERS, NOT_ATTEMPTED, REPRODUCED
 from tresnet_lite.counting.kept import kept_per_image
 from tresnet_lite.findings.sizes import model_sizes
+from tresnet_lite.findings.tables import PAPER_SIDE
 from tresnet_lite.paper import paper_value
 from tresnet_lite.records import Record, pair
-from tresnet_lite.records.records import PHASES
+from tresnet_lite.records.records import INFERENCE_FIRST
 from tresnet_lite.records.text import printable
 from tresnet_lite.show import plots
 from tresnet_lite.show.text import as_html
 
 MODEL, BASE = "tresnet_m", "resnet50"
-SIDE = 224  # pixels: the paper's
-NOTHING = f"not attempted: no records of Table 3's networks at {SIDE} px"
+NOTHING = f"not attempted: no records of Table 3's networks at {PAPER_SIDE} px"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def best_first(record: Record) -> tuple:
 def pairs(records: Iterable[Record], phase: str) -> list[tuple[Record, Record]]:
     """TResNet-M and ResNet50 of one run each, at the paper's size, the best device first."""
     runs = pair(records, MODEL, BASE, suite="table3", case="networks", phase=phase)
-    of_size = [both for both in runs if both[0].conditions.resolution == SIDE]
+    of_size = [both for both in runs if both[0].conditions.resolution == PAPER_SIDE]
     return sorted(of_size, key=lambda both: best_first(both[0]))
 
 
@@ -66,7 +66,7 @@ def speeds(records: Iterable[Record]) -> pd.DataFrame:
     Columns as `plots.ratios` reads them.
     """
     rows, records = [], list(records)
-    for phase in reversed(PHASES):
+    for phase in INFERENCE_FIRST:
         ratios = [_ratio(a, b) for a, b in pairs(records, phase)]
         ratios = ratios or [("not measured yet", nan, nan, nan)]
         rows += [(phase, printed(f"{phase}_img_s"), *ratio) for ratio in ratios]
@@ -86,13 +86,14 @@ def _ratio(a: Record, b: Record) -> tuple[str, float, float, float]:
 def landing_figure(records: Iterable[Record]) -> str:
     """TResNet-M against ResNet50 on every device that was measured, beside the paper's V100."""
     what = "Speed of TResNet-M relative to ResNet50, at 224 pixels."
-    return figure(plots.ratios(speeds(records), base="ResNet50", description=what).html, "0.1")
+    drawing = plots.ratios(speeds(records), base="ResNet50", description=what)
+    return numbered_figure(drawing.html, "0.1")
 
 
 def landing_numbers(records: Iterable[Record]) -> str:
     """The five numbers, as HTML."""
     records = list(records)
-    speeds_of_phases = (_speed(records, phase) for phase in reversed(PHASES))
+    speeds_of_phases = (_speed(records, phase) for phase in INFERENCE_FIRST)
     numbers = [*speeds_of_phases, _kept(), _parameters(), _claims(records)]
     return '<dl class="numbers">\n' + "\n".join(map(_card, numbers)) + "\n</dl>"
 

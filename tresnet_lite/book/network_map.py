@@ -12,6 +12,7 @@ from torch import nn
 from tresnet_lite.bench.where import stages
 from tresnet_lite.book.chapters import chapter, source_link
 from tresnet_lite.book.landing import best_first
+from tresnet_lite.findings.tables import PAPER_SIDE
 from tresnet_lite.layers import (
     BlurPool2d,
     FastGlobalAvgPool2d,
@@ -24,7 +25,7 @@ from tresnet_lite.records import Record
 from tresnet_lite.show.network import network_parts
 from tresnet_lite.show.text import as_html
 
-MODEL, SIDE = "tresnet_m", 224
+MODEL = "tresnet_m"
 # Layers that a chapter is about, in the order of the drawing: their name and the chapter's number.
 SUBJECTS = {
     SpaceToDepth: ("SpaceToDepth", 1),
@@ -73,7 +74,7 @@ def parts(records: Iterable[Record]) -> list[Part]:
         network = create_model(MODEL)
     phases, rows = time_shares(records), []
     modules = stages(network).items()
-    for (stage, module), texts in zip(modules, network_parts(network, SIDE), strict=True):
+    for (stage, module), texts in zip(modules, network_parts(network, PAPER_SIDE), strict=True):
         shares = {phase: of_stage[stage] for phase, of_stage in phases.items()}
         rows.append(Part(*texts, _subjects(module), shares))
     return rows
@@ -91,7 +92,7 @@ def time_records(records: Iterable[Record]) -> dict[tuple[str, str], Record]:
     with torch.device("meta"):
         names = list(stages(create_model(MODEL)))
     runs: dict[tuple, dict[tuple[str, str], Record]] = {}
-    wanted = ("micro", "stages", MODEL, "time", SIDE)
+    wanted = ("micro", "stages", MODEL, "time", PAPER_SIDE)
     for r in records:
         what = (r.suite, r.case, r.model, r.metric, r.conditions.resolution)
         if what == wanted and r.part in names:
@@ -111,7 +112,7 @@ def time_shares(records: Iterable[Record]) -> dict[str, dict[str, float]]:
     return phases
 
 
-def network_map(records: Iterable[Record]) -> str:
+def linked_map(records: Iterable[Record]) -> str:
     """The map as a figure of links, and where its shares of time come from."""
     records = list(records)
     boxes = [_box(part, TOP + STEP * i) for i, part in enumerate(parts(records))]
@@ -119,7 +120,7 @@ def network_map(records: Iterable[Record]) -> str:
         width=WIDTH,
         height=TOP + STEP * len(boxes),
         middle=WIDTH / 2,
-        side=SIDE,
+        side=PAPER_SIDE,
         boxes="\n".join(boxes),
         time=_time(records),
         code=source_link("tresnet_lite/book/network_map.py"),
@@ -133,7 +134,7 @@ def _time(records: Iterable[Record]) -> str:
         source = as_html(record.label)
         return f"The bars are shares of the time, each part timed alone: {source}."
     command = "<code>python -m tresnet_lite.bench run micro</code>"
-    why = f"for want of records at {SIDE} px; {command} makes them"
+    why = f"for want of records at {PAPER_SIDE} px; {command} makes them"
     return f"Shares of the time: not attempted, {why}."
 
 

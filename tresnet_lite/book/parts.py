@@ -14,7 +14,7 @@ import pandas as pd
 from tresnet_lite.book.chapters import judging, source_link
 from tresnet_lite.book.explorer import explorer
 from tresnet_lite.book.landing import landing_figure, landing_numbers
-from tresnet_lite.book.network_map import network_map
+from tresnet_lite.book.network_map import linked_map
 from tresnet_lite.claims.ledger import ledger
 from tresnet_lite.claims.verdict import DIFFERS, NOT_ATTEMPTED, REPRODUCED
 from tresnet_lite.findings.landscape import landscape
@@ -87,5 +87,5 @@ PARTS: dict[str, Callable[[Sequence[Record]], str]] = {
     "explorer": lambda records: explorer(landscape(records)),
     "landing_figure": landing_figure,
     "landing_numbers": landing_numbers,
-    "network_map": network_map,
+    "network_map": linked_map,
 }

@@ -28,7 +28,7 @@ from tresnet_lite.show.text import as_html
 if TYPE_CHECKING:
     import nbformat
 
-PART = re.compile(r"^<!-- render (\w+) -->$", re.MULTILINE)
+RENDER_LINE = re.compile(r"^<!-- render (\w+) -->$", re.MULTILINE)
 IN_REPOSITORY = re.compile(r"\]\(repo:([^)\s]+)\)")
 TEST = re.compile(r"`(test_\w+\.py)::(test_\w+)`")
 
@@ -67,9 +67,9 @@ def render(text: str, parts: Mapping[str, Callable[[], str]]) -> str:
     Raises:
         ValueError: it asks for a part that there is none of.
     """
-    if unknown := ", ".join(sorted(set(PART.findall(text)) - set(parts))):
+    if unknown := ", ".join(sorted(set(RENDER_LINE.findall(text)) - set(parts))):
         raise ValueError(f"no part {unknown} to render: there are {', '.join(parts)}")
-    return PART.sub(lambda match: parts[match[1]]().strip(), text)
+    return RENDER_LINE.sub(lambda match: parts[match[1]]().strip(), text)
 
 
 def link(text: str, root: Path) -> str:

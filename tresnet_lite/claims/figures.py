@@ -43,23 +43,23 @@ def overtakes(
     records: list[Record],
     *,
     number: int,
-    of: dict[str, object],
-    than: dict[str, object],
+    point: dict[str, object],
+    base: dict[str, object],
     paper: dict | None = None,
     tolerance: float = 0.0,
 ) -> list[Verdict]:
     """Is a network of a figure faster than another, beyond the quartiles or as much as printed?
 
     Args:
-        of, than: network and resolution.
-        paper: the two cells (`of` and `to`) whose ratio it should be, to a relative `tolerance`.
+        point, base: network and resolution.
+        paper: `cell` and `base_cell`, whose ratio it should be, to a relative `tolerance`.
     """
     verdicts = []
     for label, lines in _runs(records, number):
         keyed = lines.set_index(["network", "resolution"])
-        a, b = (keyed.loc[side["network"], side["resolution"]] for side in (of, than))
+        a, b = (keyed.loc[side["network"], side["resolution"]] for side in (point, base))
         if not (a.speed > 0 and b.speed > 0):
-            names = (f"{side['network']} at {side['resolution']} px" for side in (of, than))
+            names = (f"{side['network']} at {side['resolution']} px" for side in (point, base))
             verdicts.append(not_attempted(f"no records of {' or '.join(names)}", label=label))
         elif paper:
             verdicts.append(_as_printed(a.speed / b.speed, paper_ratio(**paper), tolerance, label))

@@ -25,18 +25,20 @@ def keeps_fewer_maps(records: list[Record], *, operation: str) -> list[Verdict]:
     return [counted(into < out, why, "fewer", f"{out:g} → {into:g}")]
 
 
-def keeps_less(records: list[Record], *, of: dict, to: dict, at_least: float) -> list[Verdict]:
-    """Does network `of` keep at least so many times as much per image as network `to`?"""
-    ratio = _kept(**of) / _kept(**to)
+def keeps_less(
+    records: list[Record], *, network: dict, base: dict, at_least: float
+) -> list[Verdict]:
+    """Does `network` keep at least so many times as much per image as `base`?"""
+    ratio = _kept(**network) / _kept(**base)
     why = f"bytes kept for backward at {PAPER_SIDE} px, bfloat16"
     return [counted(ratio >= at_least, why, f"≥ {at_least:g}×", f"{ratio:.3f}×")]
 
 
 def kept_ratio(
-    records: list[Record], *, of: dict, to: dict, paper: dict[str, dict], tolerance: float
+    records: list[Record], *, network: dict, base: dict, paper: dict[str, dict], tolerance: float
 ) -> list[Verdict]:
-    """Is the ratio of what `of` and `to` keep per image that of the paper's largest batches?"""
-    ratio, printed = _kept(**of) / _kept(**to), paper_ratio(**paper)
+    """Is the ratio of what `network` and `base` keep that of the paper's largest batches?"""
+    ratio, printed = _kept(**network) / _kept(**base), paper_ratio(**paper)
     good, why = near(ratio, printed, tolerance)
     return [counted(good, f"{why}, bfloat16", f"{printed:.3f}×", f"{ratio:.3f}×")]
 
@@ -47,19 +49,17 @@ def _kept(model: str, **options: str) -> float:
 
 
 def activations_keep(
-    records: list[Record], *, activations: list[str], than: str, same: bool
+    records: list[Record], *, activations: list[str], base: str, same: bool
 ) -> list[Verdict]:
-    """Do convolution, BatchNorm, activation, convolution keep as much as with `than`, or more?
+    """Do convolution, BatchNorm, activation, convolution keep as much as with `base`, or more?
 
     Activations are names of `torch.nn`; they work in place.
     """
-    base, ratios = _kept_with(than), {}
-    for name in activations:
-        ratios[name] = _kept_with(name) / base
+    ratios = {name: _kept_with(name) / _kept_with(base) for name in activations}
     good = all(ratio == 1 if same else ratio > 1 for ratio in ratios.values())
     ours = ", ".join(f"{name} {ratio:.2f}×" for name, ratio in ratios.items())
     unit = "convolution, BatchNorm, activation and convolution"
-    why = f"bytes kept for backward by {unit}; {than} = 1"
+    why = f"bytes kept for backward by {unit}; {base} = 1"
     return [counted(good, why, "1×" if same else "> 1×", ours)]
 
 
@@ -71,12 +71,12 @@ def _kept_with(activation: str) -> int:
 
 
 def multi_path_keeps(
-    records: list[Record], *, networks: Sequence[str], than: str, side: int = PAPER_SIDE
+    records: list[Record], *, networks: Sequence[str], base: str, side: int = PAPER_SIDE
 ) -> list[Verdict]:
-    """Do these networks of Table 1 keep more for backward per image, in halves, than `than`?"""
-    base = _kept_by_table_1(than, side)
-    ratios = {name: _kept_by_table_1(name, side) / base for name in networks}
-    why = f"kept for backward an image, bfloat16, {side} px; {than} = 1"
+    """Do these networks of Table 1 keep more for backward per image, in halves, than `base`?"""
+    kept = _kept_by_table_1(base, side)
+    ratios = {name: _kept_by_table_1(name, side) / kept for name in networks}
+    why = f"kept for backward an image, bfloat16, {side} px; {base} = 1"
     ours = ", ".join(f"{name} {ratio:.2f}×" for name, ratio in ratios.items())
     return [counted(min(ratios.values()) > 1, why, "> 1×", ours)]
 
@@ -89,9 +89,11 @@ def _kept_by_table_1(name: str, side: int) -> float:
     return kept_mb(network, (3, side, side))
 
 
-def larger_batch(records: list[Record], *, of: dict, to: dict, at_least: float) -> list[Verdict]:
-    """Is the largest batch of network `of` at least so many times that of network `to`?"""
-    pairs, absent = _largest_batches(records, of, to)
+def larger_batch(
+    records: list[Record], *, network: dict, base: dict, at_least: float
+) -> list[Verdict]:
+    """Is the largest batch of `network` at least so many times that of `base`?"""
+    pairs, absent = _largest_batches(records, network, base)
     verdicts = []
     for a, b in pairs:
         ratio = a.value.median / b.value.median
@@ -102,18 +104,18 @@ def larger_batch(records: list[Record], *, of: dict, to: dict, at_least: float) 
 
 
 def largest_batch_ratio(
-    records: list[Record], *, of: dict, to: dict, paper: dict[str, dict], tolerance: float
+    records: list[Record], *, network: dict, base: dict, paper: dict[str, dict], tolerance: float
 ) -> list[Verdict]:
-    """Is the largest batch of network `of` over that of `to` the ratio of the paper's two?"""
+    """Is the largest batch of `network` over that of `base` the ratio of the paper's two?"""
     printed = paper_ratio(**paper)
-    pairs, absent = _largest_batches(records, of, to)
+    pairs, absent = _largest_batches(records, network, base)
     return absent or [
         judge_ratio(a.value.median / b.value.median, printed, tolerance, a.label) for a, b in pairs
     ]
 
 
 def _largest_batches(
-    records: list[Record], of: dict, to: dict
+    records: list[Record], network: dict, base: dict
 ) -> tuple[list[tuple[Record, Record]], list[Verdict]]:
     """Pairs of largest batches, of any suite, that were searched alike; and what to say without.
 
@@ -127,10 +129,10 @@ def _largest_batches(
             continue
         way = (r.provenance.device, c.dtype, c.memory_format, c.compile, c.memory_budget)
         options = {"model": r.model, "norm": c.norm, "memory": c.memory}
-        for place, network in enumerate((of, to)):
-            if network.items() <= options.items():
+        for place, wanted in enumerate((network, base)):
+            if wanted.items() <= options.items():
                 searches.setdefault(way, {})[place] = r
     pairs = [(both[0], both[1]) for both in searches.values() if len(both) == 2]
-    names = " and ".join(", ".join(map(str, network.values())) for network in (of, to))
+    names = " and ".join(", ".join(map(str, wanted.values())) for wanted in (network, base))
     needs = f"needs the largest batches at {PAPER_SIDE} px of {names}"
     return pairs, [] if pairs else [not_attempted(f"no records; {needs}")]

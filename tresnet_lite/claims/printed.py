@@ -15,7 +15,7 @@ def awaits(
     """A claim that no record can judge; `paper` has the two cells whose difference it is about."""
     printed = ""
     if paper:
-        printed = f"{paper_value(**paper['of']) - paper_value(**paper['to']):+.1f} points"
+        printed = f"{paper_value(**paper['cell']) - paper_value(**paper['base_cell']):+.1f} points"
     return [not_attempted(f"needs {needs}", printed)]
 
 
@@ -30,7 +30,8 @@ def printed_ratios(
     records: list[Record], *, table: int, pairs: Sequence[dict], least: int, most: int
 ) -> list[Verdict]:
     """Do the quotients of a table's cells, rounded to whole numbers, lie where the text says?"""
-    ratios = [paper_value(table, **pair["of"]) / paper_value(table, **pair["to"]) for pair in pairs]
+    cells = [(pair["cell"], pair["base_cell"]) for pair in pairs]
+    ratios = [paper_value(table, **cell) / paper_value(table, **base) for cell, base in cells]
     good = all(least <= round(ratio) <= most for ratio in ratios)
     why = f"the table's own speeds give {', '.join(f'{ratio:.1f}×' for ratio in ratios)}"
     quoted = f"{min(ratios):.1f}–{max(ratios):.1f}×"
@@ -77,13 +78,13 @@ def printed_steps(records: list[Record], *, column: str, largest: Sequence[str])
     return [_by_table(4, good, why, " and ".join(largest), " and ".join(first))]
 
 
-def printed_batches(records: list[Record], *, than: str) -> list[Verdict]:
-    """Are all largest batches of the TResNets in Table 3 larger than that of the network `than`?"""
+def printed_batches(records: list[Record], *, base: str) -> list[Verdict]:
+    """Are all largest batches of the TResNets in Table 3 larger than that of the network `base`?"""
     batches = paper_table(3).set_index("model")["max_batch"]
-    others = batches.drop(than)
-    larger, total = (others > batches[than]).sum(), len(others)
+    others = batches.drop(base)
+    larger, total = (others > batches[base]).sum(), len(others)
     each = ", ".join(f"{name} {batch}" for name, batch in others.items())
-    why = f"{each}; {than} {batches[than]}"
+    why = f"{each}; {base} {batches[base]}"
     return [_by_table(3, larger == total, why, f"{total} of {total}", f"{larger} of {total}")]
 
 

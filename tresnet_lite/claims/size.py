@@ -12,7 +12,7 @@ from tresnet_lite.claims.verdict import Verdict, counted, near
 from tresnet_lite.counting import count_macs, count_parameters
 from tresnet_lite.counting.block_steps import block_steps
 from tresnet_lite.counting.trace import trace
-from tresnet_lite.experiments.blocks import sizes
+from tresnet_lite.experiments.blocks import block_sizes
 from tresnet_lite.experiments.squeeze_excite import designs, reductions
 from tresnet_lite.experiments.table2 import beside_table_2
 from tresnet_lite.layers import BlurPool2d
@@ -64,23 +64,23 @@ def table_2_cells(records: list[Record], *, model: str, layers: list[str]) -> li
     return [counted(other.empty, why, f"{len(cells)} cells", ours)]
 
 
-def block_exceeds(records: list[Record], *, column: str, block: str, than: str) -> list[Verdict]:
+def block_exceeds(records: list[Record], *, column: str, block: str, base: str) -> list[Verdict]:
     """Is a count larger for one block type than for the other, at all four stages' shapes?"""
-    counts = sizes().pivot(index="stage", columns="block", values=column)
-    ratios = counts[block] / counts[than]
-    why = f"{column}, {block} over {than}, at the shapes of the four stages"
+    counts = block_sizes().pivot(index="stage", columns="block", values=column)
+    ratios = counts[block] / counts[base]
+    why = f"{column}, {block} over {base}, at the shapes of the four stages"
     ours = "–".join(dict.fromkeys(f"{ratio:.2f}" for ratio in (min(ratios), max(ratios))))
     return [counted((ratios > 1).all(), why, "> 1×", f"{ours}×")]
 
 
 def stages_deeper(
-    records: list[Record], *, model: str, than: str, stages: list[int]
+    records: list[Record], *, model: str, base: str, stages: list[int]
 ) -> list[Verdict]:
     """Do these stages, and no others, differ in depth between two variants?"""
-    ours, theirs = variant(model).depths, variant(than).depths
+    ours, theirs = variant(model).depths, variant(base).depths
     differ = [stage for stage, (a, b) in enumerate(zip(ours, theirs, strict=True), 1) if a != b]
     paper, answer = (f"stage {', '.join(map(str, s))}" for s in (stages, differ))
-    return [counted(differ == stages, f"depths {ours} where {than} has {theirs}", paper, answer)]
+    return [counted(differ == stages, f"depths {ours} where {base} has {theirs}", paper, answer)]
 
 
 def vary_only(records: list[Record], *, models: list[str], fields: list[str]) -> list[Verdict]:

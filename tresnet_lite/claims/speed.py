@@ -14,10 +14,10 @@ QUIET = 0.02  # quartiles this close, and two overlapping speeds are the same sp
 
 
 def faster(
-    records: list[Record], *, suite: str, case: str, phase: str, model: str, than: str
+    records: list[Record], *, suite: str, case: str, phase: str, model: str, base: str
 ) -> list[Verdict]:
-    """Is `model` faster than `than`, by more than the spread of both?"""
-    pairs, absent = _pairs(records, model, than, suite=suite, case=case, phase=phase)
+    """Is `model` faster than `base`, by more than the spread of both?"""
+    pairs, absent = _pairs(records, model, base, suite=suite, case=case, phase=phase)
     return absent or [_faster(a, b) for a, b in pairs]
 
 
@@ -38,11 +38,11 @@ def not_slower(
     case: str,
     phase: str,
     model: str,
-    than: str,
+    base: str,
     tolerance: float,
 ) -> list[Verdict]:
-    """Is the speed of `model` that of `than`, or higher, up to a loss that counts as negligible?"""
-    pairs, absent = _pairs(records, model, than, suite=suite, case=case, phase=phase)
+    """Is the speed of `model` that of `base`, or higher, up to a loss that counts as negligible?"""
+    pairs, absent = _pairs(records, model, base, suite=suite, case=case, phase=phase)
     return absent or [
         _too_noisy(a, b, tolerance) or _not_slower(_ratio(a, b), tolerance, a.label)
         for a, b in pairs
@@ -61,13 +61,13 @@ def speed_ratio(
     case: str,
     phase: str,
     model: str,
-    than: str,
+    base: str,
     paper: dict[str, dict],
     tolerance: float,
 ) -> list[Verdict]:
-    """Is the speed of `model` over that of `than` the ratio of the paper's two figures?"""
+    """Is the speed of `model` over that of `base` the ratio of the paper's two figures?"""
     printed = paper_ratio(**paper)
-    pairs, absent = _pairs(records, model, than, suite=suite, case=case, phase=phase)
+    pairs, absent = _pairs(records, model, base, suite=suite, case=case, phase=phase)
     return absent or [
         _too_noisy(a, b, tolerance) or judge_ratio(_ratio(a, b), printed, tolerance, a.label)
         for a, b in pairs
@@ -86,10 +86,10 @@ def _too_noisy(a: Record, b: Record, limit: float) -> Verdict | None:
 
 
 def _pairs(
-    records: list[Record], model: str, than: str, **where: str
+    records: list[Record], model: str, base: str, **where: str
 ) -> tuple[Pairs, list[Verdict]]:
     """The pairs of whole networks at the paper's size; and the verdict where there are none."""
-    pairs = pair(records, model, than, **where)
+    pairs = pair(records, model, base, **where)
     sizes = [(a.conditions.resolution, a.conditions.width or 0) for a, _ in pairs]
     whole = [p for p, size in zip(pairs, sizes, strict=True) if size == (PAPER_SIDE, 0)]
     if whole:
@@ -98,7 +98,7 @@ def _pairs(
     for side, width in sorted(set(sizes)):
         ways.append(f"{side} px and width {width}" if width else f"{side} px")
     had = f"measured at {', '.join(ways)} only" if ways else "no records"
-    needs = f"needs {model} and {than}, {where['phase']} at {PAPER_SIDE} px"
+    needs = f"needs {model} and {base}, {where['phase']} at {PAPER_SIDE} px"
     return [], [not_attempted(f"{had}; {needs}")]
 
 
@@ -106,10 +106,10 @@ def _pairs(
 
 
 def call_quicker(
-    records: list[Record], *, suite: str, case: str, phase: str, model: str, than: str
+    records: list[Record], *, suite: str, case: str, phase: str, model: str, base: str
 ) -> list[Verdict]:
-    """Is a call of `model` quicker than one of `than`, beyond the spread, at most places?"""
-    devices, absent = _calls(records, model, than, suite=suite, case=case, phase=phase)
+    """Is a call of `model` quicker than one of `base`, beyond the spread, at most places?"""
+    devices, absent = _calls(records, model, base, suite=suite, case=case, phase=phase)
     return absent or [_quicker(places) for places in devices]
 
 
@@ -129,13 +129,13 @@ def call_speedup(
     case: str,
     phase: str,
     model: str,
-    than: str,
+    base: str,
     factor: float,
     tolerance: float,
     best: bool = False,
 ) -> list[Verdict]:
-    """Is a call of `model` `factor` times as quick as one of `than`: the median, or best, place?"""
-    devices, absent = _calls(records, model, than, suite=suite, case=case, phase=phase)
+    """Is a call of `model` `factor` times as quick as one of `base`: the median, or best, place?"""
+    devices, absent = _calls(records, model, base, suite=suite, case=case, phase=phase)
     verdicts, least = [], factor * (1 - tolerance)
     for places in devices:
         ratios = [_ratio(b, a) for a, b in places]
@@ -147,7 +147,7 @@ def call_speedup(
 
 
 def _calls(
-    records: list[Record], model: str, than: str, *, suite: str, case: str, phase: str
+    records: list[Record], model: str, base: str, *, suite: str, case: str, phase: str
 ) -> tuple[list[Pairs], list[Verdict]]:
     """For each device the pairs of times, one for each place, batch and dtype.
 
@@ -162,13 +162,13 @@ def _calls(
             times.setdefault(way, {})[r.model] = r
     devices: dict[str, Pairs] = {}
     for (device, side, *_), of_model in times.items():
-        if side == PAPER_SIDE and model in of_model and than in of_model:
-            devices.setdefault(device, []).append((of_model[model], of_model[than]))
+        if side == PAPER_SIDE and model in of_model and base in of_model:
+            devices.setdefault(device, []).append((of_model[model], of_model[base]))
     if devices:
         return list(devices.values()), []
     sides = sorted({side for _, side, *_ in times})
     had = f"measured for images of {', '.join(map(str, sides))} px" if sides else "no records"
-    needs = f"needs {model} and {than}, {phase}, for images of {PAPER_SIDE} px"
+    needs = f"needs {model} and {base}, {phase}, for images of {PAPER_SIDE} px"
     return [], [not_attempted(f"{had}; {needs}")]
 
 

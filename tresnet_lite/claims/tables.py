@@ -8,12 +8,12 @@ from itertools import pairwise
 import pandas as pd
 
 from tresnet_lite.claims.verdict import Verdict, counted, judge, not_attempted, span
-from tresnet_lite.experiments.table1 import sizes
+from tresnet_lite.experiments.table1 import network_sizes
 from tresnet_lite.findings import tables
 from tresnet_lite.paper import paper_table
 from tresnet_lite.records import Record
 
-IMAGENET = 1_281_167  # training images
+IMAGENET_IMAGES = 1_281_167  # training images
 EPOCHS = 300  # §3.1
 
 
@@ -23,7 +23,7 @@ def outpaces(
     table: int,
     phase: str,
     network: str,
-    than: Sequence[str],
+    others: Sequence[str],
     margin: float = 1.0,
 ) -> list[Verdict]:
     """Is `network` at least `margin` times as fast as each of the others, at its own resolution?
@@ -32,22 +32,22 @@ def outpaces(
     quartiles must not overlap either.
     """
     runs = _runs(records, table, phase)
-    verdicts = [_outpaces(lines, network, than, margin, label) for label, lines in runs]
+    verdicts = [_outpaces(lines, network, others, margin, label) for label, lines in runs]
     needs = f"no records; needs table {table}'s networks, {phase} at 224 px"
     return verdicts or [not_attempted(needs)]
 
 
 def _outpaces(
-    lines: pd.DataFrame, network: str, than: Sequence[str], margin: float, label: str
+    lines: pd.DataFrame, network: str, others: Sequence[str], margin: float, label: str
 ) -> Verdict:
-    missing = [name for name in (network, *than) if not lines.at[name, "measured"] > 0]
+    missing = [name for name in (network, *others) if not lines.at[name, "measured"] > 0]
     if missing:
         return _incomplete(lines, missing, label)
     ours = lines.loc[network]
-    ratios = {name: ours.measured / lines.at[name, "measured"] for name in than}
-    behind = [n for n in than if ratios[n] >= margin and ours.q1 > lines.at[n, "q3"]]
-    ahead = [f"{n} {ratios[n]:.2f}×" for n in than if n not in behind]
-    why = f"of {len(than)}, {'not ' + ', '.join(ahead) if ahead else 'all'}"
+    ratios = {name: ours.measured / lines.at[name, "measured"] for name in others}
+    behind = [n for n in others if ratios[n] >= margin and ours.q1 > lines.at[n, "q3"]]
+    ahead = [f"{n} {ratios[n]:.2f}×" for n in others if n not in behind]
+    why = f"of {len(others)}, {'not ' + ', '.join(ahead) if ahead else 'all'}"
     least = f"{'≥' if margin > 1 else '>'} {margin:g}×"
     return judge(not ahead, why, least, span(ratios.values()), label)
 
@@ -84,7 +84,8 @@ def trains_within(
         speeds = lines.loc[list(networks), "measured"]
         if gpu not in label or speeds.isna().any():
             continue
-        times = {name: EPOCHS * IMAGENET / (gpus * speed) / 3600 for name, speed in speeds.items()}
+        images = EPOCHS * IMAGENET_IMAGES
+        times = {name: images / (gpus * speed) / 3600 for name, speed in speeds.items()}
         why = f"{EPOCHS} epochs at the speed of one GPU times {gpus}, the validation left out"
         ours = ", ".join(f"{name} {time:.1f} h" for name, time in times.items())
         verdicts.append(judge(max(times.values()) < hours, why, f"< {hours:g} h", ours, label))
@@ -93,7 +94,7 @@ def trains_within(
 
 def table_1_macs(records: list[Record], *, but: Sequence[str] = ()) -> list[Verdict]:
     """Do Table 1's networks, without those in `but`, take the multiply-accumulates printed?"""
-    ours = sizes().query("network not in @but").set_index("network")
+    ours = network_sizes().query("network not in @but").set_index("network")
     # Two figures of which one is rounded agree when they differ by half a unit of the digit that it
     # ends in.
     off = ours[(ours["macs"] - ours["paper_macs"]).abs() > 0.05]

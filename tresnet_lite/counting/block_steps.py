@@ -12,7 +12,7 @@ from tresnet_lite.counting.trace import Call, evaluating, watching, zeros
 from tresnet_lite.layers import BlurPool2d, InPlaceABN, SqueezeExcite
 
 aten = torch.ops.aten
-NAMES = {
+STEP_NAMES = {
     nn.BatchNorm2d: "norm",
     nn.ReLU: "ReLU",
     nn.LeakyReLU: "leaky ReLU",
@@ -46,7 +46,7 @@ def _step_names(module: nn.Module) -> list[str]:
     if isinstance(module, InPlaceABN):
         activation = {"leaky_relu": ["leaky ReLU"], "relu": ["ReLU"]}
         return ["norm", *activation.get(module.activation, [])]
-    return [NAMES[type(module)]] if type(module) in NAMES else []
+    return [STEP_NAMES[type(module)]] if type(module) in STEP_NAMES else []
 
 
 class _Sums(TorchDispatchMode):

@@ -38,7 +38,7 @@ from tresnet_lite.train import processes
 from tresnet_lite.train.reading import TooManyUnreadable
 from tresnet_lite.train.run_folder import ResumeError
 
-DTYPES = ("float32", "float16", "bfloat16")
+DTYPE_NAMES = ("float32", "float16", "bfloat16")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace, device: torch.device) -> int:
     if not (options.table or options.model or options.weights):
         raise ValueError("what to evaluate? Give --model, --weights or --table")
     for entry in _subjects(options):
-        evaluate(entry, options, device)
+        evaluate_subject(entry, options, device)
     return 0
 
 
@@ -86,7 +86,7 @@ def _subjects(options: argparse.Namespace) -> Iterator[Subject]:
             yield subject(published_name(model, size), size=size, protocol=protocol)
 
 
-def evaluate(subject: Subject, options: argparse.Namespace, device: torch.device) -> None:
+def evaluate_subject(subject: Subject, options: argparse.Namespace, device: torch.device) -> None:
     """Predict what is missing, print the accuracies, and append their records to the file."""
     first = processes.rank() == 0
     images = photographs(options.data, subject.num_classes, subject.trained_on)
@@ -107,11 +107,11 @@ def evaluate(subject: Subject, options: argparse.Namespace, device: torch.device
     known = load(out) if out.exists() else []
     # said again, not measured again
     append(out, *[record for record in records if record not in known])
-    lines = summary(subject, records, scores, len(predictions.unreadable))
+    lines = accuracy_lines(subject, records, scores, len(predictions.unreadable))
     print(*lines, f"records: {out}", sep="\n", flush=True)
 
 
-def summary(
+def accuracy_lines(
     subject: Subject, records: list[Record], scores: tuple[Accuracy, Accuracy], unreadable: int
 ) -> list[str]:
     """What an evaluation ends with."""
@@ -149,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--standardise", action="store_true", help=standard)
     add("--labels", help="'real', or a real.json: count by ReaL's labels")
     add("--batch", type=int, default=64, help="images at once, in each process")
-    add("--dtype", choices=DTYPES, default="float32", help="a half precision means autocast")
+    add("--dtype", choices=DTYPE_NAMES, default="float32", help="a half precision means autocast")
     add("--device", help="cuda or cpu; default: the GPU where there is one")
     workers = min(8, os.cpu_count() or 1)
     add("--workers", type=int, default=workers, help="processes that read images")

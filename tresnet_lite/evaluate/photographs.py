@@ -18,11 +18,11 @@ from pathlib import Path
 from torch.utils.data import Dataset
 
 from tresnet_lite.evaluate.accuracy import IMAGENET
-from tresnet_lite.train.data import NAMED, digest, image_folder, load_data, relative_name
+from tresnet_lite.train.data import NAMED, image_folder, load_data, names_digest, relative_name
 from tresnet_lite.train.reading import name_of
 
 IMAGES, CLASSES = 50_000, 1000
-PARTS = ("val", "validation", "test")  # sub-folders with the images to evaluate on, beside train/
+SPLITS = ("val", "validation", "test")  # sub-folders with the images to evaluate on, beside train/
 REAL = "https://github.com/google-research/reassessed-imagenet"
 
 
@@ -53,7 +53,7 @@ def photographs(
         ConnectionError: a named data set that is not here and cannot be fetched.
     """
     folder = Path(source).expanduser()
-    inner = next((folder / part for part in PARTS if (folder / part).is_dir()), folder)
+    inner = next((folder / part for part in SPLITS if (folder / part).is_dir()), folder)
     if str(source) in NAMED or (trained_on and inner == folder and folder.is_dir()):
         data = load_data(source)
         if str(source) in NAMED or data.fingerprint == trained_on["fingerprint"]:
@@ -117,7 +117,7 @@ def _refuse_other_number(name: str, classes: int, num_classes: int) -> None:
 
 def _fingerprint(images: Dataset, labels: Sequence[int]) -> str:
     lines = [f"{relative_name(images, path)} {labels[place]}" for path, place in images.samples]
-    return digest("\n".join(lines)).hex()[:16]
+    return names_digest("\n".join(lines)).hex()[:16]
 
 
 def real_labels(dataset: Dataset, source: str | Path = "real") -> list[list[int]]:

@@ -115,7 +115,7 @@ def predict(
         raise ValueError(f"batch is {batch}: it must be at least 1")
     device, path = torch.device(device), place(subject, images, folder, dtype)
     with _locked(path, {**describe(subject), "images": images.name, "dtype": dtype}):
-        before = read(path)
+        before = read_predictions(path)
         processes.wait()  # no process writes before all have read
         broken = Unreadable(unreadable, tell)
         broken.names += before.unreadable.values()
@@ -126,7 +126,7 @@ def predict(
             file = path / f"{processes.rank()}.jsonl"
             _predict(subject, loader, mine, file, batch, device, dtype, broken)
         processes.wait()
-        predictions = read(path)
+        predictions = read_predictions(path)
     broken.names = list(predictions.unreadable.values())
     broken.note(())  # the limit is for all processes together
     return predictions
@@ -186,7 +186,7 @@ def place(subject: Subject, images: Photographs, folder: str | Path, dtype: str)
     return Path(folder) / f"{words}-{digest}"
 
 
-def read(path: Path) -> Predictions:
+def read_predictions(path: Path) -> Predictions:
     """All that a folder holds. Raises PredictionError for a line that is none."""
     predictions = Predictions()
     for file in sorted(path.glob("*.jsonl")):

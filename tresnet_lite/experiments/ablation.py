@@ -14,8 +14,8 @@ import torch
 from tresnet_lite.ablation import ablation_ladder
 from tresnet_lite.bench.compare import norm_backend
 from tresnet_lite.experiments import small_training
-from tresnet_lite.experiments.small_images import SETS, load
-from tresnet_lite.experiments.small_training import BATCH
+from tresnet_lite.experiments.small_images import SETS, load_images
+from tresnet_lite.experiments.small_training import TRAINING_BATCH
 from tresnet_lite.experiments.studies import Study, adjusted, plural
 from tresnet_lite.model import TResNet, TResNetConfig
 from tresnet_lite.profiles import Profile
@@ -23,7 +23,7 @@ from tresnet_lite.records import Conditions
 from tresnet_lite.train.digits import SIDE, Digits
 from tresnet_lite.train.engine import NonFiniteLoss
 
-WIDTH = 8  # channels of the stem, where the paper's ladder has 64
+STEM_CHANNELS = 8  # channels of the stem, where the paper's ladder has 64
 SHALLOWER = 5.5  # 3, 4, 6, 3 blocks become 1, 1, 1, 1, and 3, 4, 11, 3 become 1, 1, 2, 1
 
 
@@ -36,7 +36,7 @@ def small_ladder() -> dict[str, TResNetConfig]:
     rungs = {}
     for rung, config in ablation_ladder().items():
         depths = tuple(max(1, round(depth / SHALLOWER)) for depth in config.depths)
-        rungs[rung] = replace(config, width=WIDTH, depths=depths, se_reduction="paper")
+        rungs[rung] = replace(config, width=STEM_CHANNELS, depths=depths, se_reduction="paper")
     return rungs
 
 
@@ -57,7 +57,7 @@ class LadderStudy(Study):
     """
 
     data: str
-    batch: int = BATCH
+    batch: int = TRAINING_BATCH
     lr: float = 0.2
     suite: ClassVar[str] = "ablation"
 
@@ -72,7 +72,8 @@ class LadderStudy(Study):
     def _how(self) -> str:
         images = f" of {self.training.images} images" if self.training.images else ""
         epochs = plural(self.training.epochs, "epoch")
-        return f"{epochs}{images} in batches of {self.batch}, peak rate {self.lr:g}, width {WIDTH}"
+        settings = f"batches of {self.batch}, peak rate {self.lr:g}, width {STEM_CHANNELS}"
+        return f"{epochs}{images} in {settings}"
 
     def variants(self) -> list[str]:
         return list(ablation_ladder())
@@ -81,10 +82,10 @@ class LadderStudy(Study):
         return repr(asdict(small_ladder()[variant]))
 
     def train(self, variant: str, seed: int, device: str) -> tuple[float, Conditions]:
-        data = load(self.data, device)
+        data = load_images(self.data, device)
         network = new_network(variant, data, seed)
         how = {"epochs": self.training.epochs, "images": self.training.images}
-        small_training.train(network, data, seed=seed, batch=self.batch, lr=self.lr, **how)
+        small_training.train_small(network, data, seed=seed, batch=self.batch, lr=self.lr, **how)
         if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
             raise NonFiniteLoss("a weight is no finite number after training")
         top1 = small_training.accuracy(network, data)
@@ -118,7 +119,7 @@ def find_images(
             missing[name] = f"profile {profile.name!r} trains on images that come with packages"
             continue
         try:
-            images[name] = load(name, profile.device)
+            images[name] = load_images(name, profile.device)
         except ConnectionError as error:
             missing[name] = str(error)
     return images, missing

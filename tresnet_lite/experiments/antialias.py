@@ -27,38 +27,44 @@ SCHEMES: dict[str, dict] = {  # name → what differs from TResNet-M
     "economic": {},  # TResNet-M as published
     "full": {},  # and then `blur_everything`
 }
-LABELS = {"strided": "strides", "avgpool": "averages", "economic": "TResNet", "full": "all blurs"}
+SCHEME_LABELS = {
+    "strided": "strides",
+    "avgpool": "averages",
+    "economic": "TResNet",
+    "full": "all blurs",
+}
 FILTERS = {  # scheme → what comes before pixels are dropped, at each kind of place
     "strided": ("–", "–", "–"),
     "avgpool": ("–", "–", "average 2×2"),
     "economic": ("–", "blur", "average 2×2"),
     "full": ("blur, twice", "blur", "blur"),
 }
-RUNGS = {"strided": "+ Optimizer SE layers", "economic": "+ AA"}  # scheme → its row of table 4
+# scheme → its row of table 4
+SCHEME_RUNGS = {"strided": "+ Optimizer SE layers", "economic": "+ AA"}
 
 
-def network(scheme: str, num_classes: int = 1000, **overrides: object) -> TResNet:
+def scheme_network(scheme: str, num_classes: int = 1000, **overrides: object) -> TResNet:
     """TResNet-M that downsamples by one of `SCHEMES`; `overrides` are fields of its config."""
     config = replace(variant("tresnet_m"), **SCHEMES[scheme], **overrides)
     net = TResNet(config, num_classes)
     return blur_everything(net) if scheme == "full" else net
 
 
-def networks(width: int = 64) -> dict[str, TResNet]:
+def scheme_networks(width: int = 64) -> dict[str, TResNet]:
     """All four, by scheme."""
-    return {scheme: network(scheme, width=width) for scheme in SCHEMES}
+    return {scheme: scheme_network(scheme, width=width) for scheme in SCHEMES}
 
 
 EXPERIMENT = Experiment(
     "antialias",
     "tresnet_m",
-    LABELS,
+    SCHEME_LABELS,
     base="strided",
-    build=networks,
+    build=scheme_networks,
     # in training we spare the time for averages
     timed={"inference": tuple(SCHEMES), "training": ("strided", "economic", "full")},
     with_peaks=True,
-    printed={scheme: {"table": 4, "refinement": rung} for scheme, rung in RUNGS.items()},
+    printed={scheme: {"table": 4, "refinement": rung} for scheme, rung in SCHEME_RUNGS.items()},
 )
 
 
@@ -81,18 +87,18 @@ def blur_everything(network: TResNet) -> TResNet:
 
 def schemes() -> pd.DataFrame:
     """What comes before a scheme drops pixels. Columns: name, stem, convolutions, shortcuts."""
-    lines = [(LABELS[scheme], *FILTERS[scheme]) for scheme in SCHEMES]
+    lines = [(SCHEME_LABELS[scheme], *FILTERS[scheme]) for scheme in SCHEMES]
     return pd.DataFrame(lines, columns=["name", "stem", "convolutions", "shortcuts"])
 
 
-def places(image_size: int = 224) -> pd.DataFrame:
+def blurred_convolutions(image_size: int = 224) -> pd.DataFrame:
     """TResNet-M's convolutions that halve the resolution, with and without blur, for one image.
 
     Columns: place, output (C×H×W), strided and blurred (the convolution's millions of MACs at
     stride 2 and 1), blur (millions of products of the fixed filter).
     """
     with torch.device("meta"):  # nothing is computed
-        calls = trace(network("economic"), (3, image_size, image_size))
+        calls = trace(scheme_network("economic"), (3, image_size, image_size))
     rows = []
     for call in calls:
         unit = call.module
@@ -120,8 +126,8 @@ def costs(image_size: int = 224) -> pd.DataFrame:
     rows, shape = [], (3, image_size, image_size)
     for scheme in SCHEMES:
         with torch.device("meta"):  # nothing is computed
-            published, lean = (network(scheme, memory=m) for m in ("paper", "lean"))
-        row = {"name": LABELS[scheme], "macs": count_macs(lean, shape) / 1e9}
+            published, lean = (scheme_network(scheme, memory=m) for m in ("paper", "lean"))
+        row = {"name": SCHEME_LABELS[scheme], "macs": count_macs(lean, shape) / 1e9}
         row |= {"published": kept_mb(published, shape), "lean": kept_mb(lean, shape)}
         rows.append(row)
     return pd.DataFrame(rows)

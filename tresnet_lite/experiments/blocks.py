@@ -25,7 +25,7 @@ from tresnet_lite.counting.shapes import shape_of
 from tresnet_lite.counting.traffic import bytes_moved, intensity
 from tresnet_lite.experiments.experiment import Experiment, by_phase, speed_ratios
 from tresnet_lite.experiments.stems import stem_of
-from tresnet_lite.experiments.table2 import COLUMNS, beside_table_2
+from tresnet_lite.experiments.table2 import TABLE_2_COLUMNS, beside_table_2
 from tresnet_lite.findings.sizes import counts
 from tresnet_lite.model import BLOCKS, STAGES, TResNet, TResNetConfig, paper_reading, variant
 from tresnet_lite.paper import NAMES, paper_value
@@ -33,9 +33,9 @@ from tresnet_lite.profiles import DTYPES, Profile
 from tresnet_lite.records import Conditions, Record, collect
 
 SUITE = "blocks"
-LABELS = {"basic": "BasicBlock", "bottleneck": "Bottleneck"}
+BLOCK_LABELS = {"basic": "BasicBlock", "bottleneck": "Bottleneck"}
 SYMBOLS = {"basic": "■", "bottleneck": "□"}
-RUNGS = ("+ Stem → SpaceToDepth", "+ Block-type selection")  # table 4, before and after
+FORMER_RUNG, RUNG = "+ Stem → SpaceToDepth", "+ Block-type selection"  # of table 4
 BEFORE = "bottlenecks-3-4-6-3"  # the rung before, as records name it
 ALL_BASIC = "basic-basic-basic-basic"
 PAPERS_CHOICE = "basic-basic-bottleneck-bottleneck"
@@ -43,10 +43,10 @@ REVERSED = "bottleneck-bottleneck-basic-basic"
 ALL_BOTTLENECK = "bottleneck-bottleneck-bottleneck-bottleneck"
 CORNERS = (ALL_BASIC, PAPERS_CHOICE, REVERSED, ALL_BOTTLENECK)
 MIXES = tuple("-".join(types) for types in product(BLOCKS, repeat=len(STAGES)))
-VARIANTS = {"tresnet_m": "m", "tresnet_l": "l", "tresnet_xl": "xl"}  # of table 2 → in columns
+LETTERS = {"tresnet_m": "m", "tresnet_l": "l", "tresnet_xl": "xl"}  # of table 2 → in columns
 
 
-def rung(label: str = RUNGS[1]) -> TResNetConfig:
+def rung(label: str = RUNG) -> TResNetConfig:
     """A rung of table 4."""
     return ablation_ladder()[label]
 
@@ -67,7 +67,7 @@ def block_input(kind: str, stage: int, image_size: int, batch: int) -> torch.Ten
     return torch.rand(batch, rung().width * 2 ** (stage - 1) * BLOCKS[kind].expansion, side, side)
 
 
-def sizes(image_size: int = 224, batch: int = 32) -> pd.DataFrame:
+def block_sizes(image_size: int = 224, batch: int = 32) -> pd.DataFrame:
     """What one block asks for, by stage and type, in float32.
 
     Columns: stage, block, name, shape, parameters, macs_m (millions), moved_mb (MB per image that
@@ -82,7 +82,7 @@ def sizes(image_size: int = 224, batch: int = 32) -> pd.DataFrame:
         shape = tuple(x.shape[1:])
         # a pixel of the block's own input stands for 2^(stage + 1) of the image's
         window = (receptive_field(main_path(one)).size - 1) * 2 ** (stage + 1)
-        row = {"stage": stage, "block": kind, "name": LABELS[kind], "shape": shape_of(shape)}
+        row = {"stage": stage, "block": kind, "name": BLOCK_LABELS[kind], "shape": shape_of(shape)}
         row |= {"parameters": count_parameters(one), "macs_m": count_macs(one, shape) / 1e6}
         row |= {"moved_mb": bytes_moved(one, x) / batch / 1e6, "intensity": intensity(one, x)}
         rows.append({**row, "kept": kept_mb(one, shape), "window": window})
@@ -146,7 +146,7 @@ def block_speeds(records: Sequence[Record]) -> pd.DataFrame:
     for stage in STAGES:
         speeds = speed_ratios(records, suite=SUITE, case=f"stage {stage}", base="basic")
         wide = by_phase(speeds).loc[list(BLOCKS)].rename_axis("block").reset_index()
-        stages.append(wide.assign(stage=stage, name=wide["block"].map(LABELS)))
+        stages.append(wide.assign(stage=stage, name=wide["block"].map(BLOCK_LABELS)))
     return pd.concat(stages, ignore_index=True)
 
 
@@ -163,7 +163,8 @@ def achieved(records: Sequence[Record], settings: Profile) -> pd.DataFrame:
             one = block(kind, stage).to(dtype)
             x = block_input(kind, stage, settings.image_size, settings.batch).to(dtype)
         flop, speed = 2 * count_macs(one, tuple(x.shape[1:])), speeds[f"stage {stage}", kind]
-        row = {"stage": stage, "block": kind, "name": LABELS[kind], "intensity": intensity(one, x)}
+        row = {"stage": stage, "block": kind, "name": BLOCK_LABELS[kind]}
+        row["intensity"] = intensity(one, x)
         row |= {"flops": flop * speed.median, "q1": flop * speed.q1, "q3": flop * speed.q3}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -172,13 +173,13 @@ def achieved(records: Sequence[Record], settings: Profile) -> pd.DataFrame:
 # --- mixes
 
 
-def network(name: str, width: int = 64) -> TResNet:
+def mix_network(name: str, width: int = 64) -> TResNet:
     """A mix of block types at the paper's depths, or the network of the rung before."""
-    config = rung(RUNGS[0]) if name == BEFORE else replace(rung(), blocks=tuple(name.split("-")))
+    config = rung(FORMER_RUNG) if name == BEFORE else replace(rung(), blocks=tuple(name.split("-")))
     return TResNet(replace(config, width=width))
 
 
-def networks(names: Iterable[str], width: int = 64) -> dict[str, TResNet]:
+def mix_networks(names: Iterable[str], width: int = 64) -> dict[str, TResNet]:
     """The named networks, to be timed: parts of one shape are one module in all of them.
 
     Sixteen separate ones would fill 2 GB. Time them one phase after the other, as a shared part is
@@ -188,7 +189,7 @@ def networks(names: Iterable[str], width: int = 64) -> dict[str, TResNet]:
     built = {}
     for name in names:
         with torch.device("meta"):
-            net = built[name] = network(name, width)
+            net = built[name] = mix_network(name, width)
         stages = [(net.body, f"layer{stage}") for stage in STAGES]
         for parent, part in [(net.body, "conv1"), *stages, (net, "head")]:
             module = parent.get_submodule(part)
@@ -207,7 +208,7 @@ def _materialise(module: nn.Module) -> nn.Module:
     return module
 
 
-def mixes(names: Sequence[str] = MIXES, base: str = ALL_BOTTLENECK) -> Experiment:
+def mix_experiment(names: Sequence[str] = MIXES, base: str = ALL_BOTTLENECK) -> Experiment:
     """The named mixes and the rung before in inference, a few of them in training."""
     timed = (*names, BEFORE)
     return Experiment(
@@ -215,22 +216,22 @@ def mixes(names: Sequence[str] = MIXES, base: str = ALL_BOTTLENECK) -> Experimen
         "mixes",
         {name: symbols(name) for name in timed},
         base,
-        build=lambda width: networks(timed, width),
+        build=lambda width: mix_networks(timed, width),
         timed={"inference": timed, "training": (*CORNERS, BEFORE)},
         printed={
-            BEFORE: {"table": 4, "refinement": RUNGS[0]},
-            PAPERS_CHOICE: {"table": 4, "refinement": RUNGS[1]},
+            BEFORE: {"table": 4, "refinement": FORMER_RUNG},
+            PAPERS_CHOICE: {"table": 4, "refinement": RUNG},
         },
     )
 
 
 def symbols(name: str) -> str:
     """A network in four squares, stage 1 first: ■ BasicBlock, □ Bottleneck."""
-    kinds = rung(RUNGS[0]).blocks if name == BEFORE else name.split("-")
+    kinds = rung(FORMER_RUNG).blocks if name == BEFORE else name.split("-")
     return "".join(SYMBOLS[kind] for kind in kinds)
 
 
-def windows(network: TResNet) -> list[int]:
+def window_sides(network: TResNet) -> list[int]:
     """Side in pixels of what one output sees: after the stem, and after each block."""
     chain: list[nn.Module] = [stem_of(network)]
     sides = [receptive_field(chain).size]
@@ -250,9 +251,9 @@ def mix_sizes(names: Iterable[str] = MIXES) -> pd.DataFrame:
     rows = []
     for name in names:
         with torch.device("meta"):
-            net = network(name)
+            net = mix_network(name)
         row = {"name": name, "mix": symbols(name), **counts(net)}
-        rows.append({**row, "kept": kept_mb(net), "window": windows(net)[-1]})
+        rows.append({**row, "kept": kept_mb(net), "window": window_sides(net)[-1]})
     return pd.DataFrame(rows)
 
 
@@ -261,7 +262,7 @@ def mix_speeds(records: Sequence[Record]) -> pd.DataFrame:
 
     Columns: name, mix (four squares), then those of `by_phase`.
     """
-    wide = by_phase(mixes().speeds(records))
+    wide = by_phase(mix_experiment().speeds(records))
     timed = [name for name in MIXES if name in wide.index]
     wide = wide.loc[timed].rename_axis("name").reset_index()
     return wide.assign(mix=wide["name"].map(symbols))
@@ -275,10 +276,10 @@ def beside_the_paper(records: Sequence[Record]) -> pd.DataFrame:
     network (four squares) and depths.
     """
     names = [BEFORE, ALL_BOTTLENECK, PAPERS_CHOICE]
-    table = mixes(base=BEFORE).speeds(r for r in records if r.phase == "inference")
+    table = mix_experiment(base=BEFORE).speeds(r for r in records if r.phase == "inference")
     table = table.set_index("model").loc[names].reset_index()
     with torch.device("meta"):
-        depths = [", ".join(map(str, network(name).config.depths)) for name in names]
+        depths = [", ".join(map(str, mix_network(name).config.depths)) for name in names]
     return table.assign(network=table["name"], depths=depths)
 
 
@@ -291,9 +292,9 @@ def table_2() -> pd.DataFrame:
     Columns: layer, block_type, output, stride, then repeats and channels of each variant
     ("m_repeats", …).
     """
-    same_for_all = COLUMNS[:3]  # in the table and here
+    same_for_all = TABLE_2_COLUMNS[:3]  # in the table and here
     columns: dict[str, dict[int, str]] = {name: {} for name in ("layer", *same_for_all)}
-    for name, short in VARIANTS.items():
+    for name, short in LETTERS.items():
         for cell in beside_table_2(name).itertuples():
             column = cell.column if cell.column in same_for_all else f"{short}_{cell.column}"
             text = cell.ours if cell.ours == cell.paper else f"{cell.ours} ({cell.paper})"
@@ -310,12 +311,12 @@ def parameter_readings() -> pd.DataFrame:
     """
     printed = {
         short: float(paper_value(2, "params_m", model=NAMES[name], layer="#Params."))
-        for name, short in VARIANTS.items()
+        for name, short in LETTERS.items()
     }
     rows: list[dict[str, object]] = []
     for source, classes in product(("code", "text"), (1000, 0)):
         row = {"reading": f"as the {source} has it" + ("" if classes else ", no classifier")}
-        for name, short in VARIANTS.items():
+        for name, short in LETTERS.items():
             config = variant(name) if source == "code" else paper_reading(name)
             with torch.device("meta"):
                 millions = count_parameters(TResNet(config, classes)) / 1e6

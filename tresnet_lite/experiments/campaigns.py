@@ -14,7 +14,7 @@ from tresnet_lite.records import store
 from tresnet_lite.records.store import Measured
 
 
-def measure(profile: Profile, *names: str, minutes: float | None = None) -> Measured:
+def measure_suites(profile: Profile, *names: str, minutes: float | None = None) -> Measured:
     """Measure what the run's file lacks of some suites, printing a line for each point.
 
     Args:
@@ -38,7 +38,7 @@ def _run(points: list[Point], out: Path, profile: Profile, minutes: float | None
     # other's load.
     with FileLock(f"{out}.chapters.lock"):
         slots = campaign.find_slots(profile.device)
-        before = campaign.done(campaign.read(out), {slot.device for slot in slots})
+        before = campaign.done(campaign.read_outcomes(out), {slot.device for slot in slots})
         known = sum(point.id in before for point in points)
         print(f"{len(points)} points, {known} of them measured before", flush=True)
         left = campaign.run(points, out, slots, minutes=minutes, tell=_report)

@@ -32,10 +32,10 @@ LAYERS = {"SpaceToDepth": SpaceToDepth, "blur": BlurPool2d, "average": FastGloba
 # way → `Conditions.compile`; others run eagerly
 COMPILERS = {"script": "TorchScript", "compile": "default"}
 
-Call = Callable[[Tensor], Tensor]
+MapFunction = Callable[[Tensor], Tensor]
 
 
-def places(image_size: int = 224) -> dict[str, dict[str, tuple[int, ...]]]:
+def operation_inputs(image_size: int = 224) -> dict[str, dict[str, tuple[int, ...]]]:
     """Where TResNet-M runs each operation: operation → part of the network → input (C, H, W)."""
     shapes: dict[str, dict] = {name: {} for name in LAYERS}
     for name, part, shape in _calls(image_size):
@@ -48,7 +48,7 @@ def place_table(image_size: int = 224) -> pd.DataFrame:
     counts = Counter((name, part) for name, part, _ in _calls(image_size))
     rows = [
         {"operation": name, "part": part, "input": shape_of(shape), "places": counts[name, part]}
-        for name, shapes in places(image_size).items()
+        for name, shapes in operation_inputs(image_size).items()
         for part, shape in shapes.items()
     ]
     return pd.DataFrame(rows)
@@ -71,7 +71,7 @@ def _part(path: str) -> str:
     return f"stage {stage[1]}" if stage else "head" if path.startswith("head") else "stem"
 
 
-def traffic_table(calls: Mapping[str, Call], inputs: Mapping[str, Tensor]) -> pd.DataFrame:
+def traffic_table(calls: Mapping[str, MapFunction], inputs: Mapping[str, Tensor]) -> pd.DataFrame:
     """What each call moves, in sizes of its input, beside the least: read once, written once.
 
     Columns: operation, runs, moved, least, over_least (moved ÷ least), parts (bytes by operation,
@@ -115,7 +115,7 @@ def feature_map(
 
 
 def time_calls(
-    calls: Mapping[str, Call],
+    calls: Mapping[str, MapFunction],
     x: Tensor,
     profile: Profile,
     *,
@@ -145,11 +145,11 @@ def time_calls(
     ]
 
 
-def _inference(call: Call, x: Tensor) -> Callable[[], Tensor]:
+def _inference(call: MapFunction, x: Tensor) -> Callable[[], Tensor]:
     return torch.inference_mode()(lambda: call(x))
 
 
-def _training(call: Call, x: Tensor) -> Callable[[], tuple[Tensor, ...]]:
+def _training(call: MapFunction, x: Tensor) -> Callable[[], tuple[Tensor, ...]]:
     x = x.detach().requires_grad_()
     dy = torch.ones_like(call(x))
     return lambda: torch.autograd.grad(call(x), x, dy)

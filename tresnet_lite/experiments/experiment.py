@@ -12,7 +12,7 @@ from tresnet_lite.bench.compare import compare, training_peaks
 from tresnet_lite.paper import paper_table, paper_value
 from tresnet_lite.profiles import Profile
 from tresnet_lite.records import Record, pair
-from tresnet_lite.records.records import PHASES
+from tresnet_lite.records.records import INFERENCE_FIRST
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Experiment:
         networks = self.build(profile.width)
         case = {"suite": self.suite, "case": self.case}
         records = []
-        for phase in reversed(PHASES):
+        for phase in INFERENCE_FIRST:
             timed = {name: networks[name] for name in self._timed_in(phase)}
             if timed:
                 inputs = self.inputs(profile, phase) if self.inputs else None
@@ -81,7 +81,7 @@ class Experiment:
         paper, paper_ratio, measured, ratio (to the base of the same run), label.
         """
         rows = []
-        for phase in reversed(PHASES):
+        for phase in INFERENCE_FIRST:
             for model in self.labels:
                 row = {"model": model, "phase": phase, "paper": self.paper_speed(model, phase)}
                 row["paper_ratio"] = self.paper_ratio(model, phase)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tresnet_lite.bench.compare import norm_backend
-from tresnet_lite.experiments.small_training import BATCH, accuracy
+from tresnet_lite.experiments.small_training import TRAINING_BATCH, accuracy
 from tresnet_lite.layers import SqueezeExcite
 from tresnet_lite.model import TResNet, create_model
 from tresnet_lite.profiles import Profile
@@ -32,7 +32,7 @@ SWAPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def small_network(seed: int, **options: object) -> TResNet:
+def small_se_network(seed: int, **options: object) -> TResNet:
     """TResNet with an eighth of M's width and five blocks, SE as printed in its first three stages.
 
     As coded, SE would never squeeze below 64 channels, more than these maps have. `options` are
@@ -141,14 +141,15 @@ def swap_accuracies(networks: Sequence[TResNet], data: Digits, profile: Profile)
         for name, swap in SWAPS.items():
             with swapped(network, {layer: swap(known[layer], own[layer]) for layer in own}):
                 percents[name].append(accuracy(network, data))
-    ran, where = Conditions(BATCH, SIDE, norm=norm_backend(networks[0])), collect(profile.device)
+    ran = Conditions(TRAINING_BATCH, SIDE, norm=norm_backend(networks[0]))
+    where = collect(profile.device)
     return [
         Record("se", "digits", name, "inference", "top1", Spread.over(values), ran, where)
         for name, values in percents.items()
     ]
 
 
-def accuracies(records: Sequence[Record]) -> pd.DataFrame:
+def accuracy_table(records: Sequence[Record]) -> pd.DataFrame:
     """The same as a table. Columns: gates, right (per cent), q1, q3, networks."""
     rows = [
         (r.model, r.value.median, r.value.q1, r.value.q3, r.value.repeats)

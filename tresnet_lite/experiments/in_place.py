@@ -24,9 +24,9 @@ OUT, IN, ONE = "out of place", "in place", "one operation"
 PLACE = "stage 1"  # of TResNet-M, where the operations are timed
 
 # from y, the convolution's result, the shortcut s, and SE: the result z
-Operation = Callable[[Tensor, Tensor, SqueezeExcite], Tensor]
+TailOperation = Callable[[Tensor, Tensor, SqueezeExcite], Tensor]
 
-OPERATIONS: dict[str, dict[str, Operation]] = {
+OPERATIONS: dict[str, dict[str, TailOperation]] = {
     "residual sum": {OUT: lambda y, s, se: y + s, IN: lambda y, s, se: y.add_(s)},
     "ReLU": {OUT: lambda y, s, se: F.relu(y), IN: lambda y, s, se: F.relu_(y)},
     "LeakyReLU": {OUT: lambda y, s, se: F.leaky_relu(y), IN: lambda y, s, se: F.leaky_relu_(y)},
@@ -34,10 +34,10 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
 }
 
 
-class Layer(nn.Module):
+class OperationLayer(nn.Module):
     """A 1×1 convolution, then one operation on its result: (B, C, H, W) → (B, C, H, W)."""
 
-    def __init__(self, operation: Operation, channels: int) -> None:
+    def __init__(self, operation: TailOperation, channels: int) -> None:
         super().__init__()
         self.operation = operation
         self.conv = nn.Conv2d(channels, channels, 1, bias=False)
@@ -79,7 +79,7 @@ def kept_maps(make_layer: Callable[[int], nn.Module], channels: int = 64, side: 
         return (kept(3) - kept(1)) / 2 / x.nbytes
 
 
-def moved_maps(operation: Operation, channels: int = 64, side: int = 56) -> float:
+def moved_maps(operation: TailOperation, channels: int = 64, side: int = 56) -> float:
     """Feature maps that an operation reads and writes."""
     with torch.device("meta"):
         y, se = torch.zeros(2, channels, side, side), SqueezeExcite(channels, channels // 4)
@@ -97,7 +97,7 @@ def kept_table() -> pd.DataFrame:
         row: dict[str, object] = {"operation": name}
         for way, short in ((OUT, "out"), (IN, "in")):
             row[f"moved {short}"] = round(moved_maps(ways[way]), 2)
-            row[f"kept {short}"] = round(kept_maps(partial(Layer, ways[way])), 2)
+            row[f"kept {short}"] = round(kept_maps(partial(OperationLayer, ways[way])), 2)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -111,7 +111,7 @@ def refusal(call: Callable[[], object]) -> str:
     return "no objection"
 
 
-def measure(shape: tuple[int, int, int], profile: Profile) -> list[Record]:
+def measure_operations(shape: tuple[int, int, int], profile: Profile) -> list[Record]:
     """Time of each operation on a map (C, H, W), and peak of training four layers, both ways."""
     records = []
     for name, ways in OPERATIONS.items():
@@ -122,7 +122,7 @@ def measure(shape: tuple[int, int, int], profile: Profile) -> list[Record]:
         calls = {way: partial(operation, **others) for way, operation in ways.items()}
         records += time_calls(calls, y, profile, case=name, part=PLACE)
         for way, operation in ways.items():
-            layers = nn.Sequential(*(Layer(operation, shape[0]) for _ in range(4)))
+            layers = nn.Sequential(*(OperationLayer(operation, shape[0]) for _ in range(4)))
             step = _training_step(layers.to(y.device, y.dtype), y)
             value = Spread.over([float(peak_memory(step, profile.device))])
             records.append(record(profile, y, name, PLACE, way, "training", "peak_memory", value))
@@ -148,7 +148,7 @@ def _training_step(model: nn.Module, x: Tensor) -> Callable[[], None]:
 
 
 def times_and_peaks(records: Iterable[Record]) -> pd.DataFrame:
-    """What `measure` found, a row for each operation.
+    """The records of `measure_operations`, a row for each operation.
 
     Columns: operation, out and in (µs), speedup (in place ÷ out of place), spread (its quartiles),
     peak out and peak in (MB per image).

@@ -20,7 +20,7 @@ import torch
 from tresnet_lite.ablation import ablation_ladder
 from tresnet_lite.counting.kept import TARGETS, kept_per_image, memory_settings
 from tresnet_lite.experiments.experiment import Experiment
-from tresnet_lite.experiments.small_training import BATCH, fit, one_thread
+from tresnet_lite.experiments.small_training import TRAINING_BATCH, fit, one_thread
 from tresnet_lite.model import TResNet, create_model
 from tresnet_lite.paper import NAMES, paper_value
 from tresnet_lite.records import Record
@@ -38,7 +38,7 @@ GROUPS = {  # what keeps a map → the kinds of modules
 # --- what is kept
 
 
-def kept(network: str, dtype: str = "float32") -> Mapping[tuple[str, str], float]:
+def kept_by_setting(network: str, dtype: str = "float32") -> Mapping[tuple[str, str], float]:
     """`kept_per_image` of "resnet50", or of TResNet-M under a name of `memory_networks`."""
     if network == "resnet50":
         return kept_per_image("resnet50", dtype, norm="bn", memory="paper")
@@ -47,7 +47,7 @@ def kept(network: str, dtype: str = "float32") -> Mapping[tuple[str, str], float
 
 
 def _total_mb(network: str, dtype: str) -> float:
-    return sum(kept(network, dtype).values()) / 1e6
+    return sum(kept_by_setting(network, dtype).values()) / 1e6
 
 
 def by_stage() -> pd.DataFrame:
@@ -58,7 +58,7 @@ def by_stage() -> pd.DataFrame:
     columns = {}
     for network in ("resnet50", "batchnorm", "paper"):
         total: dict[str, float] = {}
-        for (stage, _), size in kept(network).items():
+        for (stage, _), size in kept_by_setting(network).items():
             name = stage.replace("layer", "stage ")
             total[name] = total.get(name, 0.0) + size / 1e6
         columns[network] = {**total, "all": sum(total.values())}
@@ -69,14 +69,14 @@ def by_stage() -> pd.DataFrame:
 def by_group(network: str, dtype: str = "float32") -> dict[str, float]:
     """MB per image (224 px) by `GROUPS`."""
     sizes = dict.fromkeys(GROUPS, 0.0)
-    for (_, kind), size in kept(network, dtype).items():
+    for (_, kind), size in kept_by_setting(network, dtype).items():
         for group, kinds in GROUPS.items():
             if kind in kinds:
                 sizes[group] += size / 1e6
     return sizes
 
 
-def factors() -> pd.DataFrame:
+def memory_factors() -> pd.DataFrame:
     """What makes ResNet50 keep more than TResNet-M.
 
     Columns: factor, float32_ratio, bfloat16_ratio, paper_ratio (of largest batches).
@@ -131,7 +131,7 @@ MEMORY = Experiment(
 )
 
 
-def frontier(records: Sequence[Record]) -> pd.DataFrame:
+def frontier_table(records: Sequence[Record]) -> pd.DataFrame:
     """Memory and speed of TResNet-M's settings, from one run.
 
     Columns: those of `Experiment.speeds` (ratio to BatchNorm), peak (MB per step), and kept (MB per
@@ -176,7 +176,7 @@ def digit_losses(
     seed: int,
     *,
     steps: int,
-    batch: int = BATCH,
+    batch: int = TRAINING_BATCH,
     device: str = "cpu",
     dtype: str = "bfloat16",
 ) -> list[float]:
@@ -196,7 +196,9 @@ def digit_losses(
         return fit(network, data, batches, lr=0.1, dtype=dtype)
 
 
-def digit_runs(seeds: int, steps: int, batch: int = BATCH, device: str = "cpu") -> pd.DataFrame:
+def digit_runs(
+    seeds: int, steps: int, batch: int = TRAINING_BATCH, device: str = "cpu"
+) -> pd.DataFrame:
     """`digit_losses` with both norms, in bfloat16.
 
     Columns: norm ("BatchNorm", "Inplace-ABN"), seed, step, loss.

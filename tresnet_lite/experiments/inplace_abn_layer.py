@@ -25,7 +25,7 @@ from tresnet_lite.profiles import DTYPES, Profile
 from tresnet_lite.records import Conditions, Record, collect
 
 # x (N, C, H, W), weight (C,), bias (C,) → y like x
-Layer = Callable[[Tensor, Tensor, Tensor], Tensor]
+NormFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 SLOPE = 0.01
 GAMMAS = tuple(10 ** (-k / 3) for k in range(13))  # 1 down to 0.0001
@@ -62,7 +62,7 @@ def reference(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def gradient_errors(
-    layer: Layer, gamma: float, dtype: str, seed: int = 0, channels: int = 32
+    layer: NormFunction, gamma: float, dtype: str, seed: int = 0, channels: int = 32
 ) -> tuple[float, float]:
     """Relative errors of dγ and dx against float64.
 
@@ -74,7 +74,7 @@ def gradient_errors(
     weight = torch.full((channels,), float(gamma))
     bias = 2 * torch.rand(channels, generator=generator) - 1
 
-    def gradients(function: Layer, *inputs: Tensor) -> tuple[Tensor, ...]:
+    def gradients(function: NormFunction, *inputs: Tensor) -> tuple[Tensor, ...]:
         x, weight, bias = (t.clone().requires_grad_() for t in inputs)
         return torch.autograd.grad(function(x, weight, bias), (weight, x), dy.to(x.dtype))
 
@@ -86,8 +86,8 @@ def gradient_errors(
     )
 
 
-def precision(
-    layers: Mapping[str, Layer], dtypes: Iterable[str], gammas: Sequence[float] = GAMMAS
+def precision_table(
+    layers: Mapping[str, NormFunction], dtypes: Iterable[str], gammas: Sequence[float] = GAMMAS
 ) -> pd.DataFrame:
     """`gradient_errors` of several layers, the median of three draws.
 
@@ -102,13 +102,15 @@ def precision(
     return draws.groupby(["layer", "dtype", "gamma"], as_index=False, sort=False).median()
 
 
-def tails(plain: Layer, gammas: Sequence[float] = (1.0, 0.1, 0.01, 0.001, 0.0)) -> pd.DataFrame:
+def tails(
+    plain: NormFunction, gammas: Sequence[float] = (1.0, 0.1, 0.01, 0.001, 0.0)
+) -> pd.DataFrame:
     """Errors of dγ in bfloat16 by three ways; NaN where no number came out.
 
     Columns: gamma, plain_error, layer_error, tail_error.
     """
     ways = {"plain_error": plain, "layer_error": inplace_abn, "tail_error": fused_tail}
-    errors = precision(ways, ["bfloat16"], gammas)
+    errors = precision_table(ways, ["bfloat16"], gammas)
     wide = errors.pivot(index="gamma", columns="layer", values="dgamma")
     return wide.loc[list(gammas), list(ways)].reset_index()
 
@@ -116,7 +118,7 @@ def tails(plain: Layer, gammas: Sequence[float] = (1.0, 0.1, 0.01, 0.001, 0.0)) 
 # --- what a call keeps and costs
 
 
-def layers(device: str = "cpu", channels: int = 64) -> dict[str, nn.Module]:
+def norm_layers(device: str = "cpu", channels: int = 64) -> dict[str, nn.Module]:
     """Norm and leaky ReLU by PyTorch, by the package, and by `inplace-abn` where that works."""
     norm, activation = nn.BatchNorm2d(channels), nn.LeakyReLU(SLOPE, inplace=True)
     options = {"num_features": channels, "activation_param": SLOPE}

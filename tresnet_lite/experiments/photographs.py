@@ -13,7 +13,7 @@ FUNCTIONS = {"deep field": "hubble_deep_field", "tissue": "immunohistochemistry"
 SKLEARN = ("china", "flower")
 
 
-def photograph(name: str) -> Image.Image:
+def sample_photograph(name: str) -> Image.Image:
     """A photograph by its name in `SKIMAGE` or `SKLEARN`."""
     if name in SKLEARN:
         return Image.fromarray(load_sample_image(f"{name}.jpg"))
@@ -22,4 +22,5 @@ def photograph(name: str) -> Image.Image:
 
 def square(name: str, size: int, mode: str = "RGB") -> Image.Image:
     """The largest central square of a photograph, brought to size × size; mode "L" is grey."""
-    return ImageOps.fit(photograph(name).convert(mode), (size, size), Image.Resampling.BICUBIC)
+    image = sample_photograph(name).convert(mode)
+    return ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)

@@ -34,7 +34,7 @@ from tresnet_lite.transforms import train_transform
 
 FULL = "full recipe"
 # an eighth of TResNet-M's width
-SMALL = {"width": 8, "depths": (1, 1, 1, 1), "se_reduction": "paper"}
+DIGITS_CONFIG = {"width": 8, "depths": (1, 1, 1, 1), "se_reduction": "paper"}
 
 # What §3.1 and Table 3 say themselves; all else in the recipe had to be decided.
 STATED = {
@@ -149,14 +149,14 @@ def recipes(epochs: int) -> dict[str, Recipe]:
     return {FULL: whole} | parts
 
 
-def small_network(seed: int) -> nn.Module:
+def digits_network(seed: int) -> nn.Module:
     """A TResNet-M of an eighth of its width and four blocks, for digits; a seed draws it."""
     torch.manual_seed(seed)
-    return build_network("tresnet_m", num_classes=10, in_chans=1, **SMALL)
+    return build_network("tresnet_m", num_classes=10, in_chans=1, **DIGITS_CONFIG)
 
 
 @cache
-def digits(images: int | None) -> Data:
+def digits_data(images: int | None) -> Data:
     """The digits, or the first `images` of them to train on and a third as many to test."""
     data = load_data("digits")
     if images is None:
@@ -179,22 +179,22 @@ class RecipeStudy(Study):
 
     @property
     def case(self) -> str:
-        return f"{digits(self.training.images).name}, {plural(self.training.epochs, 'epoch')}"
+        return f"{digits_data(self.training.images).name}, {plural(self.training.epochs, 'epoch')}"
 
     def variants(self) -> list[str]:
         return list(recipes(self.training.epochs))
 
     def identity(self, variant: str) -> str:
         recipe = recipes(self.training.epochs)[variant]
-        return json.dumps([asdict(recipe), SMALL], sort_keys=True)
+        return json.dumps([asdict(recipe), DIGITS_CONFIG], sort_keys=True)
 
     def point(self, variant: str, seed: int) -> str:
         return f"{self.suite}: {super().point(variant, seed)}"
 
     def run(self, variant: str, seed: int, device: str) -> Result:
         """Train one network by a recipe; the result has what happened on the way too."""
-        recipe, data = recipes(self.training.epochs)[variant], digits(self.training.images)
-        return train(small_network(seed), data, recipe, seed=seed, device=device, tell=None)
+        recipe, data = recipes(self.training.epochs)[variant], digits_data(self.training.images)
+        return train(digits_network(seed), data, recipe, seed=seed, device=device, tell=None)
 
     def train(self, variant: str, seed: int, device: str) -> tuple[float, Conditions]:
         result = self.run(variant, seed, device)
@@ -223,7 +223,7 @@ def one_run(study: RecipeStudy, device: str, *, seed: int = 0) -> Result:
         return study.run(FULL, seed, device)
 
 
-def differences(run: pd.DataFrame) -> pd.DataFrame:
+def ingredient_differences(run: pd.DataFrame) -> pd.DataFrame:
     """The recipe without each ingredient against the whole, paired by seed and corrected together.
 
     Args:

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tresnet_lite.experiments.antialias import LABELS, SCHEMES, network
+from tresnet_lite.experiments.antialias import SCHEME_LABELS, SCHEMES, scheme_network
 from tresnet_lite.experiments.photographs import square
 from tresnet_lite.layers import BlurPool2d
 from tresnet_lite.model import ConvNormAct, TResNet
@@ -29,7 +29,7 @@ WINDOW = 8  # shifts by 0 to 7 pixels, down and to the right
 ODD = ((0, 1), (1, 0), (1, 1))
 
 
-def photographs(size: int) -> Tensor:
+def colour_photographs(size: int) -> Tensor:
     """Six photographs, (6, 3, size, size) in [0, 1]: the largest central squares, made smaller.
 
     An astronaut, a coffee cup, a cat and a rocket from scikit-image, a temple and a flower from
@@ -110,7 +110,7 @@ def calibrate(model: nn.Module, images: Tensor) -> nn.Module:
 
 
 @torch.no_grad()
-def layer_errors(images: Tensor, seeds: int = 5) -> pd.DataFrame:
+def shift_errors(images: Tensor, seeds: int = 5) -> pd.DataFrame:
     """`equivariance_error` of each downsampling layer.
 
     Quartiles over images, odd shifts and the convolutions' seeds.
@@ -148,7 +148,7 @@ def random_network(
     scheme.
     """
     torch.manual_seed(seed)
-    model = network(scheme, num_classes=0, width=width, norm="bn")
+    model = scheme_network(scheme, num_classes=0, width=width, norm="bn")
     blocks = [m for m in model.modules() if hasattr(m, "last_norm")]
     weight = 1 / math.sqrt(len(blocks)) if branch is None else branch
     for block in blocks:
@@ -175,13 +175,13 @@ def _channels_last(images: Tensor) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last)
 
 
-def measure(profile: Profile) -> tuple[dict[str, Tensor], list[Record]]:
+def measure_shifts(profile: Profile) -> tuple[dict[str, Tensor], list[Record]]:
     """`feature_changes` of every scheme on six photographs, with random weights of several seeds.
 
     Returns scheme → changes (seeds, 8, 8, B), and their records (see `change_records`).
     """
     size, width = profile.image_size, profile.shift_width
-    crops = views(photographs(size + WINDOW - 1).to(profile.device), size)
+    crops = views(colour_photographs(size + WINDOW - 1).to(profile.device), size)
     # what the norms' statistics are taken from
     corners = crops[:: WINDOW - 1, :: WINDOW - 1].flatten(0, 2)
     changes: dict[str, list[Tensor]] = {scheme: [] for scheme in SCHEMES}
@@ -215,7 +215,7 @@ def change_records(changes: Mapping[str, Tensor], profile: Profile) -> list[Reco
 
 
 def change_table(records: Sequence[Record]) -> pd.DataFrame:
-    """The records of `measure`, a row a scheme.
+    """The records of `measure_shifts`, a row a scheme.
 
     Columns: name, shift_change, spread (its quartiles), shift_ratio, ratio_spread.
     """
@@ -223,7 +223,7 @@ def change_table(records: Sequence[Record]) -> pd.DataFrame:
     rows = []
     for scheme in SCHEMES:
         change, ratio = values[scheme, "shift_change"], values[scheme, "shift_ratio"]
-        row = {"name": LABELS[scheme], "shift_change": change.median}
+        row = {"name": SCHEME_LABELS[scheme], "shift_change": change.median}
         row |= {"spread": (change.q1, change.q3), "shift_ratio": ratio.median}
         rows.append({**row, "ratio_spread": (ratio.q1, ratio.q3)})
     return pd.DataFrame(rows)

@@ -22,7 +22,7 @@ SQUARE = 256  # side that a photograph is brought to before it is cut up
 PIECES = 96  # to train on, from each photograph
 
 
-def photographs() -> dict[str, Tensor]:
+def grey_photographs() -> dict[str, Tensor]:
     """Sixteen grey photographs (SQUARE, SQUARE) in [0, 1]: the largest central squares, resized."""
     squares = {name: np.array(square(name, SQUARE, "L")) for name in (*SKIMAGE, *SKLEARN)}
     return {name: torch.from_numpy(pixels).float() / 255 for name, pixels in squares.items()}
@@ -36,7 +36,7 @@ def photograph_pieces(device: str | torch.device = "cpu") -> Digits:
     """
     generator = torch.Generator().manual_seed(0)
     known, held_out = [], []
-    for picture in photographs().values():
+    for picture in grey_photographs().values():
         left, right = picture.split(SQUARE // 2, dim=1)
         places = [
             torch.randint(size - SIDE + 1, (PIECES,), generator=generator) for size in left.shape
@@ -79,7 +79,7 @@ SETS: dict[str, Callable[..., Digits]] = {
 
 
 @cache
-def load(name: str, device: str) -> Digits:
+def load_images(name: str, device: str) -> Digits:
     """One of `SETS`, made once in a process."""
     return SETS[name](device)
 

@@ -13,7 +13,7 @@ from tresnet_lite.model import TResNet
 from tresnet_lite.profiles import DTYPES
 from tresnet_lite.train.digits import Digits
 
-BATCH = 64
+TRAINING_BATCH = 64
 
 
 def fit(
@@ -51,14 +51,14 @@ def fit(
     return torch.stack(losses).tolist()
 
 
-def train(
+def train_small(
     network: TResNet,
     data: Digits,
     *,
     seed: int,
     epochs: int,
     images: int | None = None,
-    batch: int = BATCH,
+    batch: int = TRAINING_BATCH,
     lr: float = 0.2,
 ) -> TResNet:
     """Train in place, in an order drawn from the seed, and return the network in evaluation mode.

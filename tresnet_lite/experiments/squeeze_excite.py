@@ -21,25 +21,25 @@ from tresnet_lite.model import Bottleneck, TResNet, TResNetConfig, variant
 from tresnet_lite.profiles import Profile
 
 WITHOUT, WITH = "+ Inplace-ABN", "+ Optimizer SE layers"  # the rungs of table 4 before and after SE
-STAGES = {"none": (False,) * 4, "three": (True, True, True, False), "four": (True,) * 4}
-NETWORKS = {"none": "no SE", "three": "stages 1–3", "four": "stages 1–4"}
-BLOCKS = {"none": "no SE", "inside": "after the 3×3", "end": "before the sum"}
+SE_STAGES = {"none": (False,) * 4, "three": (True, True, True, False), "four": (True,) * 4}
+STAGE_LABELS = {"none": "no SE", "three": "stages 1–3", "four": "stages 1–4"}
+PLACE_LABELS = {"none": "no SE", "inside": "after the 3×3", "end": "before the sum"}
 PLAIN, PUBLISHED, LEAN = {"norm": "bn", "memory": "paper"}, {"memory": "paper"}, {"memory": "lean"}
 READINGS = {"printed": "paper", "coded": "code"}  # of the reduction: the text's, published code's
 
 
-def networks(width: int = 64) -> dict[str, TResNet]:
+def se_networks(width: int = 64) -> dict[str, TResNet]:
     """Table 4's last rung but one, with SE in no stage, in the first three, and in all four."""
     rung = replace(ablation_ladder()[WITH], width=width)
-    return {name: TResNet(replace(rung, se=stages)) for name, stages in STAGES.items()}
+    return {name: TResNet(replace(rung, se=stages)) for name, stages in SE_STAGES.items()}
 
 
 IN_STAGES = Experiment(
     "se",
     "stages",
-    NETWORKS,
+    STAGE_LABELS,
     base="none",
-    build=networks,
+    build=se_networks,
     with_peaks=True,
     printed={
         "none": {"table": 4, "refinement": WITHOUT},
@@ -61,7 +61,7 @@ class EndBottleneck(Bottleneck):
         return residual_tail(out, self.downsample(x), self.conv3.bn, self.se, self.act)
 
 
-def blocks(**options: object) -> dict[str, nn.Module]:
+def se_blocks(**options: object) -> dict[str, nn.Module]:
     """TResNet-M's third-stage block with SE nowhere, after its 3×3 and before its sum.
 
     They take (B, 1024, H, W) and give the same. `options` are fields of the configuration.
@@ -83,9 +83,9 @@ def _maps(profile: Profile, phase: str) -> Tensor:
 IN_BLOCK = Experiment(
     "se",
     "block",
-    BLOCKS,
+    PLACE_LABELS,
     base="none",
-    build=lambda width: blocks(),  # of full width
+    build=lambda width: se_blocks(),  # of full width
     loss=lambda output: output.float().mean(),
     inputs=_maps,
 )
@@ -116,7 +116,7 @@ def per_stage(image_size: int = 224) -> pd.DataFrame:
     parameters.
     """
     with torch.device("meta"):
-        network = TResNet(replace(variant("tresnet_m"), se=STAGES["four"]))
+        network = TResNet(replace(variant("tresnet_m"), se=SE_STAGES["four"]))
     rows = []
     for stage in (1, 2, 3, 4):
         layers = [block.se for block in network.body.get_submodule(f"layer{stage}")]
@@ -127,15 +127,15 @@ def per_stage(image_size: int = 224) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def kept(image_size: int = 224) -> pd.DataFrame:
+def se_kept(image_size: int = 224) -> pd.DataFrame:
     """What SE adds to a network: parameters (millions), and MB per image kept in float32.
 
     Columns: name, parameters_m, plain (BatchNorm and autograd), published (Inplace-ABN as
     published), lean (ours).
     """
     rung, rows = ablation_ladder()[WITH], []
-    for name, stages in STAGES.items():
-        row: dict[str, object] = {"name": NETWORKS[name]}
+    for name, stages in SE_STAGES.items():
+        row: dict[str, object] = {"name": STAGE_LABELS[name]}
         for way, options in (("plain", PLAIN), ("published", PUBLISHED), ("lean", LEAN)):
             with torch.device("meta"):
                 network = TResNet(replace(rung, se=stages, **options))
@@ -145,16 +145,16 @@ def kept(image_size: int = 224) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def places(image_size: int = 224) -> pd.DataFrame:
+def se_places(image_size: int = 224) -> pd.DataFrame:
     """The third-stage block with SE in either place: SE's size, and MB per image kept.
 
     Columns: name, channels (NaN without SE), parameters, plain (BatchNorm and autograd), lean
     (ours).
     """
     with torch.device("meta"):
-        plain, lean = blocks(**PLAIN), blocks(**LEAN)
+        plain, lean = se_blocks(**PLAIN), se_blocks(**LEAN)
     side, rows = image_size // 16, []
-    for name, label in BLOCKS.items():
+    for name, label in PLACE_LABELS.items():
         se = lean[name].se
         channels = se.fc1.in_channels if isinstance(se, SqueezeExcite) else float("nan")
         row = {"name": label, "channels": channels, "parameters": count_parameters(se)}

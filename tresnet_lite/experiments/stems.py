@@ -20,7 +20,7 @@ from tresnet_lite.experiments.experiment import Experiment
 from tresnet_lite.layers import DepthToSpace
 from tresnet_lite.model import ConvNormAct, TResNet, TResNetConfig
 
-LABELS = {
+STEM_LABELS = {
     "conv7x7": "ResNet50",
     "resnet_d": "ResNet50-D",
     "space_to_depth": "TResNet",
@@ -35,11 +35,11 @@ def stems() -> dict[str, nn.Sequential]:
     """
     _, second = _rungs()
     as_printed = TResNet(replace(second, stem_kernel=1))
-    whole = {**networks(), "space_to_depth_1x1": as_printed}
+    whole = {**stem_networks(), "space_to_depth_1x1": as_printed}
     return {name: stem_of(network) for name, network in whole.items()}
 
 
-def networks() -> dict[str, TResNet]:
+def stem_networks() -> dict[str, TResNet]:
     """ResNet50 with each of three stems: (B, 3, H, W) → (B, 1000)."""
     first, second = _rungs()
     deep = TResNet(first)
@@ -61,7 +61,7 @@ def _unit(in_channels: int, out_channels: int, stride: int = 1) -> ConvNormAct:
 ALONE = Experiment(
     "stem",
     "alone",
-    LABELS,
+    STEM_LABELS,
     base="conv7x7",
     build=lambda width: stems(),
     loss=lambda output: output.float().mean(),  # a stem has no classes to tell apart
@@ -76,9 +76,9 @@ _PRINTED = {
 IN_RESNET50 = Experiment(
     "stem",
     "resnet50",
-    {name: LABELS[name] for name in _PRINTED},
+    {name: STEM_LABELS[name] for name in _PRINTED},
     base="conv7x7",
-    build=lambda width: networks(),
+    build=lambda width: stem_networks(),
     printed=_PRINTED,
 )
 
@@ -103,7 +103,7 @@ def single_convolution(conv: nn.Conv2d, block_size: int = 4) -> nn.Conv2d:
     return single
 
 
-def sizes(image_size: int = 224) -> pd.DataFrame:
+def stem_sizes(image_size: int = 224) -> pd.DataFrame:
     """What each stem has, computes and sees.
 
     Columns: stem, parameters, macs_m (millions), window and stride (pixels) of the receptive field.
@@ -113,6 +113,6 @@ def sizes(image_size: int = 224) -> pd.DataFrame:
     rows = []
     for name, stem in all_stems.items():
         field, macs = receptive_field(stem), count_macs(stem, (3, image_size, image_size)) / 1e6
-        row = {"stem": LABELS[name], "parameters": count_parameters(stem), "macs_m": macs}
+        row = {"stem": STEM_LABELS[name], "parameters": count_parameters(stem), "macs_m": macs}
         rows.append({**row, "window": field.size, "stride": field.stride})
     return pd.DataFrame(rows)

@@ -21,7 +21,7 @@ import torch
 from filelock import FileLock
 from tqdm import tqdm
 
-from tresnet_lite.bench.campaign import read
+from tresnet_lite.bench.campaign import read_outcomes
 from tresnet_lite.experiments.small_training import one_thread
 from tresnet_lite.profiles import Profile, Training
 from tresnet_lite.records import Conditions, Failure, Record, Spread, append, collect, store
@@ -107,7 +107,7 @@ def tasks(studies: Sequence[Study]) -> list[Task]:
     return networks
 
 
-def measure(
+def train_studies(
     studies: Sequence[Study], profile: Profile, *, minutes: float | None = None
 ) -> Measured:
     """Train what this machine's file of records lacks, and append each outcome when it is ready.
@@ -125,7 +125,7 @@ def measure(
     # As the chapters that time do: they would measure this load.
     with FileLock(f"{out}.chapters.lock"), one_thread():
         device = device_name(profile.device)
-        records = [line for line in read(out) if isinstance(line, Record)]
+        records = [line for line in read_outcomes(out) if isinstance(line, Record)]
         known = {record.point for record in records if record.provenance.device == device}
         networks = tasks(studies)
         missing = [

@@ -18,7 +18,7 @@ from tresnet_lite.paper import paper_table
 
 
 @cache
-def sizes() -> pd.DataFrame:
+def network_sizes() -> pd.DataFrame:
     """`counts` of each network at its own resolution, beside what the paper prints.
 
     Columns: network, model, resolution, parameters_m, macs, paper_macs, top1.
@@ -40,7 +40,7 @@ def per_mac(table: pd.DataFrame) -> pd.DataFrame:
 
     Added columns: macs_ratio (counted), paper_time, time, paper_per_mac, per_mac.
     """
-    counted = sizes().set_index("network")["macs"]
+    counted = network_sizes().set_index("network")["macs"]
     macs = table["network"].map(counted / counted["ResNet50"])
     return table.assign(
         macs_ratio=macs,

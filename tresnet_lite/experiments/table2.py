@@ -10,7 +10,7 @@ from tresnet_lite.counting.trace import trace
 from tresnet_lite.model import STAGES, TResNet, create_model
 from tresnet_lite.paper import NAMES, paper_table
 
-COLUMNS = ("block_type", "output", "stride", "repeats", "channels")
+TABLE_2_COLUMNS = ("block_type", "output", "stride", "repeats", "channels")
 
 
 def specification(model: TResNet, image_size: int = 224) -> pd.DataFrame:
@@ -33,7 +33,7 @@ def specification(model: TResNet, image_size: int = 224) -> pd.DataFrame:
         rows.append((layer, block_type, f"{height}×{width}", side // height, repeats, channels))
         side = height
     rows.append(("Pooling", "GlobalAvgPool", "1×1", 1, 1, model.num_features))
-    return pd.DataFrame(rows, columns=["layer", *COLUMNS])
+    return pd.DataFrame(rows, columns=["layer", *TABLE_2_COLUMNS])
 
 
 def _block_type(stage: nn.Sequential) -> str:
@@ -55,7 +55,7 @@ def beside_table_2(name: str) -> pd.DataFrame:
     rows = []
     for row, (theirs, ours) in enumerate(pairs):
         layer = f"Stem, {theirs['block_type']}" if theirs["layer"] == "Stem" else theirs["layer"]
-        for column in COLUMNS:
+        for column in TABLE_2_COLUMNS:
             if pd.notna(theirs[column]):  # the stride of SpaceToDepth is a dash
                 pair = {"paper": _text(theirs[column]), "ours": _text(ours[column])}
                 rows.append({"row": row, "layer": layer, "column": column} | pair)

@@ -23,14 +23,14 @@ SETTINGS = {  # norm and memory, as the counting has them → what a reader call
     ("iabn", "recompute"): "recompute",
     ("iabn", "min"): "min",
 }
-BASE = ("resnet50", "")  # in place of norm and memory
+BASE_SETTING = ("resnet50", "")  # in place of norm and memory
 METRICS = {  # of a record → the columns of its value and of its ratio to ResNet50's
     "largest_batch": ("largest_batch", "batch_ratio"),
     "throughput": ("speed", "speed_ratio"),
 }
 
 
-def factors() -> pd.DataFrame:
+def batch_factors() -> pd.DataFrame:
     """What training keeps of an image of 224 px in half precision, and the factors behind it.
 
     Columns: network; max_batch (the paper's); kept (MB, Inplace-ABN as published); together (their
@@ -79,7 +79,7 @@ def by_setting(records: Iterable[Record]) -> pd.DataFrame:
 
 def _setting(record: Record) -> tuple[str, str]:
     if record.model == "resnet50":
-        return BASE
+        return BASE_SETTING
     norm, memory = record.conditions.norm, record.conditions.memory
     return ("bn" if norm == "bn" else "iabn", memory or "")
 
@@ -88,7 +88,7 @@ def _settings_of(
     settings: Mapping[tuple[str, str], Mapping[str, Record]],
 ) -> list[dict[str, object]]:
     """The lines of one run: setting → metric → record."""
-    base = settings.get(BASE, {})
+    base = settings.get(BASE_SETTING, {})
     if "largest_batch" not in base:
         return []
     largest = base["largest_batch"]

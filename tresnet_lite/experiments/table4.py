@@ -12,7 +12,7 @@ from tresnet_lite.model import TResNet
 from tresnet_lite.paper import paper_table
 
 
-def sizes() -> pd.DataFrame:
+def rung_sizes() -> pd.DataFrame:
     """`counts` of each rung, and what training keeps.
 
     Columns: refinement, parameters_m, macs, kept (MB per image of 224 px in half precision).
@@ -36,12 +36,12 @@ def steps(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(paper_step=changes["paper"], step=changes["measured"])
 
 
-def accuracies() -> dict[str, float]:
+def rung_accuracies() -> dict[str, float]:
     """Top-1 accuracy of each rung, per cent, as printed."""
     return paper_table(4).set_index("refinement")["top1"].to_dict()
 
 
-def speeds(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+def waterfall_panels(table: pd.DataFrame) -> dict[str, dict[str, float]]:
     """A run's lines of `tables.table4` as panels of `waterfall`: the paper's, then the measured."""
     panels = {}
     for column, source in (("paper_ratio", "paper"), ("ratio", "measured")):

@@ -15,7 +15,7 @@ from tresnet_lite.paper import paper_table
 
 
 @cache
-def sizes() -> pd.DataFrame:
+def resolution_costs() -> pd.DataFrame:
     """What one image takes at either resolution, counted, in half precision.
 
     Columns: network, resolution, top1 (quoted), macs (billions), kept (MB for backward), and

@@ -14,9 +14,9 @@ from tresnet_lite.evaluate import accuracy
 from tresnet_lite.paper import paper_table
 from tresnet_lite.records import Record, latest
 
-COLUMNS = ["network", "resolution", "protocol", "paper_top1", "measured_top1", "low", "high"]
-COLUMNS += ["top5", "source"]
-COMMAND = "python -m tresnet_lite.evaluate --table {table} --data IMAGENET"
+ACCURACY_COLUMNS = ["network", "resolution", "protocol", "paper_top1", "measured_top1"]
+ACCURACY_COLUMNS += ["low", "high", "top5", "source"]
+EVALUATE_COMMAND = "python -m tresnet_lite.evaluate --table {table} --data IMAGENET"
 
 
 def beside_paper(records: Iterable[Record], table: int) -> pd.DataFrame:
@@ -35,7 +35,7 @@ def beside_paper(records: Iterable[Record], table: int) -> pd.DataFrame:
             devices = accuracy_records(records, model, size, protocol)
             missing = {"source": "not attempted: " + why_not(model)}
             rows += [row | _numbers(metrics) for metrics in devices.values()] or [row | missing]
-    return pd.DataFrame(rows).reindex(columns=COLUMNS)
+    return pd.DataFrame(rows).reindex(columns=ACCURACY_COLUMNS)
 
 
 def accuracy_records(
@@ -68,4 +68,4 @@ def why_not(model: str, table: int | None = None) -> str:
     """Why there is no measured accuracy, and the command that makes a table's records."""
     if model == "resnet50":
         return "the authors' ResNet50 is not published"
-    return "no records" + (f"; {COMMAND.format(table=table)} makes them" if table else "")
+    return "no records" + (f"; {EVALUATE_COMMAND.format(table=table)} makes them" if table else "")

@@ -17,7 +17,7 @@ from tresnet_lite.findings.tables import MODELS, PAPER_SIDE, Line, beside
 from tresnet_lite.paper import paper_table
 from tresnet_lite.records import Failure, Record
 
-BASE = ("TResNet-M", PAPER_SIDE)  # what ratios are to
+BASE_NETWORK = ("TResNet-M", PAPER_SIDE)  # what ratios are to
 
 
 def figure(
@@ -37,7 +37,7 @@ def figure(
     lines = _lines(ONE_PHASE[suite])
     frame = beside(records, lines, suite=suite, case="networks", failures=failures)
     keys = zip(frame["network"], frame["resolution"], strict=True)
-    top1, sources = zip(*(landscape.accuracy()[key] for key in keys), strict=True)
+    top1, sources = zip(*(landscape.top1_by_network()[key] for key in keys), strict=True)
     frame = frame.assign(top1=top1, top1_source=sources, speed=frame["measured"])
     rows = [heights(lines)["above"] for _, lines in frame.groupby("run", sort=False)]
     return frame.assign(above=pd.concat(rows).astype(float))
@@ -48,8 +48,9 @@ def _lines(phase: str) -> list[Line]:
     v100 = landscape.landscape([]).query("device == 'Tesla V100' and phase == @phase")
     printed = v100.set_index(["network", "resolution"])["speed"]
     points = [(row.model, MODELS[row.model], row.resolution) for row in paper_table(5).itertuples()]
-    points += [(landscape.NAMES[model], model, side) for model, side in EFFICIENTNETS.items()]
+    names = landscape.NETWORK_NAMES
+    points += [(names[model], model, side) for model, side in EFFICIENTNETS.items()]
     return [
-        Line(name, model, phase, float(printed.get((name, side), float("nan"))), BASE, side)
+        Line(name, model, phase, float(printed.get((name, side), float("nan"))), BASE_NETWORK, side)
         for name, model, side in points
     ]

@@ -27,16 +27,16 @@ from tresnet_lite.paper.published import accuracies, benchmarks
 from tresnet_lite.records import Record, latest
 from tresnet_lite.records.records import PHASES
 
-NAMES = NETWORKS | {model: f"EfficientNet-{model[-2:].upper()}" for model in EFFICIENTNETS}
-CASES = ("networks", "ways of running", "precisions")  # those of whole networks as they come
-PAPER = "the paper"
+NETWORK_NAMES = NETWORKS | {model: f"EfficientNet-{model[-2:].upper()}" for model in EFFICIENTNETS}
+NETWORK_CASES = ("networks", "ways of running", "precisions")  # whole networks as they come
+PAPER_SOURCE = "the paper"
 WAY = ["device", "torch", "phase", "dtype", "memory_format", "compile"]
-COLUMNS = ["kind", "source", *WAY, "network", "family", "resolution", "speed", "q1", "q3", "batch"]
-COLUMNS += ["ratio", "top1", "top1_source"]
+LANDSCAPE_COLUMNS = ["kind", "source", *WAY, "network", "family", "resolution"]
+LANDSCAPE_COLUMNS += ["speed", "q1", "q3", "batch", "ratio", "top1", "top1_source"]
 
 
 @cache
-def accuracy() -> dict[tuple[str, int], tuple[float, str]]:
+def top1_by_network() -> dict[tuple[str, int], tuple[float, str]]:
     """(network, resolution) → top-1 in per cent and its source, of all networks with a speed here.
 
     The EfficientNets' are those of `data/published`, B1's too, whose figure in Table 1 is of other
@@ -44,21 +44,21 @@ def accuracy() -> dict[tuple[str, int], tuple[float, str]]:
     """
     top1: dict[tuple[str, int], tuple[float, str]] = {}
     for row in paper_table(1).itertuples():
-        top1[row.model, PAPER_SIDE] = (row.top1, f"{PAPER}, Table 1")
+        top1[row.model, PAPER_SIDE] = (row.top1, f"{PAPER_SOURCE}, Table 1")
     for row in paper_table(5).itertuples():
-        top1[row.model, row.resolution] = (row.top1, f"{PAPER}, Table 5")
+        top1[row.model, row.resolution] = (row.top1, f"{PAPER_SOURCE}, Table 5")
     del top1[NETWORKS["efficientnet_b1"], PAPER_SIDE]
     for row in accuracies().itertuples():
         if row.model in EFFICIENTNETS:
             source = f"timm, tf_{row.model}.{row.weights}"
-            top1[NAMES[row.model], row.resolution] = (row.top1, source)
+            top1[NETWORK_NAMES[row.model], row.resolution] = (row.top1, source)
     return top1
 
 
 def landscape(records: Iterable[Record]) -> pd.DataFrame:
     """All points, with the columns above: the paper's, then timm's, then those of the records."""
     rows = [*_printed(), *_published(), *_measured(records)]
-    table = pd.DataFrame(rows).reindex(columns=COLUMNS)
+    table = pd.DataFrame(rows).reindex(columns=LANDSCAPE_COLUMNS)
     base = table[(table["network"] == "ResNet50") & (table["resolution"] == PAPER_SIDE)]
     speeds = base.drop_duplicates(WAY).set_index(WAY)["speed"]
     ways = pd.MultiIndex.from_frame(table[WAY])
@@ -67,9 +67,9 @@ def landscape(records: Iterable[Record]) -> pd.DataFrame:
 
 def _point(network: str, resolution: int, **fields: object) -> list[dict[str, object]]:
     """The point, if an accuracy is known for it: tiny images of a smoke run have none."""
-    if (network, resolution) not in accuracy():
+    if (network, resolution) not in top1_by_network():
         return []
-    top1, source = accuracy()[network, resolution]
+    top1, source = top1_by_network()[network, resolution]
     about = {"network": network, "family": family(network), "resolution": resolution}
     return [{**about, **fields, "top1": top1, "top1_source": source}]
 
@@ -87,8 +87,8 @@ def _printed() -> Iterable[dict[str, object]]:
     for number, row, phase in speeds:
         network, side = row["model"], row.get("resolution", PAPER_SIDE)
         if network == NETWORKS["efficientnet_b1"]:
-            network, side = NAMES["efficientnet_b1"], EFFICIENTNETS["efficientnet_b1"]
-        speed, source = float(row[f"{phase}_img_s"]), f"{PAPER}, Table {number}"
+            network, side = NETWORK_NAMES["efficientnet_b1"], EFFICIENTNETS["efficientnet_b1"]
+        speed, source = float(row[f"{phase}_img_s"]), f"{PAPER_SOURCE}, Table {number}"
         yield from _point(network, side, **way, source=source, phase=phase, speed=speed)
 
 
@@ -97,7 +97,8 @@ def _published() -> Iterable[dict[str, object]]:
         way = {key: row[key] for key in WAY}
         numbers = {"speed": row["images_per_second"], "batch": row["batch_size"]}
         source = {"kind": "quoted", "source": f"timm, {row['source_file']}"}
-        yield from _point(NAMES[row["model"]], row["resolution"], **source, **way, **numbers)
+        network = NETWORK_NAMES[row["model"]]
+        yield from _point(network, row["resolution"], **source, **way, **numbers)
 
 
 def _measured(records: Iterable[Record]) -> Iterable[dict[str, object]]:
@@ -105,7 +106,7 @@ def _measured(records: Iterable[Record]) -> Iterable[dict[str, object]]:
     largest: dict[tuple, Record] = {}
     for r in latest(records):
         c = r.conditions
-        whole = r.case in CASES and r.model in NAMES and not c.memory_budget
+        whole = r.case in NETWORK_CASES and r.model in NETWORK_NAMES and not c.memory_budget
         if r.metric == "throughput" and whole:
             ran = (c.resolution, c.dtype, c.memory_format, c.compile)
             key = (r.provenance.device, r.phase, r.model, *ran)
@@ -118,4 +119,4 @@ def _measured(records: Iterable[Record]) -> Iterable[dict[str, object]]:
         way["compile"] = "eager" if c.compile == "eager" else "compiled"
         numbers = {"speed": v.median, "q1": v.q1, "q3": v.q3, "batch": c.batch}
         source = {"kind": "measured", "source": r.label}
-        yield from _point(NAMES[r.model], c.resolution, **source, **way, **numbers)
+        yield from _point(NETWORK_NAMES[r.model], c.resolution, **source, **way, **numbers)

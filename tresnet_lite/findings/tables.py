@@ -23,10 +23,10 @@ import pandas as pd
 from tresnet_lite.bench.suites import EFFICIENTNETS, GIB
 from tresnet_lite.paper import NAMES, paper_table
 from tresnet_lite.records import Failure, Record, latest
-from tresnet_lite.records.records import PHASES
+from tresnet_lite.records.records import INFERENCE_FIRST, PHASES
 
-BATCH = "largest batch"
-PRINTED = {"training": "training_img_s", "inference": "inference_img_s", BATCH: "max_batch"}
+LARGEST_BATCH = "largest batch"
+PRINTED = {"training": "training_img_s", "inference": "inference_img_s", LARGEST_BATCH: "max_batch"}
 PAPER_SIDE = 224  # pixels; the EfficientNets and Table 5 have their own
 NETWORKS = NAMES | {  # records' → the paper's
     "resnet50d": "ResNet50-D",
@@ -95,7 +95,7 @@ def table1(records: Iterable[Record], failures: Iterable[Failure] = ()) -> pd.Da
 
 def table3(records: Iterable[Record], failures: Iterable[Failure] = ()) -> pd.DataFrame:
     """The family: training, inference and the largest batch, as ratios to ResNet50."""
-    lines = _lines(3, (*PHASES, BATCH))
+    lines = _lines(3, (*PHASES, LARGEST_BATCH))
     return beside(records, lines, suite="table3", case="networks", failures=failures)
 
 
@@ -103,7 +103,7 @@ def table4(records: Iterable[Record], failures: Iterable[Failure] = ()) -> pd.Da
     """The ablation: a rung for each refinement, as ratios to the first, whose training is ours."""
     printed = paper_table(4).set_index("refinement")
     base, lines = (printed.index[0], PAPER_SIDE), []
-    for phase in ("inference", "training"):
+    for phase in INFERENCE_FIRST:
         for rung, row in printed.iterrows():
             lines.append(Line(rung, rung, phase, row.get(PRINTED[phase], float("nan")), base))
     return beside(records, lines, suite="table4", case="ladder", failures=failures)
@@ -154,11 +154,11 @@ def beside(
     if not rows:
         absent = f"not attempted: no records; `python -m tresnet_lite.bench run {suite}` makes them"
         rows = [{"run": absent, "source": "not attempted"} | _quoted(line, lines) for line in lines]
-    return pd.DataFrame(rows).reindex(columns=COLUMNS)
+    return pd.DataFrame(rows).reindex(columns=TABLE_COLUMNS)
 
 
-COLUMNS = ["run", "label", "side", "network", "resolution", "phase", "paper", "paper_ratio"]
-COLUMNS += ["measured", "q1", "q3", "batch", "ratio", "ratio_q1", "ratio_q3", "source"]
+TABLE_COLUMNS = ["run", "label", "side", "network", "resolution", "phase", "paper", "paper_ratio"]
+TABLE_COLUMNS += ["measured", "q1", "q3", "batch", "ratio", "ratio_q1", "ratio_q3", "source"]
 
 
 def side(resolution: int, image_side: int) -> int:
@@ -184,7 +184,7 @@ def _runs(records: Sequence[Record], lines: Sequence[Line]) -> list[Run]:
 
 def _record(records: Sequence[Record], run: Run, line: Line) -> Record | None:
     """The run's record for a line; of several batches the largest counts, as in `records.pair`."""
-    speed = line.phase != BATCH
+    speed = line.phase != LARGEST_BATCH
     what = ("throughput", line.phase) if speed else ("largest_batch", "training")
     wanted = replace(run, side=side(line.resolution, run.side))
     same = [r for r in records if r.model == line.model and (r.metric, r.phase) == what]
@@ -219,7 +219,7 @@ def _measured(record: Record | None, base: Record | None) -> dict[str, object]:
 def _why_not(failures: Sequence[Failure], run: Run, line: Line) -> str:
     """Why a run may have no record for a line: its last failure, or that nothing was tried."""
     pixels = f" {side(line.resolution, run.side)} px,"
-    phase = "training" if line.phase == BATCH else line.phase
+    phase = "training" if line.phase == LARGEST_BATCH else line.phase
     for f in reversed(failures):
         here = f.provenance.device == run.device and f.model == line.model and pixels in f.point
         if here and f.phase in ("", phase):

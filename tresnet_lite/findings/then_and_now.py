@@ -42,7 +42,7 @@ def _place(way: tuple[dict[str, str], pd.DataFrame]) -> tuple:
     return (order, *text.values())
 
 
-def ratios(points: pd.DataFrame, phase: str) -> pd.DataFrame:
+def ratios_to_resnet50(points: pd.DataFrame, phase: str) -> pd.DataFrame:
     """Speeds as ratios to ResNet50, a line for each way of running.
 
     Columns: where, ran, kind, compile and those of `RATIO_COLUMNS`.

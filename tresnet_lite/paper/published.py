@@ -15,8 +15,8 @@ FILE = re.compile(
 )
 PHASE_NAMES = {"infer": "inference", "train": "training"}
 # as in a record
-DTYPES = {"amp": "float16", "amp_bf16": "bfloat16", "bf16": "pure bfloat16", "fp32": "float32"}
-LAYOUTS = {"nchw": "channels_first", "nhwc": "channels_last"}
+TIMM_DTYPES = {"amp": "float16", "amp_bf16": "bfloat16", "bf16": "pure bfloat16", "fp32": "float32"}
+TIMM_LAYOUTS = {"nchw": "channels_first", "nhwc": "channels_last"}
 DEVICES = {
     "rtx3090": "RTX 3090",
     "rtx4090": "RTX 4090",
@@ -28,7 +28,7 @@ DEVICES = {
 }
 
 
-def conditions(source_file: str) -> dict[str, str]:
+def benchmark_conditions(source_file: str) -> dict[str, str]:
     """How a file of timm's benchmarks was measured, by its name, in the words of a record.
 
     Raises:
@@ -45,8 +45,8 @@ def conditions(source_file: str) -> dict[str, str]:
         "device": DEVICES[name["device"]],
         "torch": version,
         "phase": PHASE_NAMES[name["phase"]],
-        "dtype": DTYPES[name["dtype"]],
-        "memory_format": LAYOUTS[name["memory_format"]],
+        "dtype": TIMM_DTYPES[name["dtype"]],
+        "memory_format": TIMM_LAYOUTS[name["memory_format"]],
         "compile": "compiled" if name["compile"] else "eager",
     }
 
@@ -59,7 +59,7 @@ def benchmarks() -> pd.DataFrame:
     shared.
     """
     table = pd.read_csv(DATA / "published" / "timm_benchmarks.csv")
-    ran = pd.DataFrame([conditions(name) for name in table["source_file"]])
+    ran = pd.DataFrame([benchmark_conditions(name) for name in table["source_file"]])
     return table.assign(model=table["model"].str.removeprefix("tf_")).join(ran)
 
 

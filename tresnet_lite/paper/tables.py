@@ -56,6 +56,6 @@ def paper_value(table: int, column: str, **where: object):
     return value.item() if hasattr(value, "item") else value
 
 
-def paper_ratio(of: dict[str, object], to: dict[str, object]) -> float:
-    """One printed value over another; each as `paper_value` takes it."""
-    return paper_value(**of) / paper_value(**to)
+def paper_ratio(cell: dict[str, object], base_cell: dict[str, object]) -> float:
+    """One printed value over another; each cell as `paper_value` takes it."""
+    return paper_value(**cell) / paper_value(**base_cell)

@@ -31,6 +31,7 @@ UNITS = {  # metric → unit
 TIMED = ("throughput", "time", "bandwidth", "arithmetic")
 SHARES = ("top1", "top5")  # which may be 0
 PHASES = ("training", "inference")
+INFERENCE_FIRST = PHASES[::-1]  # the order in which chapters time and show them
 LAYOUTS = ("channels_first", "channels_last")
 MIN_REPEATS = 3  # fewer blocks have no quartiles worth the name
 

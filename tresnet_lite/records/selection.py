@@ -15,7 +15,7 @@ def latest(records: Iterable[Record]) -> list[Record]:
 
 
 def pair(
-    records: Iterable[Record], model: str, than: str, **where: str
+    records: Iterable[Record], model: str, base: str, **where: str
 ) -> list[tuple[Record, Record]]:
     """Throughputs of two models that may be compared: a pair for each device and way of running.
 
@@ -34,7 +34,7 @@ def pair(
         if (way, r.model) not in largest or c.batch > largest[way, r.model].conditions.batch:
             largest[way, r.model] = r
     return [
-        (r, largest[way, than])
+        (r, largest[way, base])
         for (way, name), r in largest.items()
-        if name == model and (way, than) in largest
+        if name == model and (way, base) in largest
     ]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
-PARTS = re.compile(r"(?P<case>[^:]+): (?P<part>.+)", re.DOTALL)  # "stages: layer1"
+PARTED = re.compile(r"(?P<case>[^:]+): (?P<part>.+)", re.DOTALL)  # "stages: layer1"
 SEEDS = re.compile(r"(?P<case>.+), seed (?P<seed>[0-9]+)", re.DOTALL)  # "digits, 4 epochs, seed 3"
 READING = re.compile(r"(?P<case>.+), (?P<part>with reading)", re.DOTALL)
 # The suites that wrote their cases so. A colon in a case of any other suite is only a colon.
-CASES = {"code": PARTS, "micro": PARTS, "ablation": SEEDS, "training": SEEDS, "accuracy": READING}
+PATTERNS = {"code": PARTED, "micro": PARTED, "ablation": SEEDS, "training": SEEDS}
+PATTERNS |= {"accuracy": READING}
 # A largest batch that a CPU had counted was filed under "counted" in place of its suite's case.
 COUNTED_CASES = {"memory": "settings", "table4": "ladder"}
-NETWORKS = "networks"  # the case of all other suites with largest batches
+NETWORKS_CASE = "networks"  # the case of all other suites with largest batches
 
 
 def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
@@ -25,8 +26,8 @@ def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(suite, str) or not isinstance(case, str):
         return fields  # refused, with the name of the field, when the record is built
     if case == "counted" and fields.get("metric") == "largest_batch":
-        return fields | {"case": COUNTED_CASES.get(suite, NETWORKS), "counted": True}
-    written = suite in CASES and CASES[suite].fullmatch(case)
+        return fields | {"case": COUNTED_CASES.get(suite, NETWORKS_CASE), "counted": True}
+    written = suite in PATTERNS and PATTERNS[suite].fullmatch(case)
     if not written:
         return fields
     split = written.groupdict()

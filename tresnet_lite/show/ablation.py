@@ -26,7 +26,7 @@ def examples(images: Digits, names: Sequence[str]) -> Html:
 
 
 @drawing
-def networks(run: pd.DataFrame) -> tuple[Figure, str]:
+def network_accuracies(run: pd.DataFrame) -> tuple[Figure, str]:
     """Rung by rung, the accuracy of every network as a point, and their mean as a bar.
 
     Args:
@@ -47,7 +47,7 @@ def networks(run: pd.DataFrame) -> tuple[Figure, str]:
 
 
 @drawing
-def gains(table: pd.DataFrame) -> tuple[Figure, str]:
+def gain_intervals(table: pd.DataFrame) -> tuple[Figure, str]:
     """Each rung's gain with its interval, and the paper's on ImageNet below it.
 
     One panel is for gains over the rung before, one for those over ResNet50.

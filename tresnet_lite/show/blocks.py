@@ -15,21 +15,21 @@ from torch import nn
 
 from tresnet_lite.bench.roofline import Roofline
 from tresnet_lite.counting.block_steps import block_steps
-from tresnet_lite.experiments.blocks import LABELS, PAPERS_CHOICE, main_path
+from tresnet_lite.experiments.blocks import BLOCK_LABELS, PAPERS_CHOICE, main_path
 from tresnet_lite.show.boxes import ACROSS, arrow, canvas, chain, shortcut, write
 from tresnet_lite.show.marks import plain_ticks
 from tresnet_lite.show.plots import chart, drawing, legend_above
 from tresnet_lite.show.style import BLUE, GREEN, INK, SMALL, VERMILLION
 
-COLOURS = {"basic": BLUE, "bottleneck": VERMILLION}
-MARKERS = {"basic": "o", "bottleneck": "s"}
+BLOCK_COLOURS = {"basic": BLUE, "bottleneck": VERMILLION}
+BLOCK_MARKERS = {"basic": "o", "bottleneck": "s"}
 FILLS = {"conv 3×3": BLUE, "SE": GREEN}
 STEP, HEIGHT = 54.0, 36.0  # points from one box to the next, and of a box
 OFFSET = {"xytext": (7, 4), "textcoords": "offset points"}  # of a point's name
 
 
 @drawing
-def blocks(examples: Mapping[str, nn.Module]) -> tuple[Figure, str]:
+def residual_blocks(examples: Mapping[str, nn.Module]) -> tuple[Figure, str]:
     """Residual blocks side by side, as in the paper's figure 3, each step where it runs.
 
     Args:
@@ -136,10 +136,11 @@ def roofline(points: pd.DataFrame, roof: Roofline) -> tuple[Figure, str]:
     axes.text(high, line, arithmetic, ha="right", va="bottom", fontsize=SMALL)
     axes.text(low * 1.04, line, bandwidth, va="bottom", fontsize=SMALL)
     for kind, part in points.groupby("block"):
-        x, colour, fill = part["intensity"], COLOURS[kind], "full" if kind == "basic" else "none"
+        x, colour = part["intensity"], BLOCK_COLOURS[kind]
+        fill = "full" if kind == "basic" else "none"
         axes.vlines(x, part["q1"] / unit, part["q3"] / unit, color=colour, linewidth=2)
         look = {"color": colour, "fillstyle": fill, "markeredgewidth": 1.8, "markersize": 7}
-        axes.plot(x, part["flops"] / unit, MARKERS[kind], label=LABELS[kind], **look)
+        axes.plot(x, part["flops"] / unit, BLOCK_MARKERS[kind], label=BLOCK_LABELS[kind], **look)
     clauses = []
     for row in points.itertuples():
         speed = row.flops / unit

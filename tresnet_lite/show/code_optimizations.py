@@ -12,21 +12,19 @@ from tresnet_lite.experiments.in_place import IN, OUT
 from tresnet_lite.show.boxes import ACROSS, box, canvas, write
 from tresnet_lite.show.marks import intervals, plain_ticks, rows
 from tresnet_lite.show.plots import chart, charts, drawing, legend_above, speed_label
-from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, SMALL, VERMILLION
-
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY)
+from tresnet_lite.show.style import INK, SERIES_COLOURS, SMALL, VERMILLION
 
 
-def speed_table(timed: pd.DataFrame, of: str, claim: str) -> tuple[pd.DataFrame, list[str]]:
+def speed_table(timed: pd.DataFrame, way: str, claim: str) -> tuple[pd.DataFrame, list[str]]:
     """A row for each place in `timed` (see `times`), and the names of its columns.
 
-    They are place, the microseconds of each way ("time …"), then speedup and spread of the way `of`
+    They are place, the microseconds of each way ("time …"), then speedup and spread of `way`
     beside paper_speedup, the factor that the paper's claim names.
     """
     place, ways = ["what", "where"], list(dict.fromkeys(timed["way"]))
     table = timed.pivot(index=place, columns="way", values="time").add_prefix("time ")
     table = table.reindex(timed.set_index(place).index.unique())
-    speeds = timed[timed["way"] == of].set_index(place)[["ratio", "ratio_q1", "ratio_q3"]]
+    speeds = timed[timed["way"] == way].set_index(place)[["ratio", "ratio_q1", "ratio_q3"]]
     table = table.join(speeds).reset_index().rename(columns={"ratio": "speedup"})
     where = table["where"].str.replace(" (?=[0-9])", "\N{NO-BREAK SPACE}", regex=True)
     table["place"] = table["what"] + ": " + where
@@ -45,7 +43,7 @@ def printed_factor(claim: str) -> float:
 def draw_traffic(table: pd.DataFrame) -> tuple[Figure, str]:
     """What each operation moves, a part for each step that runs, above the least that must move."""
     steps = dict.fromkeys(step for parts in table["parts"] for step, _ in parts)
-    colours = dict(zip(steps, COLOURS, strict=False))
+    colours = dict(zip(steps, SERIES_COLOURS, strict=False))
     figure, axes = chart(0.78 * len(table) + 0.75)
     clauses = []
     for i, row in enumerate(table.itertuples()):
@@ -104,10 +102,10 @@ def _maps(axes: Axes, left: float, top: float, maps: dict[str, bool], count: flo
 
 
 @drawing
-def draw_speeds(times: pd.DataFrame, *, base: str, of: str, claim: str) -> tuple[Figure, str]:
+def draw_speeds(times: pd.DataFrame, *, base: str, quoted: str, claim: str) -> tuple[Figure, str]:
     """Speed relative to `base` at each place, a marker for each way with its quartiles.
 
-    A dashed line stands where the paper's claim puts the way `of`.
+    A dashed line stands where the paper's claim puts the way `quoted`.
 
     Args:
         times: as the function `times` gives them.
@@ -121,11 +119,11 @@ def draw_speeds(times: pd.DataFrame, *, base: str, of: str, claim: str) -> tuple
         wheres = list(part["where"].unique())
         rows(axes, wheres, reference=1)
         line = {"color": VERMILLION, "linewidth": 1.5, "linestyle": "--"}
-        axes.axvline(paper, label=f"paper, {of}", **line)
+        axes.axvline(paper, label=f"paper, {quoted}", **line)
         for k, way in enumerate(ways):
             points = part[part["way"] == way]
             places = points["where"].map(wheres.index) + 0.22 * (k - (len(ways) - 1) / 2)
-            limits, look = (points["ratio_q1"], points["ratio_q3"]), (COLOURS[k], "osD^"[k])
+            limits, look = (points["ratio_q1"], points["ratio_q3"]), (SERIES_COLOURS[k], "osD^"[k])
             intervals(axes, places, points["ratio"], *limits, label=way, look=look)
     least = min(times["ratio_q1"].min(), 0.9) / 1.15
     largest = max(times["ratio_q3"].max(), paper) * 1.2
@@ -136,5 +134,5 @@ def draw_speeds(times: pd.DataFrame, *, base: str, of: str, claim: str) -> tuple
     speed_label(figure, base)
     legend_above(figure)
     clauses = [f"{r.what}, {r.where}, {r.way}: {r.ratio:.2f}" for r in times.itertuples()]
-    intro = f"Speed relative to {base}; the paper says {paper:g} for {of}."
+    intro = f"Speed relative to {base}; the paper says {paper:g} for {quoted}."
     return figure, f"{intro} {'; '.join(clauses)}."

@@ -43,7 +43,7 @@ POINTS, PRINTED_POINTS = Quantity("points", "+.2f"), Quantity("points", "+.1f")
 SHARE, ERROR, NUMBER = Quantity("", ".0%"), Quantity("", ".3%"), Quantity("", ".3f")
 P_VALUE, WEIGHT, SETTING = Quantity("", ".2g"), Quantity("", ".4f"), Quantity("", "g")
 
-SIZES = ("M", "L", "XL")  # of TResNet
+MODEL_SIZES = ("M", "L", "XL")  # of TResNet
 
 COLUMNS = {
     # words: what a line is about ("name" is a reader's word for it), what it says, where it is from
@@ -79,10 +79,10 @@ COLUMNS = {
     "asserted": Column("paper"),
     # Table 2
     "block_type": Column("block"),
-    **{f"{size.lower()}_repeats": Column(f"{size} repeats") for size in SIZES},
-    **{f"{size.lower()}_channels": Column(f"{size} channels") for size in SIZES},
-    **{f"{size.lower()}_parameters": Column(f"TResNet-{size}", MILLIONS) for size in SIZES},
-    **{f"{size.lower()}_off": Column("off", CHANGE) for size in SIZES},
+    **{f"{size.lower()}_repeats": Column(f"{size} repeats") for size in MODEL_SIZES},
+    **{f"{size.lower()}_channels": Column(f"{size} channels") for size in MODEL_SIZES},
+    **{f"{size.lower()}_parameters": Column(f"TResNet-{size}", MILLIONS) for size in MODEL_SIZES},
+    **{f"{size.lower()}_off": Column("off", CHANGE) for size in MODEL_SIZES},
     # speed and time
     "paper": Column("paper", PRINTED_SPEED),
     **{word: Column(word, SPEED) for word in ("measured", "speed", "inference", "training")},
@@ -95,7 +95,7 @@ COLUMNS = {
     "inference_ratio": Column("inference, ratio", RATIO),
     "training_ratio": Column("training, ratio", RATIO),
     "speed_ratio": Column("speed, ratio", RATIO),
-    **{size.lower(): Column(f"TResNet-{size}", RATIO) for size in SIZES},
+    **{size.lower(): Column(f"TResNet-{size}", RATIO) for size in MODEL_SIZES},
     "b1": Column("EfficientNet-B1", RATIO),
     "b5": Column("XL at 448 px to B5", RATIO),
     "paper_time": Column("paper, time", RATIO),

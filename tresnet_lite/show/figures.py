@@ -14,13 +14,13 @@ from tresnet_lite.show.marks import accuracy_axes, paper_marks, plain_ticks
 from tresnet_lite.show.plots import chart, drawing, legend_above, speed_label
 from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, SMALL
 
-LOOKS = dict(zip(FAMILIES, ((BLUE, "o"), (GREEN, "s"), (ORANGE, "^")), strict=True))
+FAMILY_LOOKS = dict(zip(FAMILIES, ((BLUE, "o"), (GREEN, "s"), (ORANGE, "^")), strict=True))
 TABLE_1 = paper_table(1)["model"]
 OTHERS = [name for name in TABLE_1 if family(name) == FAMILIES[2] and name != "ResNet50"]
 
 
 @drawing
-def curve(lines: pd.DataFrame) -> tuple[Figure, str]:
+def accuracy_against_speed(lines: pd.DataFrame) -> tuple[Figure, str]:
     """One run's figure: accuracy against speed, TResNet-M at 224 px = 1, beside the paper's speeds.
 
     Args:
@@ -52,7 +52,7 @@ def draw_points(axes: Axes, points: pd.DataFrame) -> None:
         best = points[front(points["x"], points["top1"])].sort_values("x")
         wide = {"color": INK, "linewidth": 7, "alpha": 0.15}
         axes.step(best["x"], best["top1"], where="pre", label="front of all", **wide)
-    for name, (colour, marker) in LOOKS.items():
+    for name, (colour, marker) in FAMILY_LOOKS.items():
         part = points[points["network"].map(family) == name].sort_values("x")
         if part.empty:
             continue

@@ -19,7 +19,7 @@ from tresnet_lite.show.marks import plain_ticks
 from tresnet_lite.show.plots import chart, charts, drawing, legend_above
 from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, SMALL, VERMILLION
 
-COLOURS = dict(zip(GROUPS, (BLUE, SKY, GREEN, ORANGE, PURPLE), strict=True))
+GROUP_COLOURS = dict(zip(GROUPS, (BLUE, SKY, GREEN, ORANGE, PURPLE), strict=True))
 DTYPE_COLOURS = {"float32": BLUE, "float16": GREEN, "bfloat16": VERMILLION}
 DASHED = (0, (4, 2))
 
@@ -135,7 +135,7 @@ def memory_bars(networks: Mapping[str, Mapping[str, float]]) -> tuple[Figure, st
     """
     figure, axes = chart(0.62 * len(networks) + 1.9)
     border = {"alpha": 0.55, "edgecolor": INK, "linewidth": 0.6}
-    looks = {group: {"facecolor": colour, **border} for group, colour in COLOURS.items()}
+    looks = {group: {"facecolor": colour, **border} for group, colour in GROUP_COLOURS.items()}
     handles, clauses = {}, []
     for place, (name, groups) in enumerate(networks.items()):
         left = 0.0

@@ -9,11 +9,9 @@ from matplotlib.figure import Figure
 
 from tresnet_lite.show.marks import intervals, rows
 from tresnet_lite.show.plots import chart, charts, drawing, legend_above
-from tresnet_lite.show.style import BLUE, GREEN, ORANGE, SMALL
+from tresnet_lite.show.style import SERIES_COLOURS, SMALL
 from tresnet_lite.train.optimisation import schedule_values
 from tresnet_lite.train.recipe import Recipe
-
-COLOURS = (BLUE, ORANGE, GREEN)
 
 
 @drawing
@@ -21,7 +19,7 @@ def schedules(recipes: Mapping[str, Recipe], steps: int = 600) -> tuple[Figure, 
     """Learning rate above, momentum below, over the epochs of several recipes of one length."""
     figure, (rate, momentum) = charts(2, 4.6)
     clauses = []
-    for (name, recipe), colour in zip(recipes.items(), COLOURS, strict=False):
+    for (name, recipe), colour in zip(recipes.items(), SERIES_COLOURS, strict=False):
         rates, momenta = schedule_values(recipe, steps)
         epochs = [recipe.epochs * step / steps for step in range(steps)]
         rate.plot(epochs, rates, color=colour, linewidth=2, label=name)
@@ -39,11 +37,11 @@ def schedules(recipes: Mapping[str, Recipe], steps: int = 600) -> tuple[Figure, 
 
 
 @drawing
-def curve(accuracies: Mapping[str, Sequence[float]]) -> tuple[Figure, str]:
+def epoch_curves(accuracies: Mapping[str, Sequence[float]]) -> tuple[Figure, str]:
     """Top-1 accuracy in % after each epoch, a line for each run."""
     figure, axes = chart(2.9)
     clauses = []
-    for (name, values), colour in zip(accuracies.items(), COLOURS, strict=False):
+    for (name, values), colour in zip(accuracies.items(), SERIES_COLOURS, strict=False):
         epochs = range(1, len(values) + 1)
         axes.plot(epochs, values, "o-", color=colour, linewidth=2, markersize=4, label=name)
         clauses.append(f"{name}: {', '.join(f'{value:.1f}' for value in values)} %")
@@ -58,7 +56,7 @@ def ingredients(table: pd.DataFrame) -> tuple[Figure, str]:
     """What taking each ingredient out changes, with an interval where there is one.
 
     Args:
-        table: lines of `differences`.
+        table: lines of `ingredient_differences`.
     """
     lines = table.dropna(subset="change").reset_index(drop=True)
     figure, axes = chart(0.8 + 0.34 * max(len(lines), 1))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
-from tresnet_lite.findings.tables import BATCH
+from tresnet_lite.findings.tables import LARGEST_BATCH
 from tresnet_lite.show.html import Html, table
 from tresnet_lite.show.text import as_html
 
@@ -31,7 +31,7 @@ def runs_table(frame: pd.DataFrame, *names: str, headings: Mapping[str, str] | N
 def batch_lines(frame: pd.DataFrame) -> pd.DataFrame:
     """The lines about the largest batch, with names of their own for the numbers."""
     names = {"paper": "max_batch", "measured": "largest_batch", "ratio": "batch_ratio"}
-    return frame[frame["phase"] == BATCH].rename(columns=names)
+    return frame[frame["phase"] == LARGEST_BATCH].rename(columns=names)
 
 
 def each_run(frame: pd.DataFrame, show: Callable[[pd.DataFrame], Html]) -> Html:

@@ -17,7 +17,7 @@ from tresnet_lite.show.plots import charts, drawing
 from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, SMALL, VERMILLION, WIDTH
 
 CELL, ROW, LEFT, PITCH = 25.0, 60.0, 84.0, 58.0  # points
-COLOURS = {"conv": BLUE, "SE": VERMILLION, "sum": GREEN}  # of a block's steps
+STEP_COLOURS = {"conv": BLUE, "SE": VERMILLION, "sum": GREEN}  # of a block's steps
 # Zero is the page's own colour, light or dark.
 ENDS = [to_rgba(VERMILLION, 1), to_rgba(VERMILLION, 0), to_rgba(BLUE, 0), to_rgba(BLUE, 1)]
 FROM_ZERO = LinearSegmentedColormap.from_list(
@@ -98,7 +98,7 @@ def block_designs(designs: Mapping[str, tuple[nn.Module, int]]) -> tuple[Figure,
         left, width = i * pitch + 26, pitch - 38
         middle = left + width / 2
         arrow(axes, middle, 20, tops[0])
-        chain(axes, middle, tops, steps, COLOURS, width=width, height=height, strong=["SE"])
+        chain(axes, middle, tops, steps, STEP_COLOURS, width=width, height=height, strong=["SE"])
         shortcut(axes, (middle, 27), left - 16, (left, tops[steps.index("sum")] + height / 2))
     clauses = [f"{name}: {', '.join(steps)}" for name, steps in columns.items()]
     intro = "The steps of each block; a shortcut leads from the input to the sum."

@@ -5,6 +5,7 @@ The colours are of a palette that colour-blind readers can tell apart (Okabe and
 
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
 ORANGE, SKY, PURPLE = "#E69F00", "#56B4E9", "#CC79A7"
+SERIES_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY)  # of lines and parts, in this order
 INK = "#010203"  # drawn with in place of black, then replaced by the page's text colour
 WIDTH = 4.0  # inches
 SMALL = 9.6  # points in the drawing, 9 points in a column of 360 pixels

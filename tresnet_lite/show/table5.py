@@ -12,8 +12,8 @@ from tresnet_lite.show.marks import accuracy_axes, paper_marks
 from tresnet_lite.show.plots import charts, drawing, legend_above, speed_label
 from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE
 
-COLOURS = {"TResNet-M": BLUE, "TResNet-L": GREEN, "TResNet-XL": ORANGE}
-MARKERS = {PAPER_SIDE: "o", 2 * PAPER_SIDE: "s"}
+NETWORK_COLOURS = {"TResNet-M": BLUE, "TResNet-L": GREEN, "TResNet-XL": ORANGE}
+SIDE_MARKERS = {PAPER_SIDE: "o", 2 * PAPER_SIDE: "s"}
 
 
 @drawing
@@ -35,10 +35,10 @@ def trade(lines: pd.DataFrame) -> tuple[Figure, str]:
         for network, pair in part.groupby("network", sort=False):
             pair = pair.sort_values("resolution")
             speeds = pair["measured"] / base["measured"]
-            colour = COLOURS[network]
+            colour = NETWORK_COLOURS[network]
             axes.plot(speeds, pair["top1"], "-", color=colour, linewidth=2, alpha=0.6)
             for x, y, side in zip(speeds, pair["top1"], pair["resolution"], strict=True):
-                axes.plot(x, y, MARKERS[side], color=colour, markersize=7)
+                axes.plot(x, y, SIDE_MARKERS[side], color=colour, markersize=7)
             paper_marks(axes, pair["paper"] / base["paper"], pair["top1"], label="", size=9)
             if speeds.notna().all():
                 small, large = speeds
@@ -46,10 +46,10 @@ def trade(lines: pd.DataFrame) -> tuple[Figure, str]:
         axes.set_title(phase)
         accuracy_axes(axes, [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1], xlim=(0.05, 1.3), ylim=(80.3, 84.8))
     speed_label(figure, "TResNet-M at 224 px")
-    for network, colour in COLOURS.items():
+    for network, colour in NETWORK_COLOURS.items():
         panels[0].plot([], [], "-", color=colour, linewidth=2, label=network)
     paper_marks(panels[0], [], [], label="paper, 224 px")
-    for side, marker in MARKERS.items():
+    for side, marker in SIDE_MARKERS.items():
         panels[0].plot([], [], marker, color=INK, label=f"ours, {side} px")
     legend_above(figure)
     intro = "Accuracy against speed, TResNet-M at 224 px = 1."

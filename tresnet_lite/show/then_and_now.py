@@ -10,7 +10,7 @@ from tresnet_lite.show.marks import rows
 from tresnet_lite.show.plots import chart, drawing, legend_above
 from tresnet_lite.show.style import BLUE, ORANGE, SMALL, VERMILLION
 
-LOOKS = {"eager": (BLUE, "o"), "compiled": (ORANGE, "s")}
+MODE_LOOKS = {"eager": (BLUE, "o"), "compiled": (ORANGE, "s")}
 
 
 @drawing
@@ -20,7 +20,7 @@ def since(
     """One network's speed, ResNet50 = 1: a point for each way of running, the paper's as a line.
 
     Args:
-        table: the ways of running, as `ratios` gives them.
+        table: the ways of running, as `ratios_to_resnet50` gives them.
         column: the network's.
         title: the network's name.
     """
@@ -28,7 +28,7 @@ def since(
     rows(axes, [""] * len(table), reference=1)
     for value in table.loc[table["kind"].str.startswith("quoted (the paper"), column]:
         axes.axvline(value, color=VERMILLION, linewidth=2, alpha=0.7, label="the paper")
-    for mode, (colour, marker) in LOOKS.items():
+    for mode, (colour, marker) in MODE_LOOKS.items():
         part = table[table["compile"] == mode]
         if len(part):
             look = {"color": colour, "markersize": 7, "label": mode}

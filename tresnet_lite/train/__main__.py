@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tresnet_lite.ablation import ablation_ladder
 from tresnet_lite.model import TResNetConfig, list_models
-from tresnet_lite.train.data import NAMED, ROOT
+from tresnet_lite.train.data import DATA_VARIABLE, NAMED
 from tresnet_lite.train.overrides import nearest
 from tresnet_lite.train.recipe import RECIPES, Recipe
 from tresnet_lite.train.run import run_folder, work
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     names = ", ".join(NAMED)
     add("--data", default="digits", help=f"{names}, or a folder of images; default: digits")
-    place = f"${ROOT}, or the user's cache"
+    place = f"${DATA_VARIABLE}, or the user's cache"
     add("--root", type=Path, help=f"where named data lie or are downloaded to; default: {place}")
     rungs = ", ".join(f"{i} ({label})" for i, label in enumerate(ablation_ladder()))
     models = f"{', '.join(list_models())}; a rung of Table 4: {rungs}; or one of timm's"

@@ -16,7 +16,7 @@ from torchvision.transforms.functional import to_pil_image
 from tresnet_lite.train.digits import digits
 from tresnet_lite.train.overrides import nearest
 
-ROOT = "TRESNET_LITE_DATA"  # environment: where downloaded data sets lie
+DATA_VARIABLE = "TRESNET_LITE_DATA"  # environment: where downloaded data sets lie
 HELD_OUT = 4  # one image of four, in a folder that has no test images of its own
 
 
@@ -59,7 +59,7 @@ def load_data(source: str | Path, *, root: str | Path | None = None, download: b
     """
     if str(source) in NAMED:
         cache = Path.home() / ".cache" / "tresnet_lite" / "data"
-        place = Path(root or os.environ.get(ROOT) or cache).expanduser()
+        place = Path(root or os.environ.get(DATA_VARIABLE) or cache).expanduser()
         return NAMED[str(source)](_fetcher(str(source), place, download))
     folder = Path(source).expanduser()
     if not folder.is_dir():
@@ -107,7 +107,9 @@ def _fetcher(name: str, root: Path, download: bool) -> Fetch:
         # torchvision raises each of these for a lost network
         except (OSError, RuntimeError, ValueError) as error:
             why = f"cannot be fetched from here ({type(error).__name__}: {_first(error)})"
-            advice = f"Copy it there in torchvision's layout, set ${ROOT}, or use --data digits"
+            advice = (
+                f"Copy it there in torchvision's layout, set ${DATA_VARIABLE}, or use --data digits"
+            )
             raise ConnectionError(f"{name} is not in {root} and {why}. {advice}.") from error
 
     return fetch
@@ -178,7 +180,7 @@ def _from_folder(folder: Path) -> Data:
     images = image_folder(folder)
     places: dict[bool, list[int]] = {False: [], True: []}
     for place, (path, _) in enumerate(images.samples):
-        held_out = digest(relative_name(images, path))[0] % HELD_OUT == 0
+        held_out = names_digest(relative_name(images, path))[0] % HELD_OUT == 0
         places[held_out].append(place)
     train, test = Subset(images, places[False]), Subset(images, places[True])
     if not len(train) or not len(test):
@@ -199,7 +201,7 @@ def relative_name(images: datasets.ImageFolder, path: str) -> str:
     return Path(path).relative_to(images.root).as_posix()
 
 
-def digest(text: str) -> bytes:
+def names_digest(text: str) -> bytes:
     """SHA-256 of a text of file names."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
 
@@ -209,4 +211,4 @@ def _fingerprint(*folders: datasets.ImageFolder) -> str:
     names = []
     for images in folders:
         names.append("\n".join(relative_name(images, path) for path, _ in images.samples))
-    return digest("\n\n".join(names)).hex()[:16]
+    return names_digest("\n\n".join(names)).hex()[:16]

@@ -125,10 +125,10 @@ def train(
         steps = {"steps": trainer.total, "batch": recipe.batch, "step": trainer.state.step}
         log = RunLog(path, **steps, tensorboard=tensorboard, tell=tell if first else None)
         stack.enter_context(log)
-        return Run(trainer, folder, log, save_minutes, log_every).finish()
+        return TrainingRun(trainer, folder, log, save_minutes, log_every).finish()
 
 
-class Run:
+class TrainingRun:
     """Training steps with what goes on around them: log, evaluation, checkpoints and checks."""
 
     def __init__(

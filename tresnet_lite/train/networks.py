@@ -14,7 +14,7 @@ from tresnet_lite.model import TResNet, TResNetConfig, list_models, variant
 from tresnet_lite.train.overrides import nearest, with_overrides
 from tresnet_lite.weights import load_weights, read_checkpoint, to_timm_layout, unwrap
 
-SIZES = ("num_classes", "in_chans")
+SIZE_FIELDS = ("num_classes", "in_chans")
 
 
 def find_config(name: str) -> TResNetConfig | None:
@@ -54,7 +54,7 @@ def build_network(name: str, *, num_classes: int, in_chans: int = 3, **overrides
 def describe_network(model: nn.Module, name: str | None = None) -> dict[str, Any]:
     """What a network is, in plain values: to rebuild it, and for a resumed run to compare."""
     about = {"name": name or type(model).__name__}
-    about |= {size: getattr(model, size, None) for size in SIZES}
+    about |= {size: getattr(model, size, None) for size in SIZE_FIELDS}
     if isinstance(model, TResNet):
         return {**about, "config": asdict(model.config)}
     return {**about, "parameters": sum(p.numel() for p in model.parameters())}
@@ -62,7 +62,7 @@ def describe_network(model: nn.Module, name: str | None = None) -> dict[str, Any
 
 def rebuild_network(description: Mapping[str, Any]) -> nn.Module:
     """The network, with fresh weights, that was described. ValueError if it was no known one."""
-    sizes = {size: description[size] for size in SIZES}
+    sizes = {size: description[size] for size in SIZE_FIELDS}
     if "config" in description:
         return TResNet(with_overrides(TResNetConfig(), description["config"]), **sizes)
     return build_network(description["name"], **sizes)

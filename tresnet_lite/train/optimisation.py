@@ -14,7 +14,7 @@ from tresnet_lite.train.recipe import Recipe
 if TYPE_CHECKING:
     from timm.utils import ModelEmaV3
 
-DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+HALF_TYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
@@ -101,4 +101,4 @@ def half_type(recipe: Recipe, device: torch.device) -> torch.dtype | None:
     wanted = recipe.amp if recipe.amp != "auto" else ("float16" if device.type == "cuda" else "off")
     if wanted == "float16" and device.type == "cpu":
         raise ValueError("amp is float16, which a CPU does not train in: auto, bfloat16 or off")
-    return DTYPES.get(wanted)
+    return HALF_TYPES.get(wanted)

@@ -115,7 +115,7 @@ def _check(name: str, good: bool, what: str, recipe: Recipe) -> None:
 
 
 IMAGENET = Recipe()
-SMALL = replace(IMAGENET, epochs=20, size=32, batch=64, lr=0.2, squash=True)
+SMALL_IMAGES = replace(IMAGENET, epochs=20, size=32, batch=64, lr=0.2, squash=True)
 RECIPES: dict[str, Recipe] = {
     "imagenet": IMAGENET,
     # §3.3: ten epochs from weights trained at 224. A tenth of the rate an image, and the shorter
@@ -123,11 +123,13 @@ RECIPES: dict[str, Recipe] = {
     "imagenet_448": replace(IMAGENET, epochs=10, size=448, batch=512, lr=0.02, ema=0.999),
     # Ours, for small images: the same ingredients, with the policy that AutoAugment's authors found
     # for CIFAR.
-    "cifar": replace(SMALL, epochs=40, batch=256, autoaugment="cifar10", crop_area=0.6, ema=0.999),
+    "cifar": replace(
+        SMALL_IMAGES, epochs=40, batch=256, autoaugment="cifar10", crop_area=0.6, ema=0.999
+    ),
     # Ours: minutes on a CPU. A mirrored digit is another digit or none; the policy is the one for
     # house numbers.
     "digits": replace(
-        SMALL, autoaugment="svhn", cutout_area=0.1, crop_area=0.7, flip=False, ema=0.99
+        SMALL_IMAGES, autoaugment="svhn", cutout_area=0.1, crop_area=0.7, flip=False, ema=0.99
     ),
 }
 

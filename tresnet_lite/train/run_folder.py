@@ -35,7 +35,7 @@ class RunFolder:
 
     def save(self, state: Mapping[str, Any], name: str = LAST) -> None:
         """Write a checkpoint; the earlier one stays whole until this one is."""
-        write(self.path / name, {**state, EXACT: self.identity})
+        write_run(self.path / name, {**state, EXACT: self.identity})
 
     def last(self, device: torch.device) -> dict[str, Any] | None:
         """The checkpoint to go on from; None in a new folder.
@@ -46,7 +46,7 @@ class RunFolder:
         path = self.path / LAST
         if not path.exists():
             return None
-        checkpoint = read(path, device)
+        checkpoint = read_run(path, device)
         if lines := differences(checkpoint[EXACT], self.identity):
             listed = "".join(f"\n  {line}" for line in lines)
             advice = "Give the same settings to go on with it, or another --out for a new run"
@@ -77,7 +77,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
     return lines
 
 
-def write(path: Path, content: Mapping[str, Any]) -> None:
+def write_run(path: Path, content: Mapping[str, Any]) -> None:
     """Save under a temporary name, then rename: a crash leaves the old file or the new one."""
     temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("wb") as file:
@@ -87,7 +87,7 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
     os.replace(temporary, path)
 
 
-def read(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+def read_run(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
     """A checkpoint of a run. Raises ResumeError if the file is none."""
     try:
         checkpoint = torch.load(path, map_location=device, weights_only=True)
@@ -112,7 +112,7 @@ def load_trained(
     file = path / LAST if path.is_dir() else path
     if not file.exists():
         raise ResumeError(f"there is no checkpoint {file}")
-    checkpoint = read(file, device)
+    checkpoint = read_run(file, device)
     network = rebuild_network(checkpoint[EXACT]["model"])
     network.load_state_dict(checkpoint["model"])
     return network.to(device).eval(), checkpoint[EXACT]

@@ -16,7 +16,7 @@ from tresnet_lite.train.recipe import Recipe
 if TYPE_CHECKING:
     from timm.utils import ModelEmaV3
 
-PARTS = ("optimizer", "schedule", "scaler")
+STATE_PARTS = ("optimizer", "schedule", "scaler")
 PROGRESS = ("step", "seconds", "sums", "history")
 
 
@@ -62,7 +62,7 @@ class TrainingState:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain tensors and numbers; readers of weights find the evaluated network in "model"."""
-        training = {name: getattr(self, name).state_dict() for name in ("model", *PARTS)}
+        training = {name: getattr(self, name).state_dict() for name in ("model", *STATE_PARTS)}
         training |= {name: getattr(self, name) for name in PROGRESS}
         return {"model": self.evaluated.state_dict(), "training": training}
 
@@ -71,7 +71,7 @@ class TrainingState:
         self.model.load_state_dict(training["model"])
         if self.ema:
             self.ema.module.load_state_dict(state["model"])
-        for name in PARTS:
+        for name in STATE_PARTS:
             if training[name]:  # no loss scale comes from a CPU
                 getattr(self, name).load_state_dict(training[name])
         for name in PROGRESS:
