@@ -13,7 +13,7 @@ from planted import speed
 
 from tresnet_lite.bench.where import stages
 from tresnet_lite.book import explorer, landing, network_map, parts
-from tresnet_lite.book.figures import figure
+from tresnet_lite.book.figures import numbered_figure
 from tresnet_lite.book.parts import claims_tables
 from tresnet_lite.claims import ledger as claims
 from tresnet_lite.findings.landscape import landscape
@@ -110,7 +110,7 @@ def test_a_drawing(payload):
     rows = [("training", 1.2, payload, 1.1, 1.0, 1.2)]
     columns = ["phase", "paper_ratio", "name", "ratio", "ratio_q1", "ratio_q3"]
     svg = plots.ratios(pd.DataFrame(rows, columns=columns), base=payload, description=payload).html
-    page = figure(svg, "1.1")
+    page = numbered_figure(svg, "1.1")
     assert_harmless(page)
     assert "<script" not in page and "mathdefault" not in page
 
