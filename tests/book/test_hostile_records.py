@@ -93,7 +93,7 @@ def test_the_network_map(payload):
     names = stages(create_model("tresnet_m"))
     records = [dataclasses.replace(template, part=name) for name in names]
     assert network_map.time_records(records)
-    page = network_map.network_map(records)
+    page = network_map.linked_map(records)
     assert_harmless(page)
     assert "<script" not in page and as_html(records[0].label) in page
 
