@@ -85,7 +85,7 @@ def _ratio(a: Record, b: Record) -> tuple[str, float, float, float]:
 
 def landing_figure(records: Iterable[Record]) -> str:
     """TResNet-M against ResNet50 on every device that was measured, beside the paper's V100."""
-    what = "Speed of TResNet-M relative to ResNet50, at 224 pixels."
+    what = "Speed of TResNet-M relative to timm's ResNet50, at 224 pixels."
     drawing = plots.ratios(speeds(records), base="ResNet50", description=what)
     return numbered_figure(drawing.html, "0.1")
 
@@ -108,7 +108,7 @@ def _card(number: Number) -> str:
 
 
 def _speed(records: list[Record], phase: str) -> Number:
-    runs, what = pairs(records, phase), f"TResNet-M's {phase} speed, ResNet50 = 1"
+    runs, what = pairs(records, phase), f"TResNet-M's {phase} speed, timm's ResNet50 = 1"
     paper, page = f"paper {printed(f'{phase}_img_s'):.2f}", chapter(11).page
     if not runs:
         return Number(what, "–", NOTHING, paper, page)
@@ -121,7 +121,7 @@ def _kept() -> Number:
     ours = kept_per_image(MODEL, "bfloat16", norm="iabn", memory="paper")
     base = kept_per_image(BASE, "bfloat16", norm="bn", memory="paper")
     ratio = f"{sum(base.values()) / sum(ours.values()):.2f}"
-    what = "Memory that ResNet50 keeps for training, TResNet-M = 1"
+    what = "Memory that our ResNet50 keeps for training, TResNet-M = 1"
     paper = f"paper {printed('max_batch'):.2f}, from its largest batches"
     return Number(what, ratio, BY_COUNTING, paper, chapter(3).page)
 
