@@ -18,6 +18,7 @@ from tresnet_lite.counting import count_macs
 from tresnet_lite.experiments import stems
 from tresnet_lite.layers import SpaceToDepth
 from tresnet_lite.show import figures, inplace_abn, plots, style
+from tresnet_lite.show.marks import powers_of_ten
 from tresnet_lite.show.network import chains, layers, network_map, network_parts, permutation
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -170,3 +171,16 @@ def test_a_part_that_is_not_there_is_refused():
         network = create_model("tresnet_m")
     with pytest.raises(ValueError, match="no part stage 5: there are stem, stage 1"):
         network_map(network, {"stage 5"})
+
+
+def test_powers_of_ten_are_letters_and_no_tex():
+    @plots.drawing
+    def errors():
+        figure, axes = plots.chart(3)
+        axes.loglog([1e-4, 1], [1e-8, 30])
+        powers_of_ten(axes.xaxis)
+        powers_of_ten(axes.yaxis)
+        return figure, "Errors."
+
+    labels = set(re.findall(r">(10[^<]+)<", errors().html))
+    assert {"10⁻⁴", "10⁰", "10⁻⁸"} <= labels and "mathdefault" not in errors().html

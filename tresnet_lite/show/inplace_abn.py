@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from tresnet_lite.experiments.inplace_abn import GROUPS
 from tresnet_lite.experiments.inplace_abn_layer import SLOPE
 from tresnet_lite.show.boxes import ACROSS, HEAD, arrow, box, canvas, write
-from tresnet_lite.show.marks import plain_ticks
+from tresnet_lite.show.marks import plain_ticks, powers_of_ten
 from tresnet_lite.show.plots import chart, charts, drawing, legend_above
 from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, SMALL, VERMILLION
 
@@ -113,6 +113,8 @@ def precision(table: pd.DataFrame, plain: str, cured: str) -> tuple[Figure, str]
         for (layer, dtype), part in table.groupby(["layer", "dtype"], sort=False):
             look = {"color": DTYPE_COLOURS[dtype], "linestyle": dashes[layer], "linewidth": 1.8}
             axes.loglog(part["gamma"], part[column], **look)
+        powers_of_ten(axes.xaxis)
+        powers_of_ten(axes.yaxis)
         axes.axhline(1, color=INK, linewidth=0.8, alpha=0.5)
         axes.set(ylabel=f"relative error of {name}", xlim=(1, 1e-4), ylim=(1e-8, 30))
     panels[-1].set_xlabel("γ")

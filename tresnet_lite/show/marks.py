@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from fractions import Fraction
 
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 from numpy.typing import ArrayLike
 
 from tresnet_lite.show.style import BLUE, INK, PAPER, STYLE
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def plain_ticks(axis: Axis, values: Sequence[float] | None = None) -> None:
@@ -21,6 +24,16 @@ def plain_ticks(axis: Axis, values: Sequence[float] | None = None) -> None:
         axis.set_ticks(values)
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_locator(NullLocator())
+
+
+def powers_of_ten(axis: Axis) -> None:
+    """Labels such as 10⁻³ on a logarithmic axis, in letters: figures parse no TeX."""
+
+    def label(value: float, _: int) -> str:
+        return "10" + f"{math.log10(value):.0f}".translate(SUPERSCRIPTS)
+
+    axis.set_major_formatter(label)
+    axis.set_minor_formatter(NullFormatter())
 
 
 def rows(
