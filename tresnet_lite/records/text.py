@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import functools
 import reprlib
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 FORBIDDEN = frozenset('<>{}`|$"\\')  # what begins markup in a page, a table or a figure
 LONGEST, LONGEST_MESSAGE = 300, 1000  # characters
 KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def check_fields(instance: object) -> None:
+def check_fields(instance: Any) -> None:
     """Refuse a dataclass's instance whose fields are not of their types, or hold unsafe text.
 
     Raises:
