@@ -21,7 +21,9 @@ def check_fields(instance: Any) -> None:
     Raises:
         ValueError: the message names the field.
     """
-    for name, kinds in _kinds(type(instance)).items():
+    # mypy looks for the class's hash among its instances'.
+    kinds_of_fields = _kinds(type(instance))  # type: ignore[arg-type]
+    for name, kinds in kinds_of_fields.items():
         value = getattr(instance, name)
         # Python counts True as 1, and an int will do for a float.
         fits = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
