@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from payloads import PAYLOADS
 from planted import speed
 
-from tresnet_lite.bench.campaign import Slot, _failed
+from tresnet_lite.bench.campaign import Slot, failures_of
 from tresnet_lite.bench.suites import points
 from tresnet_lite.profiles import PROFILES
 from tresnet_lite.records import (
@@ -171,7 +171,7 @@ def test_our_own_writers_clean_what_others_say(tmp_path, monkeypatch, payload):
     point = points(PROFILES["smoke"])[0]
     message = payload * 999
     assert len(message) > LONGEST_MESSAGE
-    append(file, *_failed(point, Slot({}, device), "died", message))
+    append(file, *failures_of(point, Slot({}, device), "died", message))
     assert {line.provenance.device for line in read(file)} == {device}
 
 

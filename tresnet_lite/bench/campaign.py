@@ -244,7 +244,7 @@ def measure_point(
         if stopped and time.monotonic() < patience:
             return None
         if stopped:
-            lines = _failed(point, slot, "timeout", f"gave no answer for {seconds:.0f} s")
+            lines = failures_of(point, slot, "timeout", f"gave no answer for {seconds:.0f} s")
         else:
             texts = [p.read_text(encoding="utf-8", errors="replace") for p in (output, messages)]
             lines = _understand(point, slot, process.returncode, *texts)
@@ -263,15 +263,15 @@ def _understand(
 ) -> Sequence[Record | Failure]:
     """The lines that a process wrote; a failure where it died or wrote none."""
     if status:
-        return _failed(point, slot, "died", f"exit status {status}: {_last_line(messages)}")
+        return failures_of(point, slot, "died", f"exit status {status}: {_last_line(messages)}")
     try:
         lines = [from_json(line) for line in output.splitlines()]
     except ValueError as error:
-        return _failed(point, slot, "no records", str(error))
-    return lines or _failed(point, slot, "no records", _last_line(messages))
+        return failures_of(point, slot, "no records", str(error))
+    return lines or failures_of(point, slot, "no records", _last_line(messages))
 
 
-def _failed(point: Point, slot: Slot, error: str, message: str) -> list[Failure]:
+def failures_of(point: Point, slot: Slot, error: str, message: str) -> list[Failure]:
     """The failure of a process that could not tell of itself, with this process's provenance."""
     here = replace(collect("cpu"), device=slot.device, command=_command_line())
     message = clean(message, LONGEST_MESSAGE)

@@ -70,5 +70,14 @@ def clean(text: str, longest: int = LONGEST) -> str:
 
 
 def printable(text: str) -> str:
-    """A text in one line, where what cannot be seen, or steers a terminal, shows as "�"."""
-    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
+    """A text in one line, where what cannot be seen, or steers a terminal, shows as "�".
+
+    A no-break space stays: tables of ours hold lines together with it.
+    """
+    return "".join(map(_printable, text))
+
+
+def _printable(c: str) -> str:
+    if c.isprintable() or c == "\N{NO-BREAK SPACE}":
+        return c
+    return " " if c.isspace() else "\N{REPLACEMENT CHARACTER}"
