@@ -1,6 +1,8 @@
 """Records of no real device, planted to see what tables, figures and claims make of them."""
 
 import dataclasses
+import math
+import random
 
 from helpers import PROVENANCE
 
@@ -25,6 +27,27 @@ def speed(
     value = Spread(median, median * (1 - spread), median * (1 + spread), 9)
     here = dataclasses.replace(PROVENANCE, device=device)
     return Record(suite, case, model, phase, metric, value, conditions, here)
+
+
+def in_processes(records, noise=0.001, processes=5, seed=0):
+    """The records as several processes would give them, each speed off by its own error."""
+    return [
+        dataclasses.replace(
+            record,
+            value=_scaled(
+                record.value, math.exp(random.Random(f"{seed} {k} {place}").gauss(0, noise))
+            ),
+            provenance=dataclasses.replace(record.provenance, process=f"{k}"),
+            point=f"planted, process {k}",
+        )
+        for k in range(1, processes + 1)
+        for place, record in enumerate(records)
+    ]
+
+
+def _scaled(value: Spread, log: float) -> Spread:
+    factor = math.exp(log)
+    return Spread(value.median * factor, value.q1 * factor, value.q3 * factor, value.repeats)
 
 
 def one(frame, **where):

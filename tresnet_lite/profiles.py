@@ -33,6 +33,7 @@ class Profile:
     # Channels of the first stage, in the variations on TResNet-M that a chapter times; its own are
     # 64. A smoke run takes fewer, since at its size weights alone take most of the time.
     width: int = 64
+    processes: int = 5  # that repeat each comparison, for its interval
     trial: bool = False  # only shows that everything runs: fewer points, and numbers with a caveat
     minutes: float | None = None  # of a chapter's campaign; None measures all
     shift_seeds: int = 5  # random networks that see shifted images
@@ -61,7 +62,7 @@ CPU = replace(
     dtype="float32",
     repeats=5,
     max_seconds=2.0,
-    minutes=2.4,
+    minutes=8.0,
     shift_seeds=2,
     shift_width=16,
     gates=Training(seeds=3, epochs=6),
@@ -78,6 +79,7 @@ SMOKE = replace(
     min_block=0.01,
     max_seconds=0.1,
     width=8,
+    processes=1,
     trial=True,
     minutes=0.3,
     shift_seeds=1,

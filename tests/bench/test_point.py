@@ -17,6 +17,7 @@ from tresnet_lite.bench.point import Bench, run
 from tresnet_lite.bench.suites import Point
 from tresnet_lite.counting.kept import kept_for_backward
 from tresnet_lite.records import Failure, Record, collect
+from tresnet_lite.records.provenance import RUN
 from tresnet_lite.records.records import from_json
 
 QUICK = {"repeats": 3, "min_block": 0.005, "max_seconds": 0.01}
@@ -133,7 +134,7 @@ def test_a_limit_that_is_not_memory_is_told_and_the_speed_still_measured(monkeyp
     """
     bench = Bench(point(batch=None, largest=True))
     with pytest.raises(
-        LookupError, match="batch 262143 fits, and the next has a tensor of more than 2³¹ elements"
+        LookupError, match="at least 262143 images fit, and the next has a tensor of more than 2³¹"
     ):
         bench.largest_by_trying(Card(monkeypatch, bench, 10**15, 10**6, 10**6))
     assert bench.batch == int(0.9 * 262143)
@@ -197,7 +198,8 @@ def start() -> subprocess.Popen:
     return subprocess.Popen(command, text=True, **pipes)
 
 
-def test_the_process_prints_nothing_but_lines():
+def test_the_process_prints_nothing_but_lines(monkeypatch):
+    monkeypatch.setenv(RUN, "a campaign")
     p, here = point(suites=("table3",), phases=("inference",)), collect("cpu")
     with start() as process:
         process.stdin.write(json.dumps({"point": asdict(p), "command": "x"}) + "\n")

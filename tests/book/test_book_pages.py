@@ -72,7 +72,7 @@ def test_the_landing_page_shows_the_best_device(judged):
 
 def test_the_landing_page_without_records_quotes_and_counts(judged):
     shown = landing.landing_numbers([])
-    assert ">2 of 3<" in shown and "3 claims; 1 verdicts not attempted" in shown
+    assert ">2 of 3<" in shown and "3 claims; 1 verdicts inconclusive or not attempted" in shown
     assert shown.count("<dt>") == 5 and shown.count(landing.NOTHING.replace("'", "&#x27;")) == 2
     printed = paper_value(3, "inference_img_s", model="TResNet-M") / paper_value(
         3, "inference_img_s", model="ResNet50"

@@ -108,7 +108,7 @@ def test_the_explorer(payload):
 
 def test_a_drawing(payload):
     rows = [("training", 1.2, payload, 1.1, 1.0, 1.2)]
-    columns = ["phase", "paper_ratio", "name", "ratio", "ratio_q1", "ratio_q3"]
+    columns = ["phase", "paper_ratio", "name", "ratio", "ratio_low", "ratio_high"]
     svg = plots.ratios(pd.DataFrame(rows, columns=columns), base=payload, description=payload).html
     page = numbered_figure(svg, "1.1")
     assert_harmless(page)

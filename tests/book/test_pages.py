@@ -69,4 +69,7 @@ def test_a_column_for_each_device():
     )
     assert "01234567+" in a[3]
     assert b[2] == "– **not attempted**: because"
-    assert "2 claims, 3 verdicts: ✔ reproduced 1, ✘ differs 1, – not attempted 1." in page
+    assert (
+        "2 claims, 3 verdicts: ✔ reproduced 1, ✘ differs 1, ≈ inconclusive 0, – not attempted 1."
+        in page
+    )

@@ -12,7 +12,8 @@ from tresnet_lite.bench import campaign, suites
 from tresnet_lite.book import __main__ as reproduce
 from tresnet_lite.book import execute, serve
 from tresnet_lite.checkout import ROOT
-from tresnet_lite.experiments import ablation, antialias, campaigns, recipe, shifts, studies
+from tresnet_lite.counting import variants
+from tresnet_lite.experiments import ablation, campaigns, recipe, shifts, studies
 from tresnet_lite.profiles import PROFILES, Training, resolve
 
 
@@ -72,7 +73,7 @@ def test_shifts_follow_a_fourth_profile(laptop, monkeypatch):
     monkeypatch.setattr(shifts, "random_network", lambda *_, width, **__: widths.append(width))
     changes, records = shifts.measure_shifts(laptop)
     assert {len(seeds) for seeds in changes.values()} == {3}
-    assert widths == [24] * 3 * len(antialias.SCHEMES)
+    assert widths == [24] * 3 * len(variants.SCHEMES)
     assert {record.case for record in records} == {"random weights, width 24"}
 
 

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tresnet_lite import TResNetConfig, ablation_ladder, create_model
 from tresnet_lite.checkout import ROOT
 from tresnet_lite.claims.speed import changes_less
-from tresnet_lite.counting import count_macs, count_parameters
+from tresnet_lite.counting import count_macs, count_parameters, variants
 from tresnet_lite.experiments import antialias, shifts
 from tresnet_lite.layers import BlurPool2d
 from tresnet_lite.profiles import resolve
@@ -139,7 +139,7 @@ def test_both_convolutions_have_the_same_weights():
 @pytest.fixture(scope="module")
 def on_meta():
     with torch.device("meta"):
-        return {scheme: antialias.scheme_network(scheme) for scheme in antialias.SCHEMES}
+        return {scheme: variants.scheme_network(scheme) for scheme in antialias.SCHEMES}
 
 
 def test_the_schemes_have_the_same_parameters(on_meta):
@@ -171,7 +171,7 @@ def test_the_dense_stem_holds_the_stems_own_outputs():
     torch.manual_seed(0)
     plain = create_model("tresnet_m", width=8, norm="bn").double().eval()
     torch.manual_seed(0)
-    dense = antialias.blur_everything(create_model("tresnet_m", width=8, norm="bn")).double().eval()
+    dense = variants.blur_everything(create_model("tresnet_m", width=8, norm="bn")).double().eval()
     x = images(1, 3, 32, 48, dtype=torch.float64)
     stem = dense.body.conv1
     with torch.no_grad():

@@ -11,6 +11,7 @@ import torch
 from helpers import images, reseed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planted import in_processes
 from sklearn.datasets import load_digits
 from torch import nn
 
@@ -18,7 +19,7 @@ from tresnet_lite import TResNet, ablation_ladder, create_model
 from tresnet_lite.bench.compare import compare, training_peaks
 from tresnet_lite.checkout import ROOT
 from tresnet_lite.claims.ledger import load_claims
-from tresnet_lite.counting import count_parameters
+from tresnet_lite.counting import count_parameters, variants
 from tresnet_lite.counting.block_steps import block_steps
 from tresnet_lite.experiments import gates, small_training
 from tresnet_lite.experiments import squeeze_excite as se
@@ -48,7 +49,7 @@ def test_the_networks_differ_in_the_stages_with_se_alone():
     """
     ladder = ablation_ladder()
     with torch.device("meta"):
-        networks = se.se_networks()
+        networks = variants.se_networks()
         assert networks["none"].config == ladder["+ Inplace-ABN"]
         assert networks["three"].config == ladder["+ Optimizer SE layers"]
         assert networks["four"].config == replace(networks["three"].config, se=(True,) * 4)
@@ -113,7 +114,9 @@ def test_fused_ends_keep_no_map_for_se():
 
 def test_se_at_the_end_is_squeeze_and_excitation_on_the_blocks_output():
     """The fused block in training equals the parts that PyTorch differentiates itself."""
-    fused, plain = (reseed(se.se_blocks(**way)["end"]).double() for way in (se.LEAN, se.PLAIN))
+    fused, plain = (
+        reseed(variants.se_blocks(**way)["end"]).double() for way in (se.LEAN, se.PLAIN)
+    )
     plain.load_state_dict(fused.state_dict(), strict=True)
     x = images(2, 1024, 3, 3, dtype=torch.float64)
     branch = plain.conv3(plain.conv2(plain.conv1(x)))
@@ -153,9 +156,9 @@ def test_the_steps_of_a_block_are_read_off_its_run(norm):
 
 
 def test_the_steps_show_another_place():
-    steps = block_steps(se.se_blocks()["end"], 1024)
+    steps = block_steps(variants.se_blocks()["end"], 1024)
     assert steps[-3:] == ["SE", "sum", "ReLU"] and steps.count("SE") == 1
-    assert "SE" not in block_steps(se.se_blocks()["none"], 1024)
+    assert "SE" not in block_steps(variants.se_blocks()["none"], 1024)
 
 
 # Claims.
@@ -195,9 +198,10 @@ def test_speed_claims_are_judged_at_224_pixels():
         record("three", printed["three"]),
         record("four", printed["three"]),
     ]
-    found = verdicts(records)
+    found = verdicts(in_processes(records, 1e-3))
     assert found["se-slows-inference"] == found["se-inference-cost"] == ["reproduced"]
-    assert found["se-three-stages-faster-inference"] == ["differs"]  # as fast as each other
+    # as fast as each other
+    assert found["se-three-stages-faster-inference"] == ["inconclusive"]
     small = [replace(r, conditions=Conditions(2, 64)) for r in records]
     assert verdicts(small)["se-slows-inference"] == ["not attempted"]
 

@@ -5,7 +5,7 @@ compares with.
 import pytest
 import timm
 
-from tresnet_lite.bench.suites import EFFICIENTNETS
+from tresnet_lite.bench.comparisons import EFFICIENTNETS
 from tresnet_lite.paper.published import accuracies, benchmark_conditions, benchmarks
 
 

@@ -21,7 +21,6 @@ from tresnet_lite.records import (
     failures,
     latest,
     load,
-    pair,
     repair,
 )
 from tresnet_lite.records.files import read
@@ -365,22 +364,23 @@ def test_a_later_record_of_the_same_case_supersedes_an_earlier_one():
     assert latest([early, late, again]) == [again]  # of the same second, the one written last
 
 
-def test_pairs_are_measured_alike():
-    base = make("conv7x7", 100.0)
-    fast = make("space_to_depth", 120.0)
-    elsewhere = make("space_to_depth", 130.0, device="B")
-    half = dataclasses.replace(fast, conditions=Conditions(8, 224, dtype="float16"))
-    small = dataclasses.replace(fast, conditions=Conditions(8, 64))
-    assert pair([base, fast, elsewhere, half, small], "space_to_depth", "conv7x7") == [(fast, base)]
-    assert pair([base, fast], "space_to_depth", "conv7x7", phase="training") == []
-    larger = dataclasses.replace(fast, conditions=Conditions(16, 224, norm="native"))
-    assert pair([larger, base, fast], "space_to_depth", "conv7x7", suite="stem") == [(larger, base)]
-    capped = [
-        dataclasses.replace(r, conditions=Conditions(16, 224, memory_budget=2**34))
-        for r in (base, fast)
-    ]
-    pairs = pair([base, fast, *capped], "space_to_depth", "conv7x7")
-    assert pairs == [(fast, base), (capped[1], capped[0])]  # an emulated card is another device
+def test_the_processes_of_a_comparison_stand_together():
+    first, second, third = (
+        dataclasses.replace(make(median=median), point=f"a, process {k}")
+        for k, median in enumerate((1.0, 2.0, 4.0), 1)
+    )
+    (record,) = latest([first, second, third])
+    assert record.value == Spread(2.0, 1.5, 3.0, 3)
+    # two have no quartiles: the widest of theirs
+    (record,) = latest([first, second])
+    ends = (first.value.q1, second.value.q3)
+    assert (record.value.median, record.value.q1, record.value.q3) == (1.5, *ends)
+    # measured again, a process takes its own place alone
+    again = dataclasses.replace(first, value=second.value)
+    assert latest([first, second, again])[0].value.median == 2.0
+    # what one process measured otherwise, before or after, is known less well
+    alone = make(median=9.0, date="2026-01-05T00:00:00+00:00")
+    assert latest([first, second, alone])[0].value.median == 1.5
 
 
 def test_committed_records_were_made_from_a_commit():

@@ -14,8 +14,7 @@ from legible import check_colours, check_letters
 from torch import nn
 
 from tresnet_lite import create_model
-from tresnet_lite.counting import count_macs
-from tresnet_lite.experiments import stems
+from tresnet_lite.counting import count_macs, variants
 from tresnet_lite.layers import SpaceToDepth
 from tresnet_lite.show import figures, inplace_abn, plots, style
 from tresnet_lite.show.marks import powers_of_ten
@@ -27,15 +26,15 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 def speeds(paper: float) -> pd.DataFrame:
     row = {
         "phase": "inference",
-        "ratio_q1": 0.9,
-        "ratio_q3": 1.1,
+        "ratio_low": 0.9,
+        "ratio_high": 1.1,
         "ratio": 1.0,
         "paper_ratio": paper,
     }
     return pd.DataFrame(
         [
             row | {"name": "A"},
-            row | {"name": "B", "ratio": 1.2, "ratio_q3": 1.3, "phase": "training"},
+            row | {"name": "B", "ratio": 1.2, "ratio_high": 1.3, "phase": "training"},
         ]
     )
 
@@ -43,7 +42,7 @@ def speeds(paper: float) -> pd.DataFrame:
 def draw_all() -> dict:
     image = torch.arange(64.0).reshape(8, 8)
     with torch.device("meta"):
-        network, all_stems = create_model("tresnet_m"), stems.stems()
+        network, all_stems = create_model("tresnet_m"), variants.stems()
     return {
         "chains": chains(
             {"one": all_stems["conv7x7"], "two": all_stems["space_to_depth"]}, (3, 64, 64)

@@ -21,6 +21,11 @@ _ALLOCATION_FAILED = (
 )
 
 
+# What cuDNN says where no algorithm is left that has the memory it needs: an error in the network
+# too, in a search for the largest batch a batch that is too large.
+_NO_ENGINE = "unable to find an engine to execute this computation"
+
+
 @dataclass(frozen=True)
 class Largest:
     """`batch` fits and `too_large` does not; None where `limit` was reached."""
@@ -104,12 +109,15 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 
 def runs_in_memory(run: Callable[[], object]) -> bool:
-    """Run something; False where the device runs out of memory. Other errors are passed on."""
+    """Run something; False where the device runs out of memory, in torch's words or in cuDNN's.
+
+    Other errors are passed on.
+    """
     try:
         run()
         return True
     except RuntimeError as error:
-        if not ran_out_of_memory(error):
+        if not (ran_out_of_memory(error) or _NO_ENGINE in str(error)):
             raise
     finally:
         # The traceback, which held the failed step's tensors, is gone or about to be. The cache is

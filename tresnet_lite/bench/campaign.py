@@ -28,6 +28,7 @@ from tresnet_lite.records.records import from_json
 from tresnet_lite.records.text import LONGEST_MESSAGE, clean
 
 COMMAND = (sys.executable, "-m", "tresnet_lite.bench.point")
+CORES_AHEAD = 4  # of the processor, from which a GPU's next process starts early
 PATIENCE = 10.0  # times its estimate, a point may take; and five minutes
 
 
@@ -37,10 +38,15 @@ class CampaignError(RuntimeError):
 
 @dataclass(frozen=True)
 class Slot:
-    """A place that measures one point at a time: environment variables, and its device's name."""
+    """A place that measures one point at a time: environment variables, and its device's name.
+
+    `ahead`: the process for the next point is started while one is measured, which a GPU beside
+    some processor cores does not feel.
+    """
 
     environment: Mapping[str, str]
     device: str
+    ahead: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,10 @@ def find_slots(
             raise CampaignError("this profile measures the CPU: --gpus goes with --profile gpu")
         return [Slot({}, collect("cpu").device)]
     environments = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus] or [{}]
-    return [Slot(environment, _probe(device, environment, command)) for environment in environments]
+    ahead = (
+        len(os.sched_getaffinity(0)) >= CORES_AHEAD if hasattr(os, "sched_getaffinity") else False
+    )
+    return [Slot(env, _probe(device, env, command), ahead) for env in environments]
 
 
 def _probe(device: str, environment: Mapping[str, str], command: Sequence[str]) -> str:
@@ -196,15 +205,25 @@ def run(
         writing, stop = threading.Lock(), threading.Event()
 
         def work(slot: Slot) -> None:
-            while not stop.is_set() and (point := queue.take()) is not None:
-                outcome = measure_point(point, slot, command, stop, deadline)
-                if outcome is None:
-                    queue.give_back(point)
-                    continue
-                queue.learn(point, outcome.seconds)
-                with writing:
-                    append(out, *sorted(outcome.lines, key=lambda line: isinstance(line, Failure)))
-                    tell(outcome, queue)
+            waiting: Worker | None = None
+            try:
+                while not stop.is_set() and (point := queue.take()) is not None:
+                    worker, waiting = waiting, None
+                    if slot.ahead:  # the next one's imports take no time of the device
+                        worker = worker or Worker.start(slot, command)
+                        waiting = Worker.start(slot, command)
+                    outcome = measure_point(point, slot, command, stop, deadline, worker)
+                    if outcome is None:
+                        queue.give_back(point)
+                        continue
+                    queue.learn(point, outcome.seconds)
+                    with writing:
+                        failed_last = sorted(outcome.lines, key=lambda x: isinstance(x, Failure))
+                        append(out, *failed_last)
+                        tell(outcome, queue)
+            finally:
+                if waiting:
+                    waiting.end()
 
         _work_together(work, slots, stop)
         return queue.points
@@ -222,40 +241,66 @@ def _work_together(
             stop.set()
 
 
-def measure_point(
-    point: Point, slot: Slot, command: Sequence[str], stop: threading.Event, deadline: float
-) -> Outcome | None:
-    """Measure one point in a fresh process; None if it was stopped before it was over."""
-    start = time.monotonic()
-    patience = start + PATIENCE * point.seconds + 300
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        output, messages = Path(scratch, "out"), Path(scratch, "err")
-        cache = {"TORCHINDUCTOR_CACHE_DIR": f"{scratch}/cache"}
-        environment, end = {**os.environ, **slot.environment, **cache}, min(deadline, patience)
-        with output.open("wb") as out, messages.open("wb") as err:
+@dataclass
+class Worker:
+    """A process that has imported what it needs, and waits for its one point."""
+
+    process: subprocess.Popen
+    scratch: tempfile.TemporaryDirectory
+
+    @classmethod
+    def start(cls, slot: Slot, command: Sequence[str]) -> Worker:
+        scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        cache = {"TORCHINDUCTOR_CACHE_DIR": f"{scratch.name}/cache"}
+        environment = {**os.environ, **slot.environment, **cache}
+        with open(f"{scratch.name}/out", "wb") as out, open(f"{scratch.name}/err", "wb") as err:
             streams = {"stdin": subprocess.PIPE, "stdout": out, "stderr": err}
-            with subprocess.Popen(command, **streams, env=environment) as process:
-                _give(process, {"point": asdict(point), "command": _command_line()})
-                while process.poll() is None and not stop.is_set() and time.monotonic() < end:
-                    time.sleep(0.05)
-                stopped = process.poll() is None
-                process.kill()
-        seconds = time.monotonic() - start
-        if stopped and time.monotonic() < patience:
+            return cls(subprocess.Popen(command, **streams, env=environment), scratch)
+
+    def give(self, job: dict) -> None:
+        """Hand over a job. Standard input stays open: its end says that the campaign is gone."""
+        with contextlib.suppress(BrokenPipeError):  # it died already, and will be asked why
+            self.process.stdin.write(json.dumps(job).encode() + b"\n")
+            self.process.stdin.flush()
+
+    def texts(self) -> list[str]:
+        """What it wrote to standard output, and to standard error."""
+        files = (Path(self.scratch.name, name) for name in ("out", "err"))
+        return [file.read_text(encoding="utf-8", errors="replace") for file in files]
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.stdin.close()
+        self.process.wait()
+        self.scratch.cleanup()
+
+
+def measure_point(
+    point: Point,
+    slot: Slot,
+    command: Sequence[str],
+    stop: threading.Event,
+    deadline: float,
+    worker: Worker | None = None,
+) -> Outcome | None:
+    """Measure one point in a fresh process, or a waiting `worker`; None if it was stopped."""
+    start, worker = time.monotonic(), worker or Worker.start(slot, command)
+    patience = start + PATIENCE * point.seconds + 300
+    end = min(deadline, patience)
+    try:
+        worker.give({"point": asdict(point), "command": _command_line()})
+        while worker.process.poll() is None and not stop.is_set() and time.monotonic() < end:
+            time.sleep(0.05)
+        status, seconds = worker.process.poll(), time.monotonic() - start
+        if status is not None:
+            lines = _understand(point, slot, status, *worker.texts())
+        elif time.monotonic() < patience:
             return None
-        if stopped:
-            lines = failures_of(point, slot, "timeout", f"gave no answer for {seconds:.0f} s")
         else:
-            texts = [p.read_text(encoding="utf-8", errors="replace") for p in (output, messages)]
-            lines = _understand(point, slot, process.returncode, *texts)
+            lines = failures_of(point, slot, "timeout", f"gave no answer for {seconds:.0f} s")
+    finally:
+        worker.end()
     return Outcome(point, lines, seconds)
-
-
-def _give(process: subprocess.Popen, job: dict) -> None:
-    """Hand over a job. Standard input stays open: its end says that the campaign is gone."""
-    with contextlib.suppress(BrokenPipeError):  # it died already, and will be asked why
-        process.stdin.write(json.dumps(job).encode() + b"\n")
-        process.stdin.flush()
 
 
 def _understand(

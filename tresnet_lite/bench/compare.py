@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from tresnet_lite.bench.batch_search import ran_out_of_memory
 from tresnet_lite.bench.clock import clock_options, measure_many
+from tresnet_lite.bench.comparisons import EFFICIENTNETS, Comparison
 from tresnet_lite.bench.peak import training_peak
 from tresnet_lite.bench.steps import step_maker, synthetic_images
 from tresnet_lite.layers import InPlaceABN
 from tresnet_lite.model import TResNet, TResNetConfig
 from tresnet_lite.profiles import Profile
 from tresnet_lite.records import Conditions, Record, Spread, collect
+from tresnet_lite.records.records import PHASES
 
 
 def compare(
@@ -23,10 +28,14 @@ def compare(
     suite: str,
     case: str,
     phase: str,
-    loss: Callable[[torch.Tensor], torch.Tensor] | None = None,
-    inputs: torch.Tensor | None = None,
+    loss: Callable[[Tensor], Tensor] | None = None,
+    inputs: Tensor | None = None,
+    sides: Mapping[str, int] | None = None,
 ) -> list[Record]:
     """Images per second of each model, interleaved (`measure_many`), eager, channels first.
+
+    One process gives ratios that are good to some per cent; a verdict takes several
+    (`measure_comparison`).
 
     Args:
         models: name → model for images of 3 channels; each is moved to the profile's device.
@@ -34,29 +43,85 @@ def compare(
         phase: "inference" or "training" (forward, loss, backward, SGD step).
         loss: in training, output → scalar; the default suits classifiers.
         inputs: in place of random images: a batch of what the models take, on the device.
+        sides: image size of the models that take another than the profile's.
 
     Raises:
         ValueError: an unknown phase.
         TimingError: the result would mislead.
     """
-    make_step = step_maker(phase)
-    images = inputs
-    if images is None:
-        images = synthetic_images(profile.batch, profile.image_size, device=profile.device)
+    make_step, sides = step_maker(phase), sides or {}
     options: dict[str, object] = {"dtype": profile.dtype}
     if loss is not None and phase == "training":
         options["loss"] = loss
-    steps = {
-        name: make_step(model.to(profile.device), images, **options)
-        for name, model in models.items()
-    }
+    steps = {}
+    for name, model in models.items():
+        images = inputs
+        if images is None:
+            side = sides.get(name, profile.image_size)
+            images = synthetic_images(profile.batch, side, device=profile.device)
+        steps[name] = make_step(model.to(profile.device), images, **options)
     timings = measure_many(steps, **clock_options(profile))
     provenance = collect(profile.device)
     records = []
     for name, model in models.items():
         speed, ran = timings[name].rate(profile.batch), _conditions(model, profile)
+        ran = replace(ran, resolution=sides.get(name, profile.image_size))
         records.append(Record(suite, case, name, phase, "throughput", speed, ran, provenance))
     return records
+
+
+def measure_comparison(comparison: Comparison, profile: Profile) -> Iterator[Record]:
+    """What one process measures of a comparison: speeds by phase, then peaks of memory.
+
+    Where the device has no memory for the profile's batch, half of it is taken for all.
+
+    Raises:
+        torch.OutOfMemoryError: not even a batch of 2 fits.
+        TimingError: the result would mislead.
+    """
+    networks = comparison.build(profile.width)
+    for phase in PHASES:  # training first: what cuDNN finds out then serves inference too
+        timed = {name: networks[name] for name in comparison.in_(phase)}
+        if timed:
+            records, profile = _at_a_batch_that_fits(comparison, timed, profile, phase)
+            for record in records:
+                for suite in comparison.suites_of(record.model, phase):
+                    yield replace(record, suite=suite)
+    if comparison.peaks:
+        trained = {name: networks[name] for name in comparison.in_("training")}
+        case = {"suite": comparison.suite, "case": comparison.case}
+        yield from training_peaks(trained, profile, **case)
+
+
+def _at_a_batch_that_fits(
+    comparison: Comparison, timed: Mapping[str, nn.Module], profile: Profile, phase: str
+) -> tuple[list[Record], Profile]:
+    """The records of one phase, and the profile with the batch that they were taken at."""
+    sides = {name: side(name, profile.image_size) for name in timed}
+    while True:
+        inputs, batch = None, profile.batch
+        if comparison.inputs:
+            inputs = comparison.inputs(batch, profile.image_size, phase).to(profile.device)
+            inputs = inputs.detach().requires_grad_(inputs.requires_grad)
+        try:
+            case = {"suite": comparison.suite, "case": comparison.case, "phase": phase}
+            options = {"loss": comparison.loss, "inputs": inputs, "sides": sides}
+            return compare(timed, profile, **case, **options), profile
+        except RuntimeError as error:
+            if not ran_out_of_memory(error) or batch < 4:
+                raise
+        # the traceback, which held the failed step's tensors, is gone
+        for network in timed.values():
+            network.zero_grad()
+        gc.collect()
+        torch.cuda.empty_cache()
+        profile = replace(profile, batch=batch // 2)
+
+
+def side(model: str, image_size: int) -> int:
+    """The image size of a model where `image_size` stands for 224 pixels."""
+    own = EFFICIENTNETS.get(model, 224)
+    return max(32, own * image_size // 224 // 32 * 32) if image_size != 224 else own
 
 
 def training_peaks(

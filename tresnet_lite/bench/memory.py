@@ -65,7 +65,8 @@ class TrainingMemory:
     ) -> Largest:
         """The largest batch on a GPU, by trying; it has survived several full steps.
 
-        The search starts from a good guess, because a step near the limit takes seconds.
+        The search starts from a good guess, because a step near the limit takes seconds. It is done
+        without cuDNN's benchmark, which would time every convolution anew for each batch tried.
 
         Args:
             base, per_image: bytes that training is expected to hold, see `counted_memory`.
@@ -75,6 +76,17 @@ class TrainingMemory:
         def fits(batch: int, steps: int = 2) -> bool:  # the first step makes the optimiser's state
             return runs_in_memory(lambda: self.train(batch, steps))
 
+        with torch.backends.cudnn.flags(benchmark=False):
+            return self._search(fits, device, base, per_image, budget)
+
+    def _search(
+        self,
+        fits: Callable[..., bool],
+        device: torch.device,
+        base: float,
+        per_image: float,
+        budget: int | None,
+    ) -> Largest:
         limit = self.index_limit()
         free, total = torch.cuda.mem_get_info(device)
         room = min(free + torch.cuda.memory_reserved(device), budget or total) - base

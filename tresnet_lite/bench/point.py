@@ -20,18 +20,22 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from tresnet_lite.bench.allocator import hold_freed_memory
 from tresnet_lite.bench.batch_search import ran_out_of_memory
 from tresnet_lite.bench.clock import clock_options, measure, measure_many
-from tresnet_lite.bench.compare import norm_backend
+from tresnet_lite.bench.compare import measure_comparison, norm_backend
+from tresnet_lite.bench.comparisons import COMPARISONS, ONE_PHASE
 from tresnet_lite.bench.memory import TrainingMemory, counted_batch, counted_memory
 from tresnet_lite.bench.roofline import ceiling_records, ceiling_work
 from tresnet_lite.bench.steps import STEPS, synthetic_images
-from tresnet_lite.bench.suites import ONE_PHASE, Point
+from tresnet_lite.bench.suites import Point
 from tresnet_lite.bench.where import operation_times, stage_times
 from tresnet_lite.counting.networks import build
 from tresnet_lite.model import TResNet
+from tresnet_lite.profiles import Profile
 from tresnet_lite.records import Conditions, Failure, Provenance, Record, Spread, collect
 from tresnet_lite.records.provenance import without_folders
+from tresnet_lite.records.records import MIN_REPEATS
 from tresnet_lite.records.text import clean
 
 SHARE = 0.9  # of the largest batch, at which the paper timed (Table 1)
@@ -46,7 +50,7 @@ def run(point: Point, command: str = "") -> Iterator[Record | Failure]:
         command: that of the campaign, for the records.
     """
     bench = Bench(point, command)
-    measures = {"speed": bench.speeds, "stages": bench.stages}
+    measures = {"comparison": bench.comparison, "speed": bench.speeds, "stages": bench.stages}
     measures |= {"operations": bench.operations, "ceilings": bench.ceilings}
     try:
         yield from measures[point.measures]()
@@ -64,6 +68,7 @@ class Bench:
         self.point, self.command, self.batch = point, command, point.batch
         self.device = torch.device(point.device)
         self.on_gpu = self.device.type == "cuda"
+        hold_freed_memory()
         if self.on_gpu:
             torch.backends.cudnn.benchmark = True  # shapes do not change while a step is timed
             if point.memory_budget:
@@ -88,6 +93,17 @@ class Bench:
         return many.contiguous(memory_format=self.layout)
 
     # What is measured.
+
+    def comparison(self) -> Iterator[Record]:
+        """Networks in turn: a few blocks of each, as the spread that counts is over processes."""
+        p, comparison = self.point, COMPARISONS[self.point.model]
+        blocks = {"repeats": MIN_REPEATS, "min_block": p.min_block}
+        blocks["max_seconds"] = p.max_seconds / 4
+        images = {"image_size": p.resolution, "batch": p.batch, "dtype": p.dtype, "width": p.width}
+        profile = Profile(p.measures, p.device, **images, **blocks)
+        for record in measure_comparison(comparison, profile):
+            here = replace(record.provenance, command=self.command)
+            yield replace(record, provenance=here, point=p.id)
 
     def speeds(self) -> Iterator[Record | Failure]:
         """Largest batch and peak memory where asked for, then each phase's images per second."""
@@ -126,8 +142,8 @@ class Bench:
         largest = memory.largest_batch(self.device, *counted_memory(self.point), budget)
         self.batch = self.batch or max(1, int(SHARE * largest.batch))
         if largest.too_large is None:
-            larger = "the next has a tensor of more than 2³¹ elements"
-            raise LookupError(f"batch {largest.batch} fits, and {larger}")
+            larger = "the next has a tensor of more than 2³¹ elements: cap the memory to compare"
+            raise LookupError(f"at least {largest.batch} images fit, and {larger}")
         # the gap that the search left
         batch = Spread(largest.batch, largest.batch, largest.too_large - 1, 1)
         peak, here = Spread.over([memory.peak(largest.batch)]), self.provenance()

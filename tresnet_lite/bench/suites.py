@@ -1,41 +1,37 @@
 """What there is to measure: points, in the named suites that a campaign takes.
 
-    table1, table3, table4, table5, figure4, figure5     the paper's speeds, at its settings
-    memory    the largest batch under each of our memory settings and norms
+    table1, table3, table4, table5, figure4, figure5     the paper's speeds
+    stem, antialias, memory, blocks, se                  what the chapters on components compare
     axes      ways of running: eager or compiled, both memory formats, precisions, norms
     micro     where the time goes: by stage, by operation, and the device's two ceilings
     paper     all of these
 
-A point that several suites share is measured once and filed under each.
+Suite memory has the largest batches too, under each of our memory settings and norms. A point that
+several suites share is measured once and filed under each.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tresnet_lite.ablation import ablation_ladder
+from tresnet_lite.bench.comparisons import (
+    COMPARISONS,
+    EFFICIENTNETS,
+    TABLE3,
+    TRESNETS,
+    Comparison,
+)
 from tresnet_lite.profiles import Profile
 from tresnet_lite.records.records import PHASES
+from tresnet_lite.records.selection import PROCESS
 
-SUITES = ("table1", "table3", "table4", "table5", "figure4", "figure5", "memory", "axes", "micro")
-ONE_PHASE = {"figure4": "inference", "figure5": "training"}  # suites with one phase
+SUITES = ("table1", "table3", "table4", "table5", "figure4", "figure5")
+SUITES += ("stem", "antialias", "memory", "blocks", "se", "axes", "micro")
 GIB = 2**30
 
-TABLE1 = (
-    "resnet50",
-    "resnet50d",
-    "resnext50_32x4d",
-    "efficientnet_b1",
-    "seresnext50_32x4d",
-    "mixnet_l",
-    "tresnet_m",
-)
-TABLE3 = ("resnet50", "tresnet_m", "tresnet_l", "tresnet_xl")
-TRESNETS = TABLE3[1:]
-SIDES = (224, 240, 260, 300, 380, 456, 528, 600)  # of EfficientNet-B0 to B7 (Tan and Le, 2019)
-EFFICIENTNETS = {f"efficientnet_b{number}": side for number, side in enumerate(SIDES)}
 PROFILE_SETTINGS = ("dtype", "repeats", "min_block", "max_seconds")  # as a point takes them
-SMOKE_MODELS = ("resnet50", "efficientnet_b0", "tresnet_m", "Original ResNet50", "+ AA")
+SMOKE_MODELS = ("resnet50", "efficientnet_b0", "tresnet_m", "Original ResNet50")
+LARGE_COMPARISONS = ("tables/all", "blocks/every mix")  # which a smoke run leaves out
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,9 @@ class Point:
     Attributes:
         suites: what its records are filed under.
         case, model: as a record's; `networks.build` knows the models.
-        measures: "speed", "stages", "operations" or "ceilings".
+        measures: "comparison", "speed", "stages", "operations" or "ceilings".
+        process: of a comparison, which of the processes that repeat it; `model` is its name.
+        width: of a comparison, channels of the networks' first stage.
         phases: those to time.
         batch: images a step; None: 90 % of the largest, as in the paper.
         largest: find the largest batch (of training), with or without a `memory_budget` in bytes.
@@ -70,6 +68,8 @@ class Point:
     norm: str | None = None
     memory: str | None = None
     memory_budget: int | None = None
+    process: int = 0
+    width: int = 64
     repeats: int = 5
     min_block: float = 0.1
     max_seconds: float = 2.0
@@ -92,7 +92,10 @@ class Point:
         memory = f"memory {self.memory}" if self.memory else ""
         work = (self.measures, self.model, f"{self.resolution} px", batch, search, budget)
         way = (self.dtype, self.memory_format, self.compile, norm, memory)
-        return ", ".join(filter(None, (*work, *way, " and ".join(self.phases))))
+        width = f"width {self.width}" if self.width != 64 else ""
+        process = f"{PROCESS}{self.process}" if self.process else ""
+        words = (*work, *way, width, " and ".join(self.phases), process)
+        return ", ".join(filter(None, words))
 
     @classmethod
     def from_dict(cls, fields: dict) -> Point:
@@ -105,24 +108,27 @@ def points(
 ) -> list[Point]:
     """All points of a profile, the most valuable first.
 
+    Every comparison is measured once before any is measured a second time.
+
     Args:
-        quick: only tables and figures, at fixed batches, with largest batches only for Table 3.
+        quick: only tables and figures, and largest batches only for Table 3.
         memory_budget: bytes that training may use, to stand in for a smaller GPU. A CPU has 16 GiB
             by default, the memory that the paper's largest batches point to.
     """
     if device_kind(profile) == "cpu":
         memory_budget = memory_budget or 16 * GIB
-    open_points = [*_networks(profile), *_ladder(profile)]
+    single = [*_largest(profile), *_figures(profile)]
     if not quick:
-        open_points += [*_memory(profile), *_axes(profile), *_micro(profile)]
+        single += [*_memory(profile), *_axes(profile), *_micro(profile)]
     if profile.trial:
-        open_points = [
+        single = [
             p
-            for p in open_points
+            for p in single
             if p.measures == "ceilings" or (p.model in SMOKE_MODELS and p.compile == "eager")
         ]
-    settled = [_settle(point, profile, quick, memory_budget) for point in open_points]
-    return sorted(settled, key=lambda p: p.priority)
+    settled = [_settle(point, profile, memory_budget) for point in single]
+    compared = _comparisons(profile, quick)
+    return sorted([*compared, *settled], key=lambda p: p.priority)
 
 
 def select(points: list[Point], suites: list[str], models: list[str] | None = None) -> list[Point]:
@@ -133,11 +139,19 @@ def select(points: list[Point], suites: list[str], models: list[str] | None = No
     """
     if unknown := ", ".join(sorted(set(suites) - {*SUITES, "paper"})):
         raise ValueError(f"no suite {unknown}: there are {', '.join(SUITES)} and paper")
-    known = {p.model for p in points}
+    known = {model for p in points for model in models_of(p)}
     if unknown := ", ".join(sorted(set(models or ()) - known)):
         raise ValueError(f"no model {unknown}: there are {', '.join(sorted(known))}")
     wanted = set(SUITES) if "paper" in suites else set(suites)
-    return [p for p in points if wanted & set(p.suites) and (not models or p.model in models)]
+    chosen = [p for p in points if wanted & set(p.suites)]
+    return [p for p in chosen if not models or set(models) & set(models_of(p))]
+
+
+def models_of(point: Point) -> tuple[str, ...]:
+    """The models that a point measures; a comparison goes by its own name too."""
+    if point.measures != "comparison":
+        return (point.model,)
+    return (point.model, *COMPARISONS[point.model].models)
 
 
 def device_kind(profile: Profile) -> str:
@@ -152,36 +166,74 @@ def _point(profile: Profile, suites: tuple[str, ...], case: str, model: str, **s
     return Point(suites, case, model, profile.device, **own | settings)
 
 
-def _networks(profile: Profile) -> list[Point]:
-    """Tables 1, 3 and 5 and Figures 4 and 5: each network at a resolution, both phases."""
+def _comparisons(profile: Profile, quick: bool) -> list[Point]:
+    """A point for each process of each comparison."""
+    points = []
+    for place, (name, comparison) in enumerate(COMPARISONS.items()):
+        tables = {suite for model in comparison.models for suite in _suites(comparison, model)}
+        left_out = profile.trial and name in LARGE_COMPARISONS
+        # A GPU knows all of Table 1 and 3 as well as this pair of them.
+        left_out = left_out or (name == "table3/m" and device_kind(profile) != "cpu")
+        if left_out or (quick and not tables & set(SUITES[:6])):
+            continue
+        # On two cores the slower networks of the tables are only an indication.
+        once = comparison.once or (name == "tables/all" and device_kind(profile) == "cpu")
+        points += [
+            _comparison(profile, name, process, priority=20 * process - 20 + place // 4)
+            for process in range(1, 1 + (1 if once else profile.processes))
+        ]
+    return points
+
+
+def _comparison(profile: Profile, name: str, process: int, priority: int) -> Point:
+    comparison = COMPARISONS[name]
+    suites = {suite: None for model in comparison.models for suite in _suites(comparison, model)}
+    settings = {"resolution": profile.image_size, "batch": profile.batch, "width": profile.width}
+    settings |= {"measures": "comparison", "process": process, "priority": priority}
+    phases = tuple(phase for phase in PHASES if comparison.in_(phase))
+    point = _point(profile, tuple(suites), comparison.case, name, phases=phases, **settings)
+    step = 4.1e9 * (point.resolution / 224) ** 2 * point.batch / 45e9
+    timed = sum(
+        max(0.2, step) * {"training": 15, "inference": 5}[phase] * len(comparison.in_(phase))
+        for phase in phases
+    )
+    if device_kind(profile) != "cpu":
+        timed = 2.0 * sum(len(comparison.in_(phase)) for phase in phases)
+    return replace(point, seconds=START + timed)
+
+
+def _suites(comparison: Comparison, model: str) -> list[str]:
+    return [suite for phase in PHASES for suite in comparison.suites_of(model, phase)]
+
+
+def _largest(profile: Profile) -> list[Point]:
+    """The largest batch of Table 3's networks and, on a GPU, their speeds at 90 % of it."""
+    settings = {"batch": None, "largest": True, "priority": 10}
+    if device_kind(profile) == "cpu":  # where it is counted, and no batch to time
+        settings["phases"] = ()
+    suites = {"resnet50": ("table3",)}
+    return [
+        _point(profile, suites.get(m, ("table3", "table5")), "networks", m, **settings)
+        for m in TABLE3
+    ]
+
+
+def _figures(profile: Profile) -> list[Point]:
+    """What Table 5 and Figures 4 and 5 show and the comparisons lack: each network once."""
     figures = ("figure4", "figure5")
-    shared: dict[tuple[str, int], Point] = {}
-
-    def add(suites: tuple[str, ...], model: str, resolution: int, priority: int) -> None:
-        same = shared.get((model, resolution))
-        if same is not None:
-            suites, priority = (*same.suites, *suites), min(same.priority, priority)
-        settings = {"batch": None, "largest": True, "priority": priority}
-        settings["resolution"] = resolution
-        shared[model, resolution] = _point(profile, suites, "networks", model, **settings)
-
-    for model in TABLE1:
-        add(("table1",), model, EFFICIENTNETS.get(model, 224), 1)
-    for model in TABLE3:
-        add(("table3",), model, 224, 0)
-    for model in TRESNETS:
-        add(("table5", *figures), model, 224, 0)
-        add(("table5", *figures), model, 448, 3)
+    points = [
+        _point(profile, ("table5", *figures), "networks", m, resolution=448, priority=14)
+        for m in TRESNETS
+    ]
     for model, resolution in EFFICIENTNETS.items():
-        # The two largest take a CPU longer than all others of the figures, and few TResNets are as
-        # slow as they are.
-        add(figures, model, resolution, {"efficientnet_b6": 5, "efficientnet_b7": 6}.get(model, 4))
-    return list(shared.values())
-
-
-def _ladder(profile: Profile) -> list[Point]:
-    settings = {"batch": None, "largest": True, "priority": 2}
-    return [_point(profile, ("table4",), "ladder", rung, **settings) for rung in ablation_ladder()]
+        if model != "efficientnet_b1":
+            # The two largest take a CPU longer than all others of the figures, and few TResNets are
+            # as slow as they are.
+            late = {"efficientnet_b6": 121, "efficientnet_b7": 122}
+            priority = late.get(model, 15) if device_kind(profile) == "cpu" else 15
+            own = {"resolution": resolution, "priority": priority}
+            points.append(_point(profile, figures, "networks", model, **own))
+    return points
 
 
 def _memory(profile: Profile) -> list[Point]:
@@ -190,7 +242,7 @@ def _memory(profile: Profile) -> list[Point]:
     settings += [("tresnet_m", "iabn", "recompute"), ("tresnet_m", "iabn", "min")]
     points = []
     for model, norm, memory in settings:
-        options = {"norm": norm, "memory": memory, "priority": 5 if model == "tresnet_m" else 6}
+        options = {"norm": norm, "memory": memory, "priority": 101 if model == "tresnet_m" else 102}
         options |= {"batch": None, "largest": True, "phases": ("training",)}
         points.append(_point(profile, ("memory",), "settings", model, **options))
     return points
@@ -199,48 +251,45 @@ def _memory(profile: Profile) -> list[Point]:
 def _axes(profile: Profile) -> list[Point]:
     """One batch size for all, so that nothing but the way of running differs."""
     # A CPU compiles for minutes, so there it comes last.
-    compiled = 10 if device_kind(profile) == "cpu" else 6
+    compiled = 120 if device_kind(profile) == "cpu" else 103
     ways = [("eager", "channels_first"), ("eager", "channels_last"), ("default", "channels_last")]
     points = []
     for model in TABLE3[:2]:
         for mode, layout in ways:
             way = {"compile": mode, "memory_format": layout}
-            way["priority"] = 6 if mode == "eager" else compiled
+            way["priority"] = 103 if mode == "eager" else compiled
             points.append(_point(profile, ("axes",), "ways of running", model, **way))
     for norm in ("iabn", "bn", "mapillary"):
-        way = {"norm": norm, "memory": "paper", "priority": 7}
+        way = {"norm": norm, "memory": "paper", "priority": 104}
         points.append(_point(profile, ("axes",), "norms", "tresnet_m", **way))
     # A CPU has no float16 worth timing; bfloat16 it has, where the processor's instructions allow.
     other = "bfloat16" if profile.dtype != "bfloat16" else "float16"
     for model in TABLE3[:2]:
-        way = {"dtype": other, "memory_format": "channels_last", "priority": 8}
+        way = {"dtype": other, "memory_format": "channels_last", "priority": 105}
         points.append(_point(profile, ("axes",), "precisions", model, **way))
     return points
 
 
 def _micro(profile: Profile) -> list[Point]:
-    ceilings = _point(profile, ("micro",), "ceilings", "device", measures="ceilings", priority=5)
+    ceilings = _point(profile, ("micro",), "ceilings", "device", measures="ceilings", priority=11)
     return [ceilings] + [
-        _point(profile, ("micro",), measures, model, measures=measures, priority=9)
+        _point(profile, ("micro",), measures, model, measures=measures, priority=106)
         for measures in ("stages", "operations")
         for model in ("Original ResNet50", "tresnet_m")
     ]
 
 
-def _settle(point: Point, profile: Profile, quick: bool, memory_budget: int | None) -> Point:
+def _settle(point: Point, profile: Profile, memory_budget: int | None) -> Point:
     """A point with what depends on the profile: batch, resolution, memory budget, estimate."""
     on_cpu = device_kind(profile) == "cpu"
     if profile.image_size != 224:
         side = max(32, point.resolution * profile.image_size // 224 // 32 * 32)
         point = replace(point, resolution=side)
-    searched = point.largest and ({"table3", "memory"} & set(point.suites) or not (on_cpu or quick))
-    fixed = on_cpu or quick or not point.largest
-    if fixed:
+    if on_cpu or not point.largest:
         batch = profile.batch * (profile.image_size / point.resolution) ** 2
         # Training a batch of one is fine here: every normalised map has more than one pixel.
         point = replace(point, batch=max(1, round(batch)))
-    budget = memory_budget if searched or not fixed else None
-    point = replace(point, largest=bool(searched), memory_budget=budget)
+    point = replace(point, memory_budget=memory_budget if point.largest else None)
     return replace(point, **_cpu_times(point) if on_cpu else _gpu_times(point))
 
 

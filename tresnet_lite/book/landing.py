@@ -14,12 +14,19 @@ import pandas as pd
 from tresnet_lite.book.chapters import chapter
 from tresnet_lite.book.figures import numbered_figure
 from tresnet_lite.claims.ledger import ledger
-from tresnet_lite.claims.verdict import BY_COUNTING, DIFFERS, NOT_ATTEMPTED, REPRODUCED
+from tresnet_lite.claims.verdict import (
+    BY_COUNTING,
+    DIFFERS,
+    INCONCLUSIVE,
+    NOT_ATTEMPTED,
+    REPRODUCED,
+)
 from tresnet_lite.counting.kept import kept_per_image
+from tresnet_lite.findings.ratios import Ratio, ratios
 from tresnet_lite.findings.sizes import model_sizes
 from tresnet_lite.findings.tables import PAPER_SIDE
 from tresnet_lite.paper import paper_value
-from tresnet_lite.records import Record, pair
+from tresnet_lite.records import Record
 from tresnet_lite.records.records import INFERENCE_FIRST
 from tresnet_lite.records.text import printable
 from tresnet_lite.show import plots
@@ -47,11 +54,11 @@ def best_first(record: Record) -> tuple:
     return (p.cuda is None, *special, -datetime.fromisoformat(p.date).timestamp())
 
 
-def pairs(records: Iterable[Record], phase: str) -> list[tuple[Record, Record]]:
-    """TResNet-M and ResNet50 of one run each, at the paper's size, the best device first."""
-    runs = pair(records, MODEL, BASE, suite="table3", case="networks", phase=phase)
-    of_size = [both for both in runs if both[0].conditions.resolution == PAPER_SIDE]
-    return sorted(of_size, key=lambda both: best_first(both[0]))
+def measured(records: Iterable[Record], phase: str) -> list[Ratio]:
+    """TResNet-M over ResNet50 of each run at the paper's size, the best device first."""
+    runs = ratios(records, MODEL, BASE, suite="table3", case="networks", phase=phase)
+    of_size = [ratio for ratio in runs if ratio.record.conditions.resolution == PAPER_SIDE]
+    return sorted(of_size, key=lambda ratio: best_first(ratio.record))
 
 
 def printed(column: str) -> float:
@@ -67,20 +74,20 @@ def speeds(records: Iterable[Record]) -> pd.DataFrame:
     """
     rows, records = [], list(records)
     for phase in INFERENCE_FIRST:
-        ratios = [_ratio(a, b) for a, b in pairs(records, phase)]
-        ratios = ratios or [("not measured yet", nan, nan, nan)]
-        rows += [(phase, printed(f"{phase}_img_s"), *ratio) for ratio in ratios]
-    columns = ["phase", "paper_ratio", "name", "ratio", "ratio_q1", "ratio_q3"]
+        lines = [_line(ratio) for ratio in measured(records, phase)]
+        lines = lines or [("not measured yet", nan, nan, nan)]
+        rows += [(phase, printed(f"{phase}_img_s"), *line) for line in lines]
+    columns = ["phase", "paper_ratio", "name", "ratio", "ratio_low", "ratio_high"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _ratio(a: Record, b: Record) -> tuple[str, float, float, float]:
-    """How a device ran, then the ratio and its quartiles."""
-    unit, c = b.value.median, a.conditions
+def _line(ratio: Ratio) -> tuple[str, float, float, float]:
+    """How a device ran, then the ratio and the ends of its interval."""
+    c = ratio.record.conditions
     layout = c.memory_format.replace("_", " ")
-    run = printable(f"{a.provenance.device}, {c.dtype}, {layout}, {c.compile}")
+    run = printable(f"{ratio.record.provenance.device}, {c.dtype}, {layout}, {c.compile}")
     name = "\n".join(textwrap.wrap(run.replace("(R)", "").replace("(TM)", ""), 20))
-    return name, a.value.median / unit, a.value.q1 / unit, a.value.q3 / unit
+    return name, ratio.value, ratio.low, ratio.high
 
 
 def landing_figure(records: Iterable[Record]) -> str:
@@ -108,12 +115,11 @@ def _card(number: Number) -> str:
 
 
 def _speed(records: list[Record], phase: str) -> Number:
-    runs, what = pairs(records, phase), f"TResNet-M's {phase} speed, timm's ResNet50 = 1"
+    runs, what = measured(records, phase), f"TResNet-M's {phase} speed, timm's ResNet50 = 1"
     paper, page = f"paper {printed(f'{phase}_img_s'):.2f}", chapter(11).page
     if not runs:
         return Number(what, "–", NOTHING, paper, page)
-    a, b = runs[0]
-    return Number(what, f"{a.value.median / b.value.median:.2f}", a.label, paper, page)
+    return Number(what, f"{runs[0].value:.2f}", runs[0].record.label, paper, page)
 
 
 def _kept() -> Number:
@@ -138,6 +144,7 @@ def _claims(records: list[Record]) -> Number:
     rows = ledger(records)
     counts = Counter(rows["verdict"])
     ours = f"{counts[REPRODUCED]} of {counts[REPRODUCED] + counts[DIFFERS]}"
-    rest = f"{rows['id'].nunique()} claims; {counts[NOT_ATTEMPTED]} verdicts not attempted"
+    open_ = counts[INCONCLUSIVE] + counts[NOT_ATTEMPTED]
+    rest = f"{rows['id'].nunique()} claims; {open_} verdicts inconclusive or not attempted"
     what, source = "Verdicts that reproduce the paper", "computed from counting and records"
     return Number(what, ours, source, rest, "claims.html")

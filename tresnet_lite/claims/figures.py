@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
-from tresnet_lite.bench.suites import ONE_PHASE
-from tresnet_lite.claims.verdict import NOT_ATTEMPTED, Verdict, judge, not_attempted
+from tresnet_lite.bench.comparisons import ONE_PHASE
+from tresnet_lite.claims.speed import judge_effect
+from tresnet_lite.claims.verdict import (
+    Verdict,
+    inconclusive,
+    judge,
+    judge_interval,
+    not_attempted,
+)
 from tresnet_lite.findings.curves import family, heights
 from tresnet_lite.findings.figures import figure
+from tresnet_lite.findings.ratios import ratio_of
 from tresnet_lite.findings.tables import PAPER_SIDE
 from tresnet_lite.paper import paper_ratio
 from tresnet_lite.records import Record
 
 
 def above_curve(records: list[Record], *, number: int) -> list[Verdict]:
-    """Does every TResNet lie above the EfficientNets' curve, wherever quartiles put the two?"""
+    """Does every TResNet lie above the EfficientNets' curve, however two processes may differ?"""
     verdicts = [judge_curve(lines, label) for label, lines in _runs(records, number)]
     return verdicts or [_no_runs(number)]
 
 
 def judge_curve(lines: pd.DataFrame, label: str) -> Verdict:
-    """The verdict on the lines of one run (network, resolution, top1, speed, q1 and q3)."""
+    """The verdict on the lines of one run (network, resolution, top1, speed and slack)."""
     ours = heights(lines)
     gaps = ours["above"]
     counts = f"{(gaps > 0).sum()} of {len(ours)}, {gaps.min():+.1f} to {gaps.max():+.1f} points"
     figures = (f"{len(ours)} of {len(ours)}", counts, label)
     missing = _missing(lines)
-    if (gaps < 0).any():
+    if (heights(lines, slack=1 / lines["slack"].max())["above"] < 0).any():
         below = [f"{_name(row)} ({row.above:+.2f})" for row in ours[gaps < 0].itertuples()]
         without = f"; without {missing}" if missing else ""
         why = f"below the curve, in points of top-1: {', '.join(below)}{without}"
         return judge(False, why, *figures)
     if gaps.isna().any() or _gap_in_curve(lines):
         return not_attempted(f"no records of {missing or 'slower EfficientNets'}", label=label)
-    if (heights(lines, cautious=True)["above"] <= 0).any():
-        why = "too noisy to tell: a TResNet and the curve lie within their quartiles"
-        return Verdict(NOT_ATTEMPTED, why, *figures)
-    return judge(True, "every one above the curve, by more than the quartiles", *figures)
+    allowed = f"a factor of {lines['slack'].max():g} in speed is allowed for"
+    if not (heights(lines, slack=lines["slack"].max())["above"] > 0).all():
+        return inconclusive(f"too close to the curve for some: {allowed}", *figures)
+    return judge(True, f"every one above the curve, where {allowed}", *figures)
 
 
 def overtakes(
@@ -48,11 +58,12 @@ def overtakes(
     paper: dict | None = None,
     tolerance: float = 0.0,
 ) -> list[Verdict]:
-    """Is a network of a figure faster than another, beyond the quartiles or as much as printed?
+    """Is a network of a figure faster than another, or by as much as printed?
 
     Args:
         point, base: network and resolution.
-        paper: `cell` and `base_cell`, whose ratio it should be, to a relative `tolerance`.
+        paper: `cell` and `base_cell`, whose ratio it should be; `tolerance` is a share of the
+            ratio's logarithm.
     """
     verdicts = []
     for label, lines in _runs(records, number):
@@ -61,19 +72,15 @@ def overtakes(
         if not (a.speed > 0 and b.speed > 0):
             names = (f"{side['network']} at {side['resolution']} px" for side in (point, base))
             verdicts.append(not_attempted(f"no records of {' or '.join(names)}", label=label))
-        elif paper:
-            verdicts.append(_as_printed(a.speed / b.speed, paper_ratio(**paper), tolerance, label))
         else:
-            good = a.q1 > b.q3
-            why = f"{'faster, by more than' if good else 'not faster beyond'} the spread of both"
-            verdicts.append(judge(good, why, "> 1×", f"{a.speed / b.speed:.3g}×", label))
+            ratio = ratio_of(a["repeats"], b["repeats"])
+            printed = paper and paper_ratio(**paper)
+            verdicts.append(
+                judge_effect(ratio, printed, tolerance)
+                if printed
+                else judge_interval(ratio, 1, math.inf, "> 1×")
+            )
     return verdicts or [_no_runs(number)]
-
-
-def _as_printed(ratio: float, printed: float, tolerance: float, label: str) -> Verdict:
-    off = ratio / printed - 1
-    why = f"{off:+.0%} from the paper's figure (tolerance {tolerance:.0%})"
-    return judge(abs(off) <= tolerance, why, f"{printed:.1f}×", f"{ratio:.3g}×", label)
 
 
 def _runs(records: list[Record], number: int) -> list[tuple[str, pd.DataFrame]]:

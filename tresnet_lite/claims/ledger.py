@@ -1,8 +1,8 @@
 """The claims ledger: what the paper asserts, judged by records or by counting.
 
 `data/paper/claims.yaml` states each claim and names one of the checks below. A check returns a
-verdict for each device that has the records it needs, "not attempted" with the reason where none
-has, and one verdict where counting is enough. No verdict is typed anywhere.
+verdict for each device that has the records it needs, "inconclusive" where these do not tell, "not
+attempted" with the reason where none has, and one verdict where counting is enough. No verdict is typed anywhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import yaml
 
 from tresnet_lite.checkout import DATA
 from tresnet_lite.claims import accuracy, figures, memory, printed, size, speed, tables
-from tresnet_lite.claims.verdict import DIFFERS, NOT_ATTEMPTED, REPRODUCED, Verdict
+from tresnet_lite.claims.verdict import WORDS, Verdict
 from tresnet_lite.records import Record
 
 Check = Callable[..., list[Verdict]]  # (records, arguments of the claim) → verdicts
@@ -129,5 +129,5 @@ def ledger_lines(table: pd.DataFrame) -> list[str]:
         source = f" [{row.label}]" if row.label else ""
         lines.append(f"{row.verdict:<13}  {row.id:<28}  {row.section}: {figures}{row.why}{source}")
     counts = Counter(table["verdict"])
-    sums = ", ".join(f"{word} {counts[word]}" for word in (REPRODUCED, DIFFERS, NOT_ATTEMPTED))
+    sums = ", ".join(f"{word} {counts[word]}" for word in WORDS)
     return [*lines, f"{table['id'].nunique()} claims, {len(table)} verdicts: {sums}"]

@@ -8,7 +8,7 @@ from functools import cache
 import torch
 from torch import nn
 
-from tresnet_lite.claims.verdict import Verdict, counted, judge, judge_ratio, near, not_attempted
+from tresnet_lite.claims.verdict import Verdict, counted, judge, near, not_attempted
 from tresnet_lite.counting.kept import kept_for_backward, kept_mb, kept_per_image
 from tresnet_lite.counting.networks import build
 from tresnet_lite.experiments.in_place import kept_table
@@ -109,15 +109,18 @@ def largest_batch_ratio(
     """Is the largest batch of `network` over that of `base` the ratio of the paper's two?"""
     printed = paper_ratio(**paper)
     pairs, absent = _largest_batches(records, network, base)
-    return absent or [
-        judge_ratio(a.value.median / b.value.median, printed, tolerance, a.label) for a, b in pairs
-    ]
+    verdicts = []
+    for a, b in pairs:
+        ratio = a.value.median / b.value.median
+        good, why = near(ratio, printed, tolerance)
+        verdicts.append(judge(good, why, f"{printed:.3f}×", f"{ratio:.3f}×", a.label))
+    return absent or verdicts
 
 
 def _largest_batches(
     records: list[Record], network: dict, base: dict
 ) -> tuple[list[tuple[Record, Record]], list[Verdict]]:
-    """Pairs of largest batches, of any suite, that were searched alike; and what to say without.
+    """Pairs of largest batches, of any suite, that were tried alike; and what to say without.
 
     A network is its `model`, and the `norm` and `memory` that its record's conditions must have,
     where given.
@@ -125,8 +128,8 @@ def _largest_batches(
     searches: dict[tuple, dict[int, Record]] = {}
     for r in latest(records):
         c = r.conditions
-        if r.metric != "largest_batch" or c.resolution != PAPER_SIDE:
-            continue
+        if r.metric != "largest_batch" or r.counted or c.resolution != PAPER_SIDE:
+            continue  # what counting says of batches, other claims judge once
         way = (r.provenance.device, c.dtype, c.memory_format, c.compile, c.memory_budget)
         options = {"model": r.model, "norm": c.norm, "memory": c.memory}
         for place, wanted in enumerate((network, base)):
@@ -134,5 +137,5 @@ def _largest_batches(
                 searches.setdefault(way, {})[place] = r
     pairs = [(both[0], both[1]) for both in searches.values() if len(both) == 2]
     names = " and ".join(", ".join(map(str, wanted.values())) for wanted in (network, base))
-    needs = f"needs the largest batches at {PAPER_SIDE} px of {names}"
+    needs = f"needs a GPU's memory filled, at {PAPER_SIDE} px, by {names}"
     return pairs, [] if pairs else [not_attempted(f"no records; {needs}")]

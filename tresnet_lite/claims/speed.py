@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import statistics
+from dataclasses import replace
 
-from tresnet_lite.claims.verdict import Verdict, judge, judge_ratio, not_attempted, span
+from tresnet_lite.claims.verdict import (
+    Verdict,
+    inconclusive,
+    judge,
+    judge_interval,
+    not_attempted,
+    span,
+)
+from tresnet_lite.findings.ratios import Ratio, ratio_of, ratios
 from tresnet_lite.findings.tables import PAPER_SIDE
 from tresnet_lite.paper import paper_ratio
-from tresnet_lite.records import Record, latest, pair
+from tresnet_lite.records import Record, latest
+from tresnet_lite.records.selection import standing
 
-Pairs = list[tuple[Record, Record]]
-QUIET = 0.02  # quartiles this close, and two overlapping speeds are the same speed
+THIRD = 1 / 3  # of the paper's effect: as far as ours may be from it, unless the claim says else
 
 
 def faster(
     records: list[Record], *, suite: str, case: str, phase: str, model: str, base: str
 ) -> list[Verdict]:
-    """Is `model` faster than `base`, by more than the spread of both?"""
-    pairs, absent = _pairs(records, model, base, suite=suite, case=case, phase=phase)
-    return absent or [_faster(a, b) for a, b in pairs]
-
-
-def _faster(a: Record, b: Record) -> Verdict:
-    ratio = f"{_ratio(a, b):.3f}×"
-    if a.value.q1 > b.value.q3:
-        return judge(True, "faster, by more than the spread of both", "> 1×", ratio, a.label)
-    if a.value.q3 < b.value.q1:
-        return judge(False, "slower, by more than the spread of both", "> 1×", ratio, a.label)
-    same = judge(False, "no difference beyond the spread of both", "> 1×", ratio, a.label)
-    return _too_noisy(a, b, QUIET) or same
+    """Is `model` faster than `base`? The interval of the ratio must lie above 1, or below."""
+    pairs, absent = _ratios(records, model, base, suite=suite, case=case, phase=phase)
+    return absent or [judge_interval(ratio, 1, math.inf, "> 1×") for ratio in pairs]
 
 
 def not_slower(
@@ -42,16 +42,9 @@ def not_slower(
     tolerance: float,
 ) -> list[Verdict]:
     """Is the speed of `model` that of `base`, or higher, up to a loss that counts as negligible?"""
-    pairs, absent = _pairs(records, model, base, suite=suite, case=case, phase=phase)
-    return absent or [
-        _too_noisy(a, b, tolerance) or _not_slower(_ratio(a, b), tolerance, a.label)
-        for a, b in pairs
-    ]
-
-
-def _not_slower(ratio: float, tolerance: float, label: str) -> Verdict:
-    why = f"{ratio - 1:+.1%} in speed (a loss of {tolerance:.0%} counts as negligible)"
-    return judge(ratio >= 1 - tolerance, why, f"≥ {1 - tolerance:g}×", f"{ratio:.3f}×", label)
+    pairs, absent = _ratios(records, model, base, suite=suite, case=case, phase=phase)
+    least = 1 - tolerance
+    return absent or [judge_interval(r, least, math.inf, f"≥ {least:g}×") for r in pairs]
 
 
 def speed_ratio(
@@ -63,35 +56,31 @@ def speed_ratio(
     model: str,
     base: str,
     paper: dict[str, dict],
-    tolerance: float,
+    tolerance: float = THIRD,
 ) -> list[Verdict]:
-    """Is the speed of `model` over that of `base` the ratio of the paper's two figures?"""
-    printed = paper_ratio(**paper)
-    pairs, absent = _pairs(records, model, base, suite=suite, case=case, phase=phase)
-    return absent or [
-        _too_noisy(a, b, tolerance) or judge_ratio(_ratio(a, b), printed, tolerance, a.label)
-        for a, b in pairs
-    ]
+    """Is the speed of `model` over that of `base` the ratio of the paper's two figures?
+
+    Args:
+        paper: `cell` and `base_cell`.
+        tolerance: a share of the paper's effect, which is the ratio's logarithm.
+    """
+    pairs, absent = _ratios(records, model, base, suite=suite, case=case, phase=phase)
+    return absent or [judge_effect(r, paper_ratio(**paper), tolerance) for r in pairs]
 
 
-def _ratio(a: Record, b: Record) -> float:
-    return a.value.median / b.value.median
+def judge_effect(ratio: Ratio, printed: float, tolerance: float = THIRD) -> Verdict:
+    """Is a measured ratio the printed one, to a share of the effect that is printed?"""
+    ends = (printed ** (1 - tolerance), printed ** (1 + tolerance))
+    return judge_interval(ratio, min(ends), max(ends), f"{printed:.3f}×")
 
 
-def _too_noisy(a: Record, b: Record, limit: float) -> Verdict | None:
-    """The verdict where quartiles lie further apart than the difference to tell; else None."""
-    noise = max((v.q3 - v.q1) / v.median for v in (a.value, b.value))
-    why = f"too noisy to tell: quartiles {noise:.0%} apart, {limit:.0%} allowed"
-    return not_attempted(why, label=a.label) if noise > limit else None
-
-
-def _pairs(
+def _ratios(
     records: list[Record], model: str, base: str, **where: str
-) -> tuple[Pairs, list[Verdict]]:
-    """The pairs of whole networks at the paper's size; and the verdict where there are none."""
-    pairs = pair(records, model, base, **where)
-    sizes = [(a.conditions.resolution, a.conditions.width or 0) for a, _ in pairs]
-    whole = [p for p, size in zip(pairs, sizes, strict=True) if size == (PAPER_SIDE, 0)]
+) -> tuple[list[Ratio], list[Verdict]]:
+    """The ratios of whole networks at the paper's size; and the verdict where there are none."""
+    pairs = ratios(records, model, base, **where)
+    sizes = [(r.record.conditions.resolution, r.record.conditions.width or 0) for r in pairs]
+    whole = [r for r, size in zip(pairs, sizes, strict=True) if size == (PAPER_SIDE, 0)]
     if whole:
         return whole, []
     ways = []
@@ -108,18 +97,21 @@ def _pairs(
 def call_quicker(
     records: list[Record], *, suite: str, case: str, phase: str, model: str, base: str
 ) -> list[Verdict]:
-    """Is a call of `model` quicker than one of `base`, beyond the spread, at most places?"""
+    """Is a call of `model` quicker than one of `base`, beyond the intervals, at most places?"""
     devices, absent = _calls(records, model, base, suite=suite, case=case, phase=phase)
     return absent or [_quicker(places) for places in devices]
 
 
-def _quicker(places: Pairs) -> Verdict:
-    quicker = sum(a.value.q3 < b.value.q1 for a, b in places)
-    slower = sum(a.value.q1 > b.value.q3 for a, b in places)
-    counts = f"quicker at {quicker} of {len(places)} places, slower at {slower}"
-    ratios, label = span(_ratio(b, a) for a, b in places), places[0][0].label
-    good = quicker > len(places) / 2
-    return judge(good, f"{counts}, beyond the spread of both", "> 1×", ratios, label)
+def _quicker(places: list[Ratio]) -> Verdict:
+    """The verdict on ratios of speeds at several places."""
+    quicker, slower = sum(r.low > 1 for r in places), sum(r.high < 1 for r in places)
+    method = places[0].method
+    counts = f"quicker at {quicker} of {len(places)} places, slower at {slower} ({method})"
+    figures = ("> 1×", span(r.value for r in places), places[0].record.label)
+    half = len(places) / 2
+    if quicker <= half < len(places) - slower:  # the places that do not tell decide
+        return inconclusive(counts, *figures)
+    return judge(quicker > half, counts, *figures)
 
 
 def call_speedup(
@@ -138,32 +130,34 @@ def call_speedup(
     devices, absent = _calls(records, model, base, suite=suite, case=case, phase=phase)
     verdicts, least = [], factor * (1 - tolerance)
     for places in devices:
-        ratios = [_ratio(b, a) for a, b in places]
-        which, ratio = ("best", max(ratios)) if best else ("median", statistics.median(ratios))
-        why = f"{which} of {len(places)} places {ratio:.2f}×, at least {least:.2f}× counts"
-        label = places[0][0].label
-        verdicts.append(judge(ratio >= least, why, f"{factor:g}×", span(ratios), label))
+        which, choose = ("best", max) if best else ("median", statistics.median_low)
+        place = next(r for r in places if r.value == choose(r.value for r in places))
+        verdict = judge_interval(place, least, math.inf, f"{factor:g}×")
+        why = f"{which} of {len(places)} places {verdict.why}"
+        verdicts.append(replace(verdict, why=why))
     return absent or verdicts
 
 
 def _calls(
     records: list[Record], model: str, base: str, *, suite: str, case: str, phase: str
-) -> tuple[list[Pairs], list[Verdict]]:
-    """For each device the pairs of times, one for each place, batch and dtype.
+) -> tuple[list[list[Ratio]], list[Verdict]]:
+    """For each device how much quicker `model` is, at each place, batch and dtype.
 
     Channels first, at the paper's size; and the verdict where there are none.
     """
     wanted = (suite, case, phase, "time", "channels_first")
-    times: dict[tuple, dict[str, Record]] = {}
-    for r in latest(records):
-        c = r.conditions
+    times: dict[tuple, dict[str, list[Record]]] = {}
+    for repeats in standing(records).values():
+        r, c = repeats[-1], repeats[-1].conditions
         if (r.suite, r.case, r.phase, r.metric, c.memory_format) == wanted:
             way = (r.provenance.device, c.resolution, r.part, c.batch, c.dtype)
-            times.setdefault(way, {})[r.model] = r
-    devices: dict[str, Pairs] = {}
+            times.setdefault(way, {})[r.model] = repeats
+    devices: dict[str, list[Ratio]] = {}
     for (device, side, *_), of_model in times.items():
         if side == PAPER_SIDE and model in of_model and base in of_model:
-            devices.setdefault(device, []).append((of_model[model], of_model[base]))
+            # of times, the quicker is the smaller
+            quicker = ratio_of(of_model[base], of_model[model])
+            devices.setdefault(device, []).append(quicker)
     if devices:
         return list(devices.values()), []
     sides = sorted({side for _, side, *_ in times})

@@ -6,27 +6,18 @@ moves is in `shifts`.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pandas as pd
 import torch
-from torch import nn
 
 from tresnet_lite.counting import count_macs
 from tresnet_lite.counting.kept import kept_mb
 from tresnet_lite.counting.shapes import shape_of
 from tresnet_lite.counting.trace import trace
-from tresnet_lite.experiments import stems
+from tresnet_lite.counting.variants import SCHEMES, scheme_network
 from tresnet_lite.experiments.experiment import Experiment
 from tresnet_lite.layers import BlurPool2d
-from tresnet_lite.model import ConvNormAct, TResNet, variant
+from tresnet_lite.model import ConvNormAct
 
-SCHEMES: dict[str, dict] = {  # name → what differs from TResNet-M
-    "strided": {"antialias": False, "shortcut": "strided"},  # table 4's rung before AA
-    "avgpool": {"antialias": False},
-    "economic": {},  # TResNet-M as published
-    "full": {},  # and then `blur_everything`
-}
 SCHEME_LABELS = {
     "strided": "strides",
     "avgpool": "averages",
@@ -43,46 +34,13 @@ FILTERS = {  # scheme → what comes before pixels are dropped, at each kind of 
 SCHEME_RUNGS = {"strided": "+ Optimizer SE layers", "economic": "+ AA"}
 
 
-def scheme_network(scheme: str, num_classes: int = 1000, **overrides: object) -> TResNet:
-    """TResNet-M that downsamples by one of `SCHEMES`; `overrides` are fields of its config."""
-    config = replace(variant("tresnet_m"), **SCHEMES[scheme], **overrides)
-    net = TResNet(config, num_classes)
-    return blur_everything(net) if scheme == "full" else net
-
-
-def scheme_networks(width: int = 64) -> dict[str, TResNet]:
-    """All four, by scheme."""
-    return {scheme: scheme_network(scheme, width=width) for scheme in SCHEMES}
-
-
 EXPERIMENT = Experiment(
     "antialias",
     "tresnet_m",
     SCHEME_LABELS,
     base="strided",
-    build=scheme_networks,
-    # in training we spare the time for averages
-    timed={"inference": tuple(SCHEMES), "training": ("strided", "economic", "full")},
-    with_peaks=True,
     printed={scheme: {"table": 4, "refinement": rung} for scheme, rung in SCHEME_RUNGS.items()},
 )
-
-
-def blur_everything(network: TResNet) -> TResNet:
-    """Zhang's rule at every place of a TResNet, changed in place: evaluate densely, blur and drop.
-
-    The stem is one 12×12 convolution of stride 4 (the chapter on the stem proves it): it becomes
-    one of stride 1, and two blurs of stride 2 bring it down. The shortcuts' averages become blurs.
-    The parameters stay the same numbers.
-    """
-    stem = network.body.conv1
-    stem.conv = stems.single_convolution(stem.conv)
-    stem.conv.stride = (1, 1)
-    stem.aa = nn.Sequential(BlurPool2d(2), BlurPool2d(2))
-    network.body.s2d = nn.Identity()
-    for stage in (network.body.layer2, network.body.layer3, network.body.layer4):
-        stage[0].downsample[0] = BlurPool2d(2)
-    return network
 
 
 def schemes() -> pd.DataFrame:

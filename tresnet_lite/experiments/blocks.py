@@ -8,14 +8,12 @@ type alone differs. A mix is named after its four types, for example
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from itertools import product
 
 import pandas as pd
 import torch
 from torch import nn
 
-from tresnet_lite.ablation import ablation_ladder
 from tresnet_lite.bench import inference_step, measure_many, training_step
 from tresnet_lite.bench.clock import clock_options
 from tresnet_lite.bench.roofline import ceiling_records, ceiling_work
@@ -23,8 +21,22 @@ from tresnet_lite.counting import count_macs, count_parameters, receptive_field
 from tresnet_lite.counting.kept import kept_mb
 from tresnet_lite.counting.shapes import shape_of
 from tresnet_lite.counting.traffic import bytes_moved, intensity
+from tresnet_lite.counting.variants import (
+    ALL_BASIC as ALL_BASIC,
+)
+from tresnet_lite.counting.variants import (
+    ALL_BOTTLENECK,
+    BEFORE,
+    CORNERS,
+    FORMER_RUNG,
+    MIXES,
+    PAPERS_CHOICE,
+    RUNG,
+    mix_network,
+    rung,
+    stem_of,
+)
 from tresnet_lite.experiments.experiment import Experiment, by_phase, speed_ratios
-from tresnet_lite.experiments.stems import stem_of
 from tresnet_lite.experiments.table2 import TABLE_2_COLUMNS, beside_table_2
 from tresnet_lite.findings.sizes import counts
 from tresnet_lite.model import BLOCKS, STAGES, TResNet, TResNetConfig, paper_reading, variant
@@ -35,20 +47,7 @@ from tresnet_lite.records import Conditions, Record, collect
 SUITE = "blocks"
 BLOCK_LABELS = {"basic": "BasicBlock", "bottleneck": "Bottleneck"}
 SYMBOLS = {"basic": "■", "bottleneck": "□"}
-FORMER_RUNG, RUNG = "+ Stem → SpaceToDepth", "+ Block-type selection"  # of table 4
-BEFORE = "bottlenecks-3-4-6-3"  # the rung before, as records name it
-ALL_BASIC = "basic-basic-basic-basic"
-PAPERS_CHOICE = "basic-basic-bottleneck-bottleneck"
-REVERSED = "bottleneck-bottleneck-basic-basic"
-ALL_BOTTLENECK = "bottleneck-bottleneck-bottleneck-bottleneck"
-CORNERS = (ALL_BASIC, PAPERS_CHOICE, REVERSED, ALL_BOTTLENECK)
-MIXES = tuple("-".join(types) for types in product(BLOCKS, repeat=len(STAGES)))
 LETTERS = {"tresnet_m": "m", "tresnet_l": "l", "tresnet_xl": "xl"}  # of table 2 → in columns
-
-
-def rung(label: str = RUNG) -> TResNetConfig:
-    """A rung of table 4."""
-    return ablation_ladder()[label]
 
 
 # --- single blocks
@@ -173,56 +172,22 @@ def achieved(records: Sequence[Record], settings: Profile) -> pd.DataFrame:
 # --- mixes
 
 
-def mix_network(name: str, width: int = 64) -> TResNet:
-    """A mix of block types at the paper's depths, or the network of the rung before."""
-    config = rung(FORMER_RUNG) if name == BEFORE else replace(rung(), blocks=tuple(name.split("-")))
-    return TResNet(replace(config, width=width))
-
-
-def mix_networks(names: Iterable[str], width: int = 64) -> dict[str, TResNet]:
-    """The named networks, to be timed: parts of one shape are one module in all of them.
-
-    Sixteen separate ones would fill 2 GB. Time them one phase after the other, as a shared part is
-    in training mode, or in evaluation mode, for all. Weights are torch's default ones.
-    """
-    shared: dict[tuple, nn.Module] = {}
-    built = {}
-    for name in names:
-        with torch.device("meta"):
-            net = built[name] = mix_network(name, width)
-        stages = [(net.body, f"layer{stage}") for stage in STAGES]
-        for parent, part in [(net.body, "conv1"), *stages, (net, "head")]:
-            module = parent.get_submodule(part)
-            shape = (part, *((key, tensor.shape) for key, tensor in module.state_dict().items()))
-            if shape not in shared:
-                shared[shape] = _materialise(module)
-            setattr(parent, part, shared[shape])
-    return built
-
-
-def _materialise(module: nn.Module) -> nn.Module:
-    module.to_empty(device="cpu")
-    for layer in module.modules():
-        if hasattr(layer, "reset_parameters"):
-            layer.reset_parameters()
-    return module
-
-
-def mix_experiment(names: Sequence[str] = MIXES, base: str = ALL_BOTTLENECK) -> Experiment:
-    """The named mixes and the rung before in inference, a few of them in training."""
-    timed = (*names, BEFORE)
+def mix_experiment(base: str = ALL_BOTTLENECK) -> Experiment:
+    """Four mixes and the rung before, in both phases."""
     return Experiment(
         SUITE,
         "mixes",
-        {name: symbols(name) for name in timed},
+        {name: symbols(name) for name in (*CORNERS, BEFORE)},
         base,
-        build=lambda width: mix_networks(timed, width),
-        timed={"inference": timed, "training": (*CORNERS, BEFORE)},
         printed={
             BEFORE: {"table": 4, "refinement": FORMER_RUNG},
             PAPERS_CHOICE: {"table": 4, "refinement": RUNG},
         },
     )
+
+
+# All sixteen, in inference, by one process: an indication of where the four stand.
+EVERY_MIX = Experiment(SUITE, "every mix", {name: name for name in MIXES}, ALL_BOTTLENECK)
 
 
 def symbols(name: str) -> str:
@@ -260,9 +225,13 @@ def mix_sizes(names: Iterable[str] = MIXES) -> pd.DataFrame:
 def mix_speeds(records: Sequence[Record]) -> pd.DataFrame:
     """The mixes that were timed, in the order of `MIXES`; ratios to Bottlenecks in all stages.
 
-    Columns: name, mix (four squares), then those of `by_phase`.
+    Where all sixteen were timed in inference, that comparison counts there. Columns: name, mix
+    (four squares), then those of `by_phase`.
     """
-    wide = by_phase(mix_experiment().speeds(records))
+    few, every = mix_experiment().speeds(records), EVERY_MIX.speeds(records)
+    if len(every):
+        few = pd.concat([every, few[few["phase"] == "training"]])
+    wide = by_phase(few)
     timed = [name for name in MIXES if name in wide.index]
     wide = wide.loc[timed].rename_axis("name").reset_index()
     return wide.assign(mix=wide["name"].map(symbols))

@@ -7,8 +7,6 @@ operation's own input. `compiling` and `in_place` hold what §2.2.1 and §2.2.2 
 
 from __future__ import annotations
 
-import ctypes
-import platform
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +16,7 @@ import torch
 from torch import Tensor
 
 from tresnet_lite.bench import measure_many
+from tresnet_lite.bench.allocator import hold_freed_memory as hold_freed_memory
 from tresnet_lite.bench.clock import clock_options
 from tresnet_lite.counting.shapes import shape_of
 from tresnet_lite.counting.trace import trace
@@ -85,20 +84,6 @@ def traffic_table(calls: Mapping[str, MapFunction], inputs: Mapping[str, Tensor]
         row = {"operation": name, "runs": ", ".join(step for step, _ in parts), "moved": moved}
         rows.append(row | {"least": least, "over_least": moved / least, "parts": parts})
     return pd.DataFrame(rows)
-
-
-def hold_freed_memory() -> bool:
-    """Let this process keep the memory that it frees, as PyTorch does on a GPU; False if it can't.
-
-    Otherwise each large map may be asked of the system anew, and cleared page by page, or may not,
-    as chance has it: on a CPU that can take longer than the operation.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    trim_threshold, mmap_threshold = -1, -3  # as malloc.h names them
-    mallopt = ctypes.CDLL(None).mallopt
-    # beyond 32 MiB a map is asked for anew all the same
-    return bool(mallopt(trim_threshold, 2**30) and mallopt(mmap_threshold, 2**25))
 
 
 def feature_map(
@@ -176,7 +161,7 @@ def record(
 def times(records: Iterable[Record], *operations: str, base: str) -> pd.DataFrame:
     """Microseconds a call of each way, and its speed relative to the way `base` in the same place.
 
-    Columns: what, where (both words for a reader), way, time, ratio, ratio_q1, ratio_q3.
+    Columns: what, where (both words for a reader), way, time, ratio, ratio_low, ratio_high.
     """
     timed = [r for r in records if r.metric == "time" and r.case in operations]
     bases = {_where(r): r.value.median for r in timed if r.model == base}
@@ -185,8 +170,8 @@ def times(records: Iterable[Record], *operations: str, base: str) -> pd.DataFram
         what, where = _where(r)
         base_seconds, v = bases[what, where], r.value
         row = {"what": what, "where": where, "way": r.model, "time": v.median * 1e6}
-        row |= {"ratio": base_seconds / v.median, "ratio_q1": base_seconds / v.q3}
-        rows.append({**row, "ratio_q3": base_seconds / v.q1})
+        row |= {"ratio": base_seconds / v.median, "ratio_low": base_seconds / v.q3}
+        rows.append({**row, "ratio_high": base_seconds / v.q1})
     # a map of one pixel has both memory formats
     return pd.DataFrame(rows).drop_duplicates(["what", "where", "way"])
 

@@ -2,64 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
-from torch import Tensor, nn
 
-from tresnet_lite.bench.compare import compare, training_peaks
+from tresnet_lite.experiments.campaigns import measure_points
+from tresnet_lite.findings.ratios import ratio_of, ratios
 from tresnet_lite.paper import paper_table, paper_value
 from tresnet_lite.profiles import Profile
-from tresnet_lite.records import Record, pair
+from tresnet_lite.records import Record, latest
 from tresnet_lite.records.records import INFERENCE_FIRST
+from tresnet_lite.records.selection import standing
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Networks, or parts of them, that are timed against each other.
+    """A comparison of `bench.comparisons`, as a chapter shows it.
 
     Attributes:
-        suite, case: what the records are filed under.
+        suite, case: what the records are filed under; together the comparison's name.
         labels: name in the records → what a reader calls it.
         base: the network that ratios are to.
-        build: channels of the first stage (`Profile.width`) → name → network.
-        timed: phase → the networks timed in it; None: all, in inference and in training.
-        with_peaks: also take the peak memory of a step of each network timed in training.
         printed: name → where the paper prints its speeds: "table", and the cells of its row.
-        loss, inputs: as `compare` takes them, where networks take no images or give no classes;
-            `inputs` makes them from the profile and the phase.
     """
 
     suite: str
     case: str
     labels: Mapping[str, str]
     base: str
-    build: Callable[[int], Mapping[str, nn.Module]]
-    timed: Mapping[str, Collection[str]] | None = None
-    with_peaks: bool = False
     printed: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    loss: Callable[[Tensor], Tensor] | None = None
-    inputs: Callable[[Profile, str], Tensor] | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.suite}/{self.case}"
 
     def measure(self, profile: Profile) -> list[Record]:
-        """Images per second of the networks, phase by phase, then the peaks of memory."""
-        networks = self.build(profile.width)
-        case = {"suite": self.suite, "case": self.case}
-        records = []
-        for phase in INFERENCE_FIRST:
-            timed = {name: networks[name] for name in self._timed_in(phase)}
-            if timed:
-                inputs = self.inputs(profile, phase) if self.inputs else None
-                options = {"phase": phase, "loss": self.loss, "inputs": inputs}
-                records += compare(timed, profile, **case, **options)
-        if self.with_peaks:
-            trained = {name: networks[name] for name in self._timed_in("training")}
-            records += training_peaks(trained, profile, **case)
-        return records
+        """Images per second of the networks, and peaks of memory, from each process.
 
-    def _timed_in(self, phase: str) -> Collection[str]:
-        return self.labels if self.timed is None else self.timed.get(phase, ())
+        What this machine's file has already is not measured again.
+
+        Raises:
+            CampaignError: the device cannot be used, or another campaign is at work.
+            RuntimeError: the comparison failed; the message says why.
+        """
+        return measure_points(profile, self.name)
 
     def speeds(self, records: Iterable[Record]) -> pd.DataFrame:
         """Speeds of one run beside the paper's.
@@ -86,12 +73,11 @@ class Experiment:
                 row = {"model": model, "phase": phase, "paper": self.paper_speed(model, phase)}
                 row["paper_ratio"] = self.paper_ratio(model, phase)
                 case = {"suite": self.suite, "case": self.case, "phase": phase}
-                pairs = pair(records, model, self.base, **case)
-                for record, base in pairs:
-                    speed, label = record.value.median, record.label
-                    ratio = speed / base.value.median
-                    rows.append({**row, "measured": speed, "ratio": ratio, "label": label})
-                if not pairs:
+                measured = ratios(records, model, self.base, **case)
+                for ratio in measured:
+                    speed = {"measured": ratio.record.value.median, "label": ratio.record.label}
+                    rows.append({**row, **speed, "ratio": ratio.value})
+                if not measured:
                     rows.append({**row, "label": "not attempted (no records)"})
         columns = ["model", "phase", "paper", "paper_ratio", "measured", "ratio", "label"]
         return pd.DataFrame(rows, columns=columns)
@@ -113,7 +99,7 @@ class Experiment:
         Columns: model, name, peak (MB per step), peak_per_image (MB), ratio (to the base).
         """
         case = (self.suite, self.case, "peak_memory")
-        measured = {r.model: r for r in records if (r.suite, r.case, r.metric) == case}
+        measured = {r.model: r for r in latest(records) if (r.suite, r.case, r.metric) == case}
         rows = []
         for model, record in measured.items():
             peak = record.value.median / 1e6
@@ -127,29 +113,36 @@ class Experiment:
 def speed_ratios(records: Iterable[Record], *, suite: str, case: str, base: str) -> pd.DataFrame:
     """Images per second of one run's case, and their ratio to the model `base` in the same phase.
 
-    Columns: model, phase, measured, q1, q3, ratio, ratio_q1, ratio_q3, label, quartiles
-    (of measured, a pair).
+    Columns: model, phase, measured, q1, q3, quartiles (a pair), ratio, ratio_low, ratio_high (its
+    interval), interval (a pair), processes, label.
     """
-    timed = [r for r in records if (r.suite, r.case, r.metric) == (suite, case, "throughput")]
-    bases = {r.phase: r.value.median for r in timed if r.model == base}
+    wanted = (suite, case, "throughput")
+    repeated = {
+        (repeats[-1].phase, repeats[-1].model): repeats
+        for repeats in standing(records).values()
+        if (repeats[-1].suite, repeats[-1].case, repeats[-1].metric) == wanted
+    }
     rows = []
-    for r in timed:
-        v, unit = r.value, bases[r.phase]
-        row = {"model": r.model, "phase": r.phase, "measured": v.median, "q1": v.q1, "q3": v.q3}
-        row |= {"ratio": v.median / unit, "ratio_q1": v.q1 / unit, "ratio_q3": v.q3 / unit}
-        row |= {"label": r.label, "quartiles": (v.q1, v.q3)}
-        rows.append(row)
+    for (phase, model), repeats in repeated.items():
+        ratio = ratio_of(repeats, repeated[phase, base])
+        v, ends = ratio.record.value, (ratio.low, ratio.high)
+        row = {"model": model, "phase": phase, "measured": v.median, "q1": v.q1, "q3": v.q3}
+        row |= {"quartiles": (v.q1, v.q3), "ratio": ratio.value, "ratio_low": ratio.low}
+        row |= {"ratio_high": ratio.high, "interval": ends, "processes": ratio.processes}
+        rows.append(row | {"label": ratio.record.label})
+    order = {phase: place for place, phase in enumerate(INFERENCE_FIRST)}
+    rows.sort(key=lambda row: order[row["phase"]])
     return pd.DataFrame(rows)
 
 
 def by_phase(speeds: pd.DataFrame) -> pd.DataFrame:
     """`speed_ratios` with a line for each model, its phases beside each other.
 
-    Index: model. Columns for each phase: its name (images per second), …_ratio, …_q1 and …_q3 (of
-    the ratio), …_quartiles; NaN where a model was not timed in a phase.
+    Index: model. Columns for each phase: its name (images per second), …_ratio, …_low and …_high
+    (of the ratio), …_quartiles, …_interval; NaN where a model was not timed in a phase.
     """
-    endings = {"measured": "", "ratio": "_ratio", "ratio_q1": "_q1", "ratio_q3": "_q3"}
-    endings["quartiles"] = "_quartiles"
+    endings = {"measured": "", "ratio": "_ratio", "ratio_low": "_low", "ratio_high": "_high"}
+    endings |= {"quartiles": "_quartiles", "interval": "_interval"}
     wide = speeds.set_index(["model", "phase"])[list(endings)].unstack("phase")
     wide.columns = [f"{phase}{endings[column]}" for column, phase in wide.columns]
     return wide

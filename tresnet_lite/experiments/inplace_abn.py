@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import pandas as pd
 import torch
 
-from tresnet_lite.ablation import ablation_ladder
 from tresnet_lite.counting.kept import TARGETS, kept_per_image, memory_settings
 from tresnet_lite.experiments.experiment import Experiment
 from tresnet_lite.experiments.small_training import TRAINING_BATCH, fit, one_thread
-from tresnet_lite.model import TResNet, create_model
+from tresnet_lite.model import create_model
 from tresnet_lite.paper import NAMES, paper_value
 from tresnet_lite.records import Record
 from tresnet_lite.train.digits import digits
@@ -111,24 +109,8 @@ def settings_table() -> pd.DataFrame:
 # --- what it costs
 
 
-def memory_networks(width: int = 64) -> dict[str, TResNet]:
-    """TResNet-M on BatchNorm, then with Inplace-ABN under each setting of `memory`."""
-    networks = {"batchnorm": create_model("tresnet_m", norm="bn", memory="paper", width=width)}
-    for memory in TARGETS:
-        networks[memory] = create_model("tresnet_m", memory=memory, width=width)
-    return networks
-
-
 _SETTINGS = {"batchnorm": "BatchNorm"} | {memory: memory for memory in TARGETS}
-MEMORY = Experiment(
-    "memory",
-    "tresnet_m",
-    _SETTINGS,
-    base="batchnorm",
-    build=memory_networks,
-    timed={"training": tuple(_SETTINGS)},
-    with_peaks=True,
-)
+MEMORY = Experiment("memory", "tresnet_m", _SETTINGS, base="batchnorm")
 
 
 def frontier_table(records: Sequence[Record]) -> pd.DataFrame:
@@ -144,23 +126,12 @@ def frontier_table(records: Sequence[Record]) -> pd.DataFrame:
     return table.assign(peak=table["model"].map(peak), kept=kept_mb)
 
 
-def activation_networks(width: int = 64) -> dict[str, TResNet]:
-    """Table 4's step to Inplace-ABN, taken apart: ReLU, then leaky ReLU, then Inplace-ABN."""
-    rungs = ablation_ladder()
-    before, after = rungs["+ Block-type selection"], rungs["+ Inplace-ABN"]
-    leaky = replace(before, activation="leaky_relu")
-    configs = {"relu": before, "leaky_relu": leaky, "iabn": after}
-    return {name: TResNet(replace(config, width=width)) for name, config in configs.items()}
-
-
 _STEPS = {"relu": "BatchNorm, ReLU", "leaky_relu": "BatchNorm, leaky ReLU", "iabn": "Inplace-ABN"}
 ACTIVATION = Experiment(
     "memory",
     "activation",
     _STEPS,
     base="relu",
-    build=activation_networks,
-    timed={"inference": tuple(_STEPS)},
     printed={
         "relu": {"table": 4, "refinement": "+ Block-type selection"},
         "iabn": {"table": 4, "refinement": "+ Inplace-ABN"},

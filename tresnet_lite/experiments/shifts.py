@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tresnet_lite.experiments.antialias import SCHEME_LABELS, SCHEMES, scheme_network
+from tresnet_lite.counting.variants import SCHEMES, scheme_network
+from tresnet_lite.experiments.antialias import SCHEME_LABELS
 from tresnet_lite.experiments.photographs import square
 from tresnet_lite.layers import BlurPool2d
 from tresnet_lite.model import ConvNormAct, TResNet

@@ -9,29 +9,20 @@ from dataclasses import replace
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from tresnet_lite.ablation import ablation_ladder
 from tresnet_lite.counting import count_parameters
 from tresnet_lite.counting.kept import kept_mb
+from tresnet_lite.counting.variants import SE_STAGES, WITH, WITHOUT, se_blocks
 from tresnet_lite.experiments.experiment import Experiment
 from tresnet_lite.layers import SqueezeExcite
-from tresnet_lite.layers.residual_tail import residual_tail
-from tresnet_lite.model import Bottleneck, TResNet, TResNetConfig, variant
-from tresnet_lite.profiles import Profile
+from tresnet_lite.model import TResNet, variant
 
-WITHOUT, WITH = "+ Inplace-ABN", "+ Optimizer SE layers"  # the rungs of table 4 before and after SE
-SE_STAGES = {"none": (False,) * 4, "three": (True, True, True, False), "four": (True,) * 4}
 STAGE_LABELS = {"none": "no SE", "three": "stages 1–3", "four": "stages 1–4"}
 PLACE_LABELS = {"none": "no SE", "inside": "after the 3×3", "end": "before the sum"}
 PLAIN, PUBLISHED, LEAN = {"norm": "bn", "memory": "paper"}, {"memory": "paper"}, {"memory": "lean"}
 READINGS = {"printed": "paper", "coded": "code"}  # of the reduction: the text's, published code's
-
-
-def se_networks(width: int = 64) -> dict[str, TResNet]:
-    """Table 4's last rung but one, with SE in no stage, in the first three, and in all four."""
-    rung = replace(ablation_ladder()[WITH], width=width)
-    return {name: TResNet(replace(rung, se=stages)) for name, stages in SE_STAGES.items()}
 
 
 IN_STAGES = Experiment(
@@ -39,8 +30,6 @@ IN_STAGES = Experiment(
     "stages",
     STAGE_LABELS,
     base="none",
-    build=se_networks,
-    with_peaks=True,
     printed={
         "none": {"table": 4, "refinement": WITHOUT},
         "three": {"table": 4, "refinement": WITH},
@@ -48,47 +37,7 @@ IN_STAGES = Experiment(
 )
 
 
-class EndBottleneck(Bottleneck):
-    """A bottleneck with SE where Hu et al. have it: before the sum, 4·planes channels, r = 16."""
-
-    def __init__(self, in_channels: int, planes: int, stride: int, config: TResNetConfig) -> None:
-        super().__init__(in_channels, planes, stride, False, config)
-        channels = planes * self.expansion
-        self.se = SqueezeExcite(channels, channels // 16)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = self.conv3.conv(self.conv2(self.conv1(x)))
-        return residual_tail(out, self.downsample(x), self.conv3.bn, self.se, self.act)
-
-
-def se_blocks(**options: object) -> dict[str, nn.Module]:
-    """TResNet-M's third-stage block with SE nowhere, after its 3×3 and before its sum.
-
-    They take (B, 1024, H, W) and give the same. `options` are fields of the configuration.
-    """
-    config, planes = replace(variant("tresnet_m"), **options), 256
-    shape = {"in_channels": 4 * planes, "planes": planes, "stride": 1, "config": config}
-    none, inside = (Bottleneck(use_se=use, **shape) for use in (False, True))
-    return {"none": none, "inside": inside, "end": EndBottleneck(**shape)}
-
-
-def _maps(profile: Profile, phase: str) -> Tensor:
-    """What the third stage sees: 1024 maps of a sixteenth of the image's side."""
-    side, generator = profile.image_size // 16, torch.Generator().manual_seed(0)
-    maps = torch.rand(profile.batch, 1024, side, side, generator=generator).to(profile.device)
-    # inside a network, a block's backward goes on to its input
-    return maps.requires_grad_(phase == "training")
-
-
-IN_BLOCK = Experiment(
-    "se",
-    "block",
-    PLACE_LABELS,
-    base="none",
-    build=lambda width: se_blocks(),  # of full width
-    loss=lambda output: output.float().mean(),
-    inputs=_maps,
-)
+IN_BLOCK = Experiment("se", "block", PLACE_LABELS, base="none")
 
 
 def reductions(model: str = "tresnet_m") -> pd.DataFrame:

@@ -10,7 +10,7 @@ from functools import cache
 import pandas as pd
 import torch
 
-from tresnet_lite.bench.suites import EFFICIENTNETS
+from tresnet_lite.bench.comparisons import EFFICIENTNETS
 from tresnet_lite.counting.networks import build
 from tresnet_lite.findings.sizes import counts
 from tresnet_lite.findings.tables import MODELS, PAPER_SIDE

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from tresnet_lite.bench.suites import EFFICIENTNETS, ONE_PHASE
+from tresnet_lite.bench.comparisons import EFFICIENTNETS, ONE_PHASE
 from tresnet_lite.findings import landscape
 from tresnet_lite.findings.curves import heights
 from tresnet_lite.findings.tables import MODELS, PAPER_SIDE, Line, beside

@@ -19,7 +19,7 @@ from functools import cache
 
 import pandas as pd
 
-from tresnet_lite.bench.suites import EFFICIENTNETS
+from tresnet_lite.bench.comparisons import EFFICIENTNETS
 from tresnet_lite.findings.curves import family
 from tresnet_lite.findings.tables import NETWORKS, PAPER_SIDE
 from tresnet_lite.paper import paper_table

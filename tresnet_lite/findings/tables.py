@@ -9,21 +9,26 @@ that has records of its suite, or once without measurements. Its columns:
     phase                       "training", "inference" (images per second) or "largest batch"
     paper, paper_ratio          quoted; NaN where the paper prints nothing
     measured, q1, q3, batch     median, quartiles, and the batch that was timed
-    ratio, ratio_q1, ratio_q3   to the network that the table compares with, of the same run
+    ratio, ratio_low, ratio_high   to the network that the table compares with, and its interval
+    processes, slack            that timed both; the factor by which two processes may differ
+    repeats                     the record of each process
     source                      "measured" or "counted"; or why a number is missing
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from tresnet_lite.bench.suites import EFFICIENTNETS, GIB
+from tresnet_lite.bench.comparisons import EFFICIENTNETS
+from tresnet_lite.bench.suites import GIB
+from tresnet_lite.findings.ratios import ratio_of, slack
 from tresnet_lite.paper import NAMES, paper_table
 from tresnet_lite.records import Failure, Record, latest
 from tresnet_lite.records.records import INFERENCE_FIRST, PHASES
+from tresnet_lite.records.selection import standing
 
 LARGEST_BATCH = "largest batch"
 PRINTED = {"training": "training_img_s", "inference": "inference_img_s", LARGEST_BATCH: "max_batch"}
@@ -141,16 +146,19 @@ def beside(
     failures: Iterable[Failure] = (),
 ) -> pd.DataFrame:
     """The lines beside the records of a suite's case for each run; the columns are the module's."""
-    records = [r for r in latest(records) if (r.suite, r.case) == (suite, case)]
+    repeated = standing(r for r in records if (r.suite, r.case) == (suite, case))
+    records = latest(r for repeats in repeated.values() for r in repeats)
     failures = [f for f in failures if (f.suite, f.case) == (suite, case)]
+    processes = {key: len(repeats) for key, repeats in repeated.items()}
     rows = []
     for run in _runs(records, lines):
-        measured = {line.key: _record(records, run, line) for line in lines}
+        measured = {line.key: _record(records, run, line, processes) for line in lines}
         newest = max(filter(None, measured.values()), key=lambda r: r.provenance.date)
         of_run = {"run": f"{newest.label}; {run}", "label": newest.label, "side": run.side}
         for line in lines:
             row = {"source": _why_not(failures, run, line), **of_run, **_quoted(line, lines)}
-            rows.append(row | _measured(measured[line.key], measured.get(line.base_key)))
+            both = (measured[line.key], measured.get(line.base_key))
+            rows.append(row | _measured(*both, repeated))
     if not rows:
         absent = f"not attempted: no records; `python -m tresnet_lite.bench run {suite}` makes them"
         rows = [{"run": absent, "source": "not attempted"} | _quoted(line, lines) for line in lines]
@@ -158,7 +166,8 @@ def beside(
 
 
 TABLE_COLUMNS = ["run", "label", "side", "network", "resolution", "phase", "paper", "paper_ratio"]
-TABLE_COLUMNS += ["measured", "q1", "q3", "batch", "ratio", "ratio_q1", "ratio_q3", "source"]
+TABLE_COLUMNS += ["measured", "q1", "q3", "batch", "ratio", "ratio_low", "ratio_high"]
+TABLE_COLUMNS += ["processes", "slack", "repeats", "source"]
 
 
 def side(resolution: int, image_side: int) -> int:
@@ -182,8 +191,13 @@ def _runs(records: Sequence[Record], lines: Sequence[Line]) -> list[Run]:
     return runs
 
 
-def _record(records: Sequence[Record], run: Run, line: Line) -> Record | None:
-    """The run's record for a line; of several batches the largest counts, as in `records.pair`."""
+def _record(
+    records: Sequence[Record], run: Run, line: Line, processes: Mapping[tuple, int]
+) -> Record | None:
+    """The run's record for a line.
+
+    Of several batches the one that most processes timed counts, then the largest.
+    """
     speed = line.phase != LARGEST_BATCH
     what = ("throughput", line.phase) if speed else ("largest_batch", "training")
     wanted = replace(run, side=side(line.resolution, run.side))
@@ -195,7 +209,7 @@ def _record(records: Sequence[Record], run: Run, line: Line) -> Record | None:
         matching = [
             r for r in same if replace(Run.of(r), memory_budget=run.memory_budget) == wanted
         ]
-    return max(matching, key=lambda r: r.conditions.batch, default=None)
+    return max(matching, key=lambda r: (processes[r.key], r.conditions.batch), default=None)
 
 
 def _quoted(line: Line, lines: Sequence[Line]) -> dict[str, object]:
@@ -204,15 +218,21 @@ def _quoted(line: Line, lines: Sequence[Line]) -> dict[str, object]:
     return {**cells, "paper_ratio": line.paper / base}
 
 
-def _measured(record: Record | None, base: Record | None) -> dict[str, object]:
+def _measured(
+    record: Record | None, base: Record | None, repeated: Mapping[tuple, list[Record]]
+) -> dict[str, object]:
     if record is None:
         return {}
     v = record.value
     numbers = {"measured": v.median, "q1": v.q1, "q3": v.q3, "batch": record.conditions.batch}
-    numbers["source"] = "counted" if record.counted else "measured"
-    if base is not None:
-        unit = base.value.median
-        numbers |= {"ratio": v.median / unit, "ratio_q1": v.q1 / unit, "ratio_q3": v.q3 / unit}
+    numbers |= {"source": "counted" if record.counted else "measured", "slack": slack(record)}
+    numbers["repeats"] = repeated[record.key]
+    if base is not None and record.counted:
+        numbers["ratio"] = v.median / base.value.median
+    elif base is not None:
+        ratio = ratio_of(repeated[record.key], repeated[base.key])
+        numbers |= {"ratio": ratio.value, "ratio_low": ratio.low, "ratio_high": ratio.high}
+        numbers["processes"] = ratio.processes
     return numbers
 
 

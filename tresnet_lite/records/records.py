@@ -145,8 +145,8 @@ class Record:
 
     @property
     def label(self) -> str:
-        """Where the number comes from: "measured (device, date, commit)"."""
-        return f"measured ({self.provenance.source})"
+        """Where the number comes from: "measured (device, date, commit)", or "counted (…)"."""
+        return f"{'counted' if self.counted else 'measured'} ({self.provenance.source})"
 
     @property
     def key(self) -> tuple[object, ...]:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from tresnet_lite.checkout import DATA, ROOT
 from tresnet_lite.profiles import Profile
+from tresnet_lite.records import selection
 from tresnet_lite.records.files import RecordError, append, read, unmade
 from tresnet_lite.records.records import Failure, Record
-from tresnet_lite.records.selection import latest
 
 COMMITTED = DATA / "measured"
 VARIABLE = "TRESNET_LITE_RECORDS"
@@ -53,17 +53,20 @@ def machine_file(profile: str, root: Path = ROOT) -> Path:
 
 
 def committed() -> list[Record]:
-    """The records under `data/measured`, the latest of each case."""
+    """The records under `data/measured` that stand."""
     return standing()
 
 
 def standing(own: Path | None = None) -> list[Record]:
-    """The committed records and those of the file `own`, if it exists, the latest of each case.
+    """The committed records and those of the file `own`, if it exists, those that stand.
 
-    Nothing committed supersedes what another committed file holds, as no device is in two of them.
-    What this machine measured joins the device that it ran on: of both, the later record stands.
+    Of each case the last that each point gave: every process of a comparison, of which
+    `selection.latest` makes one record. Nothing committed supersedes what another committed file
+    holds, as no device is in two of them. What this machine measured joins the device that it ran
+    on: of both, the later record stands.
     """
-    return latest(line for line in _lines(own) if isinstance(line, Record))
+    lines = (line for line in _lines(own) if isinstance(line, Record))
+    return [record for repeats in selection.standing(lines).values() for record in repeats]
 
 
 def measured(own: Path, suite: str | None = None) -> Measured:
@@ -77,8 +80,8 @@ def measured(own: Path, suite: str | None = None) -> Measured:
 
 
 def keep(records: Iterable[Record], profile: Profile) -> None:
-    """Append a run's records to this machine's file of its profile."""
-    append(machine_file(profile.name), *records)
+    """Append a run's records to this machine's file of its profile; a campaign's are there."""
+    append(machine_file(profile.name), *(record for record in records if not record.point))
 
 
 def file_name(device: str) -> str:

@@ -164,11 +164,11 @@ def mixes(table: pd.DataFrame, phase: str = "inference") -> tuple[Figure, str]:
     A filled square is a stage of BasicBlocks.
 
     Args:
-        table: columns name, parameters_m, and for the phase …_ratio, …_q1, …_q3.
+        table: columns name, parameters_m, and for the phase …_ratio, …_low, …_high.
     """
     figure, axes = chart(4.6)
     parameters = table["parameters_m"]
-    ratio, q1, q3 = (table[f"{phase}_{what}"] for what in ("ratio", "q1", "q3"))
+    ratio, q1, q3 = (table[f"{phase}_{what}"] for what in ("ratio", "low", "high"))
     axes.vlines(parameters, q1, q3, color=INK, linewidth=1, alpha=0.5)
     clauses = []
     for name, x, y in zip(table["name"], parameters, ratio, strict=True):

@@ -24,11 +24,11 @@ def speed_table(timed: pd.DataFrame, way: str, claim: str) -> tuple[pd.DataFrame
     place, ways = ["what", "where"], list(dict.fromkeys(timed["way"]))
     table = timed.pivot(index=place, columns="way", values="time").add_prefix("time ")
     table = table.reindex(timed.set_index(place).index.unique())
-    speeds = timed[timed["way"] == way].set_index(place)[["ratio", "ratio_q1", "ratio_q3"]]
+    speeds = timed[timed["way"] == way].set_index(place)[["ratio", "ratio_low", "ratio_high"]]
     table = table.join(speeds).reset_index().rename(columns={"ratio": "speedup"})
     where = table["where"].str.replace(" (?=[0-9])", "\N{NO-BREAK SPACE}", regex=True)
     table["place"] = table["what"] + ": " + where
-    table["spread"] = list(zip(table["ratio_q1"], table["ratio_q3"], strict=True))
+    table["spread"] = list(zip(table["ratio_low"], table["ratio_high"], strict=True))
     table["paper_speedup"] = printed_factor(claim)
     times = [f"time {way}" for way in ways]
     return table, ["place", *times, "speedup", "spread", "paper_speedup"]
@@ -123,10 +123,13 @@ def draw_speeds(times: pd.DataFrame, *, base: str, quoted: str, claim: str) -> t
         for k, way in enumerate(ways):
             points = part[part["way"] == way]
             places = points["where"].map(wheres.index) + 0.22 * (k - (len(ways) - 1) / 2)
-            limits, look = (points["ratio_q1"], points["ratio_q3"]), (SERIES_COLOURS[k], "osD^"[k])
+            limits, look = (
+                (points["ratio_low"], points["ratio_high"]),
+                (SERIES_COLOURS[k], "osD^"[k]),
+            )
             intervals(axes, places, points["ratio"], *limits, label=way, look=look)
-    least = min(times["ratio_q1"].min(), 0.9) / 1.15
-    largest = max(times["ratio_q3"].max(), paper) * 1.2
+    least = min(times["ratio_low"].min(), 0.9) / 1.15
+    largest = max(times["ratio_high"].max(), paper) * 1.2
     doubling = [2.0**n for n in range(-10, 11) if least <= 2.0**n <= largest]
     for axes in panels:
         plain_ticks(axes.xaxis, doubling)

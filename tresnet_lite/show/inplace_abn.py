@@ -168,14 +168,14 @@ def frontier(table: pd.DataFrame) -> tuple[Figure, str]:
     clauses = []
     for place, row in enumerate(table.sort_values("kept").itertuples()):
         colour = INK if row.model == "batchnorm" else BLUE
-        axes.vlines(row.kept, 1 / row.ratio_q3, 1 / row.ratio_q1, color=colour, linewidth=3)
+        axes.vlines(row.kept, 1 / row.ratio_high, 1 / row.ratio_low, color=colour, linewidth=3)
         axes.plot(row.kept, 1 / row.ratio, "o", color=colour)
         # neighbours would write over each other
-        end, shift = ((row.ratio_q1, 5), (row.ratio_q3, -12))[place % 2]
+        end, shift = ((row.ratio_low, 5), (row.ratio_high, -12))[place % 2]
         offset = {"xytext": (0, shift), "textcoords": "offset points"}
         axes.annotate(row.name, (row.kept, 1 / end), ha="center", **offset)
         clauses.append(f"{row.name}: {row.kept:.1f} MB, {1 / row.ratio:.2f}")
-    high, low = (1 / table["ratio_q1"]).max(), (1 / table["ratio_q3"]).min()
+    high, low = (1 / table["ratio_low"]).max(), (1 / table["ratio_high"]).min()
     margin = 0.18 * (high - low + 0.1)
     axes.set(xlim=(0, 1.15 * table["kept"].max()), ylim=(low - margin, high + margin))
     axes.set_xlabel("kept for backward, MB an image at 224 px")

@@ -14,7 +14,7 @@ from torch import nn
 from tresnet_lite.counting import count_macs, count_parameters
 from tresnet_lite.counting.shapes import shape_of
 from tresnet_lite.counting.trace import trace
-from tresnet_lite.experiments.stems import stem_of
+from tresnet_lite.counting.variants import stem_of
 from tresnet_lite.layers import BlurPool2d, SpaceToDepth
 from tresnet_lite.model import STAGES, BasicBlock, Bottleneck, TResNet
 from tresnet_lite.show.boxes import ACROSS, arrow, box, canvas, write

@@ -129,7 +129,8 @@ def ratios(table: pd.DataFrame, *, base: str, description: str = "") -> tuple[Fi
     """Measured speeds as ratios to `base`, with quartiles, beside the paper's where it prints one.
 
     Args:
-        table: columns name, phase, ratio, ratio_q1, ratio_q3, and paper_ratio (NaN: not printed).
+        table: columns name, phase, ratio, ratio_low and ratio_high (its interval), and paper_ratio
+            (NaN: not printed).
         description: what the text begins with; default: "Speed relative to" the base.
     """
     phases, names = table["phase"].unique(), list(table["name"].unique())
@@ -139,8 +140,8 @@ def ratios(table: pd.DataFrame, *, base: str, description: str = "") -> tuple[Fi
         places = lines["name"].map(names.index)
         axes.set_title(phase)
         rows(axes, names, reference=1)
-        quartiles = lines["ratio_q1"], lines["ratio_q3"]
-        intervals(axes, places, lines["ratio"], *quartiles, label="measured, with quartiles")
+        quartiles = lines["ratio_low"], lines["ratio_high"]
+        intervals(axes, places, lines["ratio"], *quartiles, label="measured, with its interval")
         if lines["paper_ratio"].notna().any():
             paper_marks(axes, lines["paper_ratio"], places)
     speed_label(figure, base)

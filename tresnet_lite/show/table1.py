@@ -31,7 +31,7 @@ def proxy(lines: pd.DataFrame) -> tuple[Figure, str]:
         axes.plot(macs, places, "|", label="MACs", **bar)
         paper_marks(axes, part["paper_time"], places, label="time, paper")
         if part["time"].notna().any():
-            quartiles = 1 / part["ratio_q3"], 1 / part["ratio_q1"]
+            quartiles = 1 / part["ratio_high"], 1 / part["ratio_low"]
             intervals(axes, places, part["time"], *quartiles, label="time, measured")
         plain_ticks(axes.xaxis, [0.125, 0.25, 0.5, 1, 2])
     panels[-1].set_xlabel("of one image, ResNet50 = 1", fontsize=SMALL + 1)

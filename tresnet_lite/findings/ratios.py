@@ -1,0 +1,110 @@
+"""How many times as fast one model is as another, and how well that is known.
+
+A ratio is taken within a process, which times both models in turn; its interval is over processes:
+Student's, for the mean of the ratios' logarithms. The quartiles of one process say nothing about
+the next, so a ratio that fewer than three processes know gets a wide interval, by what processes
+were seen to differ.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import product
+
+from scipy.stats import t as student
+
+from tresnet_lite.records import Record
+from tresnet_lite.records.records import MIN_REPEATS
+from tresnet_lite.records.selection import standing, together
+
+LEVEL = 0.95
+# How far two processes' speeds of one network were seen apart, on two cores and on a GPU.
+SLACK_CPU, SLACK_GPU = 1.35, 1.05
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Two models' records, of all processes together, and the ratio of the first to the second.
+
+    `low` and `high` are the ends of the interval, `processes` those that timed both models.
+    """
+
+    record: Record
+    base: Record
+    value: float
+    low: float
+    high: float
+    processes: int
+
+    @property
+    def text(self) -> str:
+        """The ratio with its interval: "1.042× (1.039–1.045)"."""
+        return f"{self.value:.3f}× ({self.low:.3f}–{self.high:.3f})"
+
+    @property
+    def method(self) -> str:
+        """How the interval came about."""
+        if self.processes >= MIN_REPEATS:
+            return f"{self.processes} processes"
+        few = "one process" if self.processes == 1 else "different processes"
+        few = f"{self.processes} processes" if self.processes > 1 else few
+        return f"{few}, so a factor of {slack(self.record):g} is allowed for"
+
+
+def slack(record: Record) -> float:
+    """The factor by which two processes' speeds may differ on the device of a record."""
+    return SLACK_GPU if record.provenance.cuda else SLACK_CPU
+
+
+def ratio_of(records: list[Record], bases: list[Record]) -> Ratio:
+    """The ratio of two models' values; each list holds the records of the processes that stand."""
+    # Records of version 1 name no process.
+    timed = {_place(record): record for record in bases if record.provenance.process}
+    both = [(record, timed[_place(record)]) for record in records if _place(record) in timed]
+    processes, both = len(both), both or [(records[-1], bases[-1])]
+    logs = [math.log(r.value.median / b.value.median) for r, b in both]
+    mean, reach = statistics.fmean(logs), math.log(slack(records[-1]))
+    if processes >= MIN_REPEATS:
+        quantile = float(student.ppf((1 + LEVEL) / 2, processes - 1))
+        reach = quantile * statistics.stdev(logs) / math.sqrt(processes)
+    record, base = (together(list(side)) for side in zip(*both, strict=True))
+    ends = (math.exp(mean - reach), math.exp(mean + reach))
+    return Ratio(record, base, math.exp(mean), *ends, processes)
+
+
+def _place(record: Record) -> tuple[str, str]:
+    """The process, and the point, which tells a process's comparisons apart."""
+    return record.provenance.process, record.point
+
+
+def ratios(records: Iterable[Record], model: str, base: str, **where: str) -> list[Ratio]:
+    """Throughputs of two models that may be compared: a ratio for each device and way of running.
+
+    `where` narrows the records by suite, case or phase. Both models saw images of one size, in one
+    dtype, memory format, compile mode, memory budget and width. They may differ in norm and in
+    batch. Of several pairs of one way the one that most processes timed counts, then the one with
+    the largest batches.
+    """
+    ways: dict[tuple[object, ...], tuple[list[list[Record]], list[list[Record]]]] = {}
+    for repeats in standing(records).values():
+        r, c = repeats[-1], repeats[-1].conditions
+        if r.metric != "throughput" or any(getattr(r, name) != x for name, x in where.items()):
+            continue
+        ran = (c.resolution, c.dtype, c.memory_format, c.compile, c.memory_budget, c.width)
+        of_model, of_base = ways.setdefault((r.provenance.device, r.phase, *ran), ([], []))
+        if r.model == model:
+            of_model.append(repeats)
+        if r.model == base:
+            of_base.append(repeats)
+    return [
+        max((ratio_of(a, b) for a, b in product(*sides)), key=_best_known)
+        for sides in ways.values()
+        if all(sides)
+    ]
+
+
+def _best_known(ratio: Ratio) -> tuple[int, int, int]:
+    return ratio.processes, ratio.record.conditions.batch, ratio.base.conditions.batch
