@@ -6,16 +6,17 @@ as ``{"model": …}`` and may have been saved from a DistributedDataParallel mod
 """
 
 import re
-from collections.abc import Callable, Mapping
+import reprlib
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from tresnet_lite.checkpoints import read_checkpoint
 from tresnet_lite.layers import InPlaceABN
 from tresnet_lite.model import ConvNormAct, TResNet, make_activation
 
@@ -31,8 +32,9 @@ def load_weights(model: TResNet, source: str | Path | Mapping[str, Any]) -> TRes
     Args:
         model: a network of the same architecture; the classifier must have the same number of
             classes.
-        source: a state dict; a path (``.pth``, ``.safetensors``); a URL; or a name on the Hugging
-            Face hub such as ``timm/tresnet_m.miil_in1k``.
+        source: a state dict; a path (``.pth``, ``.safetensors``); a URL, which may end in the
+            file's ``#sha256=…``; or a name on the Hugging Face hub such as
+            ``timm/tresnet_m.miil_in1k``.
 
     Raises:
         FileNotFoundError: no such file.
@@ -41,9 +43,7 @@ def load_weights(model: TResNet, source: str | Path | Mapping[str, Any]) -> TRes
             keys and shapes, and the model stays as it was.
     """
     state = to_timm_layout(source if isinstance(source, Mapping) else read_checkpoint(source))
-    state = _with_batch_counters(state, model.state_dict())
-    _refuse_misfits(state, model.state_dict())
-    model.load_state_dict(state, strict=True)
+    model.load_state_dict(fitting(state, model.state_dict()), strict=True)
     return model
 
 
@@ -70,13 +70,18 @@ def unwrap(checkpoint: Mapping[str, Any]) -> StateDict:
     for wrapper in WRAPPERS:
         if isinstance(checkpoint.get(wrapper), Mapping):
             checkpoint = checkpoint[wrapper]
-    state = {str(key).removeprefix("module."): value for key, value in checkpoint.items()}
-    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not checkpoint or not all(_is_entry(key, value) for key, value in checkpoint.items()):
         raise ValueError(
             "this is no checkpoint: expected parameter names with tensors, or a wrapper "
-            f"({', '.join(WRAPPERS)}) around them; found the keys {list(checkpoint)[:5]}"
+            f"({', '.join(WRAPPERS)}) around them; found the keys {reprlib.repr(list(checkpoint))}"
         )
-    return state
+    return {key.removeprefix("module."): value for key, value in checkpoint.items()}
+
+
+def _is_entry(key: Any, value: Any) -> bool:
+    """A tensor under a name that an error can print."""
+    named = isinstance(key, str) and key.isprintable() and len(key) <= 200
+    return named and isinstance(value, torch.Tensor)
 
 
 def _from_authors(key: str) -> str:
@@ -97,14 +102,16 @@ def _from_torchvision(key: str) -> str:
     return f"head.{key}" if key.startswith("fc.") else f"body.{key}"
 
 
-def _with_batch_counters(state: StateDict, expected: StateDict) -> StateDict:
-    """The state with ``num_batches_tracked`` at 0 where, as under Inplace-ABN, it has none."""
-    if any(key.endswith("num_batches_tracked") for key in state):
-        return state
-    counters = {
-        k: torch.zeros_like(v) for k, v in expected.items() if k.endswith("num_batches_tracked")
-    }
-    return {**state, **counters}
+def fitting(state: StateDict, expected: StateDict) -> StateDict:
+    """The state, if its names and shapes are a model's own; ValueError with the list if not.
+
+    It gets ``num_batches_tracked`` at 0 where, as under Inplace-ABN, it has none.
+    """
+    if not any(key.endswith("num_batches_tracked") for key in state):
+        counters = (key for key in expected if key.endswith("num_batches_tracked"))
+        state = {**state, **{key: torch.zeros_like(expected[key]) for key in counters}}
+    _refuse_misfits(state, expected)
+    return state
 
 
 def _refuse_misfits(state: StateDict, expected: StateDict) -> None:
@@ -127,65 +134,6 @@ def _refuse_misfits(state: StateDict, expected: StateDict) -> None:
         lines.append("the classifiers differ: build the model with the checkpoint's num_classes")
     if lines:
         raise ValueError("the checkpoint does not fit the model:\n  " + "\n  ".join(lines))
-
-
-def read_checkpoint(source: str | Path) -> Mapping[str, Any]:
-    """What a path, URL or hub name holds, as saved; raises what :func:`load_weights` does."""
-    name = str(source)
-    if re.match(r"https?://", name):
-        return _online(
-            name,
-            lambda: torch.hub.load_state_dict_from_url(name, map_location="cpu", weights_only=True),
-        )
-    path = Path(source).expanduser()
-    if path.is_file():
-        return _read_file(path)
-    if re.fullmatch(r"(hf[-_]hub:)?[\w.-]+/[\w.-]+", name) and not path.parent.is_dir():
-        return _read_file(_from_hub(re.sub(r"^hf[-_]hub:", "", name)))
-    raise FileNotFoundError(
-        f"no file {name!r}; a hub name looks like timm/tresnet_m.miil_in1k" + _neighbours(path)
-    )
-
-
-def _neighbours(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f" (and no folder {str(path.parent)!r})"
-    names = get_close_matches(path.name, [p.name for p in path.parent.iterdir()], n=3)
-    return f"; in that folder: {', '.join(names)}" if names else ""
-
-
-def _read_file(path: Path) -> Mapping[str, Any]:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a file that is none of its own
-        raise ValueError(
-            f"{path} cannot be read as a checkpoint of plain tensors: {error}"
-        ) from error
-    if not isinstance(checkpoint, Mapping):
-        raise ValueError(f"{path} holds a {type(checkpoint).__name__}, not a state dict")
-    return checkpoint
-
-
-def _from_hub(repository: str) -> Path:
-    try:
-        from huggingface_hub import hf_hub_download
-    except ImportError as error:
-        raise ImportError("hub names need huggingface_hub: pip install huggingface_hub") from error
-    return Path(_online(repository, lambda: hf_hub_download(repository, "model.safetensors")))
-
-
-def _online(name: str, fetch: Callable[[], Any]) -> Any:
-    try:
-        return fetch()
-    except OSError as error:  # of every network failure, and of the hub's own errors
-        raise ConnectionError(
-            f"{name} cannot be fetched from here ({type(error).__name__}). With a network it is"
-            " downloaded and cached; without one, copy the file and give its path."
-        ) from error
 
 
 def to_batchnorm(model: nn.Module) -> nn.Module:

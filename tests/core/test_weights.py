@@ -176,6 +176,7 @@ def test_missing_files_are_named_with_their_neighbours(tmp_path):
         load_weights(narrow(), tmp_path / "absent" / "weights.pth")
 
 
+@pytest.mark.filterwarnings("ignore:.*not encrypted")
 @pytest.mark.parametrize(
     "source",
     ["timm/tresnet_m.miil_in1k", "hf-hub:timm/tresnet_m.miil_in1k", "http://127.0.0.1:9/w"],

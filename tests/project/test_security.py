@@ -41,7 +41,11 @@ NETWORK = {
     "xmlrpc",
 }
 # … and who may use which.
-USERS = {"book/serve.py": {"http"}, "weights.py": {"huggingface_hub", "torch.hub"}}
+USERS = {
+    "book/serve.py": {"http"},
+    "checkpoints/download.py": {"http", "urllib.request"},
+    "checkpoints/sources.py": {"huggingface_hub"},
+}
 
 
 class Payload:

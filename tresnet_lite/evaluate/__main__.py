@@ -139,7 +139,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", required=True, help="a folder of images, or a data set by name (its test images)")
     names = "published weights by timm's name (tresnet_m.miil_in1k_448)"
     add("--model", help=f"ours, {names}, or any model of timm")
-    add("--weights", help="a run's folder or checkpoint, another checkpoint, a URL or a hub name")
+    url = "a URL (with #sha256=… it is checked)"
+    add("--weights", help=f"a run's folder or checkpoint, another checkpoint, {url} or a hub name")
     weights = "all published weights behind a table of the paper"
     add("--table", type=int, choices=(3, 5), help=weights)
     add("--size", type=int, help="pixels; default: as the weights were trained")

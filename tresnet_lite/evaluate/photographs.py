@@ -56,7 +56,7 @@ def photographs(
     inner = next((folder / part for part in SPLITS if (folder / part).is_dir()), folder)
     if str(source) in NAMED or (trained_on and inner == folder and folder.is_dir()):
         data = load_data(source)
-        if str(source) in NAMED or data.fingerprint == trained_on["fingerprint"]:
+        if str(source) in NAMED or data.fingerprint == trained_on.get("fingerprint"):
             _refuse_other_number(data.name, len(data.classes), num_classes)
             return Photographs(data.test, data.name, data.channels, data.fingerprint or data.name)
     if not folder.is_dir():

@@ -11,14 +11,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from tresnet_lite.checkpoints import file_name, read_checkpoint
 from tresnet_lite.evaluate.accuracy import SQUASHED, weights_of
 from tresnet_lite.model import TResNet, list_models
 from tresnet_lite.train.networks import build_network, find_config
 from tresnet_lite.train.overrides import nearest
 from tresnet_lite.train.recipe import Recipe
-from tresnet_lite.train.run_folder import EXACT, load_trained
+from tresnet_lite.train.run_folder import EXACT, load_trained, whole
 from tresnet_lite.transforms import eval_transform
-from tresnet_lite.weights import load_weights, read_checkpoint, to_timm_layout, unwrap
+from tresnet_lite.weights import fitting, load_weights, to_timm_layout, unwrap
 
 PROTOCOLS = ("crop", "squash")
 PUBLISHED = ("tresnet_m", "tresnet_l", "tresnet_xl")  # the paper's
@@ -111,7 +112,9 @@ def _of_ours(
     if "head.fc.weight" not in state:
         why = "the checkpoint has no classifier (head.fc.weight)"
         raise ValueError(f"{why}, so it is none of {model}")
-    classes = state["head.fc.weight"].shape[0]
+    classes = len(state["head.fc.weight"]) if state["head.fc.weight"].ndim else 1
+    with torch.device("meta"):  # the checkpoint's word for its classes is no reason to make them
+        fitting(state, build_network(_base(model), num_classes=classes).state_dict())
     network = load_weights(build_network(_base(model), num_classes=classes), state).eval()
     if weights is not None:
         name = _own_name(model, weights, network)
@@ -139,7 +142,9 @@ def _run_checkpoint(weights: str | Path) -> Path | None:
 def _of_run(model: str | None, path: Path, size: int | None, squash: bool | None) -> Subject:
     """A network that was trained here, evaluated as its recipe says."""
     network, identity = load_trained(path)
-    about, recipe = identity["model"], Recipe(**identity["recipe"])
+    about = identity["model"]
+    with whole(path):
+        recipe = Recipe(**identity["recipe"])
     if model not in (None, about["name"]):
         raise ValueError(f"{path} is a run of {about['name']}, not of {model}")
     size = size or recipe.size
@@ -172,10 +177,8 @@ def _of_timm(
     except RuntimeError as error:  # timm's word for a model that has no published weights
         raise ValueError(f"{model}: {error}") from error
     if weights is not None:
-        try:
-            network.load_state_dict(unwrap(read_checkpoint(weights)))
-        except RuntimeError as error:
-            raise ValueError(f"{weights} does not fit {model}: {str(error)[:500]}") from error
+        state = unwrap(read_checkpoint(weights))
+        network.load_state_dict(fitting(state, network.state_dict()))
         name = _own_name(model, weights, network)
     settings = resolve_model_data_config(network)
     if size is not None:
@@ -192,7 +195,7 @@ def _of_timm(
 
 def _own_name(model: str, weights: str | Path, network: nn.Module) -> str:
     """The name of weights that are not published: their file, and a digest."""
-    return f"{model} ({Path(str(weights)).name}, {weights_digest(network)})"
+    return f"{model} ({file_name(weights)}, {weights_digest(network)})"
 
 
 def weights_digest(network: nn.Module) -> str:

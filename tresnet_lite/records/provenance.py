@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 import tresnet_lite
+from tresnet_lite.checkpoints import public_command
 from tresnet_lite.records.text import check_fields, clean
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -235,11 +236,11 @@ def _version(package: str) -> str | None:
 
 
 def _command() -> str:
-    """The command line without the folders in it; "in a notebook" for a notebook's kernel."""
+    """The command line without folders and secrets; "in a notebook" for a notebook's kernel."""
     program, *arguments = sys.argv
     if Path(program).name == "ipykernel_launcher.py":  # with a file that is gone when it ends
         return "in a notebook"
-    return clean(without_folders(" ".join([Path(program).name, *arguments])))
+    return clean(without_folders(public_command([Path(program).name, *arguments])))
 
 
 def without_folders(text: str) -> str:

@@ -21,6 +21,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from tresnet_lite.ablation import ablation_ladder
+from tresnet_lite.checkpoints import without_secrets
 from tresnet_lite.model import TResNetConfig, list_models
 from tresnet_lite.train.data import DATA_VARIABLE, NAMED
 from tresnet_lite.train.overrides import nearest
@@ -48,7 +49,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     if unknown:
         texts = [text for action in parser._actions for text in action.option_strings]
         known = [text for text in texts if text.startswith("--")]
-        parser.error(f"unknown option {unknown[0]}; {nearest(unknown[0].split('=')[0], known)}")
+        close = nearest(unknown[0].split("=")[0], known)
+        parser.error(f"unknown option {without_secrets(unknown[0])}; {close}")
     return options
 
 
@@ -72,7 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     models = f"{', '.join(list_models())}; a rung of Table 4: {rungs}; or one of timm's"
     add("--model", default="tresnet_m", help=f"{models}; default: tresnet_m")
     add("--recipe", help=f"{', '.join(RECIPES)}; default: the one that fits the data")
-    add("--init", metavar="WEIGHTS", help="start from a checkpoint: a path, a URL or a hub name")
+    sources = "a path, a URL (with #sha256=… it is checked) or a hub name"
+    add("--init", metavar="WEIGHTS", help=f"start from a checkpoint: {sources}")
     add("--out", type=Path, help="the run's folder; default: runs/DATA_MODEL")
     add("--seed", type=int, default=0, help="of weights, order and augmentation")
     add("--device", help="cuda or cpu; default: the GPU where there is one")

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tresnet_lite.checkpoints import without_secrets
 from tresnet_lite.records import collect
 from tresnet_lite.train import processes
 from tresnet_lite.train.data import Data
@@ -26,7 +27,7 @@ from tresnet_lite.train.networks import describe_network
 from tresnet_lite.train.optimisation import current_rates
 from tresnet_lite.train.reading import Unreadable
 from tresnet_lite.train.recipe import Recipe
-from tresnet_lite.train.run_folder import BEST, LAST, RunFolder
+from tresnet_lite.train.run_folder import BEST, LAST, RunFolder, whole
 from tresnet_lite.train.stop import Stop
 from tresnet_lite.train.trainer import Trainer
 
@@ -111,7 +112,8 @@ def train(
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     identity = {"recipe": asdict(recipe), "model": describe_network(model, name)}
-    identity |= {"data": data.identity(), "seed": seed, "init": init}
+    identity |= {"data": data.identity(), "seed": seed}
+    identity["init"] = init and without_secrets(init)
     folder = None if out is None else RunFolder(out, identity)
     work = {"seed": seed, "workers": workers, "parts": accumulate, "synchronise": synchronise}
     trainer = Trainer(model, data, recipe, device, **work, unreadable=Unreadable(unreadable))
@@ -120,7 +122,8 @@ def train(
         if folder:
             stack.enter_context(folder.locked() if first else contextlib.nullcontext())
             if checkpoint := folder.last(device):
-                trainer.state.load_state_dict(checkpoint)
+                with whole(folder.path / LAST):
+                    trainer.state.load_state_dict(checkpoint)
         path = folder.path if folder and first else None
         steps = {"steps": trainer.total, "batch": recipe.batch, "step": trainer.state.step}
         log = RunLog(path, **steps, tensorboard=tensorboard, tell=tell if first else None)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from tresnet_lite.ablation import ablation_ladder
+from tresnet_lite.checkpoints import read_checkpoint, without_secrets
 from tresnet_lite.model import TResNet, TResNetConfig, list_models, variant
 from tresnet_lite.train.overrides import nearest, with_overrides
-from tresnet_lite.weights import load_weights, read_checkpoint, to_timm_layout, unwrap
+from tresnet_lite.weights import fitting, load_weights, to_timm_layout, unwrap
 
 SIZE_FIELDS = ("num_classes", "in_chans")
 
@@ -60,12 +63,27 @@ def describe_network(model: nn.Module, name: str | None = None) -> dict[str, Any
     return {**about, "parameters": sum(p.numel() for p in model.parameters())}
 
 
-def rebuild_network(description: Mapping[str, Any]) -> nn.Module:
-    """The network, with fresh weights, that was described. ValueError if it was no known one."""
+def rebuild_network(description: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -> nn.Module:
+    """The network that was described, with the weights of `state`.
+
+    The description comes from a file, so it is compared with the weights before any are created.
+
+    Raises:
+        ValueError: it describes no known network, or one that the weights do not fit.
+    """
     sizes = {size: description[size] for size in SIZE_FIELDS}
     if "config" in description:
-        return TResNet(with_overrides(TResNetConfig(), description["config"]), **sizes)
-    return build_network(description["name"], **sizes)
+        config = with_overrides(TResNetConfig(), description["config"])
+        if sum(config.depths) > len(state):
+            raise ValueError(f"depths of {config.depths}, with weights of {len(state)} names")
+        build = partial(TResNet, config, **sizes)
+    else:
+        build = partial(build_network, description["name"], **sizes)
+    with torch.device("meta"):  # shapes without memory
+        fitting(dict(state), build().state_dict())
+    network = build()
+    network.load_state_dict(state)
+    return network
 
 
 def initialise_from(model: nn.Module, source: str | Path) -> str:
@@ -85,6 +103,6 @@ def initialise_from(model: nn.Module, source: str | Path) -> str:
     if ours:
         load_weights(model, state)
     else:
-        model.load_state_dict(state)
+        model.load_state_dict(fitting(state, own))
     but = ", but for the classifier, which is for other classes" if fresh else ""
-    return f"weights from {source}{but}"
+    return f"weights from {without_secrets(str(source))}{but}"

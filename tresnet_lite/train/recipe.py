@@ -84,6 +84,7 @@ class Recipe:
         check_types(self)  # a number given as text, or a misspelt word, would fail hours later
         for name in ("epochs", "size", "batch"):
             _check(name, getattr(self, name) >= 1, "at least 1", self)
+        _check("size", self.size <= 4096, "at most 4096", self)  # one may come with a checkpoint
         for name in ("lr", "cutout_area", "crop_area"):
             _check(name, getattr(self, name) > 0, "above 0", self)
         for name in ("cutout", "cutout_area", "crop_area"):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+import reprlib
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from tresnet_lite.checkpoints import read_tensors, without_secrets
 from tresnet_lite.records.files import exclusive
 from tresnet_lite.train.networks import rebuild_network
+from tresnet_lite.weights import unwrap
 
 LAST, BEST, LOG = "last.pt", "best.pt", "log.jsonl"
 EXACT = "identity"  # the checkpoint's entry that a resumed run must equal
@@ -69,12 +72,17 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
     """The entries that differ, nested ones by their path: "recipe.lr: 0.4 there, 0.2 here"."""
     lines = []
     for key in {**old, **new}:
-        before, after = old.get(key), new.get(key)
+        before, after = (public(settings.get(key)) for settings in (old, new))
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             lines += differences(before, after, f"{prefix}{key}.")
         elif before != after:
-            lines.append(f"{prefix}{key}: {before!r} there, {after!r} here")
+            lines.append(f"{prefix}{key}: {reprlib.repr(before)} there, {reprlib.repr(after)} here")
     return lines
+
+
+def public(value: Any) -> Any:
+    """A setting without the secrets of a URL, which old checkpoints hold."""
+    return without_secrets(value) if isinstance(value, str) else value
 
 
 def write_run(path: Path, content: Mapping[str, Any]) -> None:
@@ -90,12 +98,12 @@ def write_run(path: Path, content: Mapping[str, Any]) -> None:
 def read_run(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
     """A checkpoint of a run. Raises ResumeError if the file is none."""
     try:
-        checkpoint = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # torch raises many kinds for a file that is none of its own
-        raise ResumeError(f"{path} cannot be read as a checkpoint: {error}") from error
-    if not isinstance(checkpoint, dict) or EXACT not in checkpoint:
+        checkpoint = read_tensors(path, device)
+    except ValueError as error:
+        raise ResumeError(str(error)) from error
+    if not all(isinstance(checkpoint.get(entry), Mapping) for entry in (EXACT, "model")):
         raise ResumeError(f"{path} is no checkpoint of a run of `python -m tresnet_lite.train`")
-    return checkpoint
+    return dict(checkpoint)
 
 
 def load_trained(
@@ -113,6 +121,21 @@ def load_trained(
     if not file.exists():
         raise ResumeError(f"there is no checkpoint {file}")
     checkpoint = read_run(file, device)
-    network = rebuild_network(checkpoint[EXACT]["model"])
-    network.load_state_dict(checkpoint["model"])
-    return network.to(device).eval(), checkpoint[EXACT]
+    identity = checkpoint[EXACT]
+    with whole(file):
+        if not all(isinstance(identity[part], Mapping) for part in ("recipe", "model", "data")):
+            raise ValueError("it does not describe its run")
+        network = rebuild_network(identity["model"], unwrap(checkpoint["model"]))
+    return network.to(device).eval(), identity
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """Turn what a checkpoint of missing, made-up or misplaced entries raises into a ResumeError."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        why = " ".join(str(error).split())[:500] or type(error).__name__
+        raise ResumeError(f"{path} is no whole checkpoint: {why}") from error

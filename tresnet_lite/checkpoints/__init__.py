@@ -1,0 +1,11 @@
+"""A checkpoint by its path, URL or hub name: fetched, checked, and read as plain tensors.
+
+Weights may come from anyone. So no code of theirs runs, reading one takes no more memory than its
+file, and what a URL says of its user is kept nowhere.
+"""
+
+from tresnet_lite.checkpoints.sources import read_checkpoint
+from tresnet_lite.checkpoints.tensors import read_tensors
+from tresnet_lite.checkpoints.urls import file_name, public_command, without_secrets
+
+__all__ = ["file_name", "public_command", "read_checkpoint", "read_tensors", "without_secrets"]

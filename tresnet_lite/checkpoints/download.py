@@ -1,0 +1,169 @@
+"""Files of the web in a cache of our own.
+
+A file has the SHA-256 of its whole URL as its name, so that two URLs never share one, and it is
+there whole or not at all. No other program reads this cache, and nothing is unpacked in it.
+"""
+
+import base64
+import hashlib
+import http.client
+import os
+import re
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import IO, Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from tresnet_lite.checkpoints.urls import without_secrets
+
+LARGEST = 8 << 30  # bytes of a download
+SILENCE, LONGEST = 30, 6 * 3600  # seconds without a byte, and in all
+PAGE = re.compile(rb"\s*<(!doctype|html|head|body|\?xml)", re.IGNORECASE)
+
+
+def cache() -> Path:
+    """The folder of the downloaded files."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root, "tresnet_lite", "weights")
+
+
+def fetch(url: str) -> Path:
+    """The file behind a URL, from the cache or downloaded into it.
+
+    With ``#sha256=…`` at its end, the file must have that digest, a cached one too.
+
+    Raises:
+        ConnectionError: it cannot be fetched, or not whole.
+        ValueError: the URL is none, or what is behind it is a web page, too large or not what the
+            digest says.
+    """
+    parts, digest = _parse(url)
+    name = hashlib.sha256(parts.geturl().encode()).hexdigest()
+    path = cache() / (name + (".safetensors" if parts.path.endswith(".safetensors") else ".pth"))
+    if path.is_file() and digest in (None, _sha256(path)):
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # A name that nobody can foresee, and a new file: no planted link is followed.
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            _download(parts, file, must_say_length=digest is None)
+        if digest not in (None, _sha256(temporary)):
+            shown = without_secrets(parts.geturl())
+            raise ValueError(f"{shown} has the SHA-256 {_sha256(temporary)}, not {digest}")
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return path
+
+
+def _parse(url: str) -> tuple[SplitResult, str | None]:
+    """A URL's parts without the fragment, and the digest that this asks for."""
+    shown = without_secrets(url)
+    if not re.match("https?://", url, re.IGNORECASE):
+        raise ValueError(f"{shown}: weights come by http:// and https:// alone")
+    if not re.fullmatch(r"[!-~]+", url):
+        raise ValueError(f"{shown} is no URL: write spaces and other letters as %20 …")
+    try:
+        parts = urlsplit(url)
+        well_formed = bool(parts.hostname) and parts.port != 0  # the port's text is checked here
+    except ValueError:
+        well_formed = False
+    if not well_formed:
+        raise ValueError(f"{shown} is no URL: write @, : and / in a password as %40, %3A and %2F")
+    digest = re.fullmatch(r"(?:sha256=([0-9a-fA-F]{64}))?", parts.fragment)
+    if digest is None:
+        raise ValueError(f"{shown}: after # only sha256= and 64 hexadecimal digits may stand")
+    return parts._replace(fragment=""), digest[1] and digest[1].lower()
+
+
+def _sha256(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        digest = hashlib.sha256()
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+class _Redirects(HTTPRedirectHandler):
+    """Follows a redirect to the web alone, and never from an encrypted address to another one."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
+    ) -> Request | None:
+        if not re.match("https?://" if req.type == "http" else "https://", newurl, re.IGNORECASE):
+            raise URLError(f"it redirects to {without_secrets(newurl)!r}, which is not encrypted")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _download(parts: SplitResult, file: IO[bytes], must_say_length: bool) -> None:
+    """Write what is behind a URL to a file; the errors are those of `fetch`."""
+    shown = without_secrets(parts.geturl())
+    if parts.scheme.lower() == "http":
+        warnings.warn(
+            f"{shown} is not encrypted: others can read and change it on its way"
+            " (#sha256=… at its end checks it)",
+            stacklevel=6,
+        )
+    try:
+        with build_opener(_Redirects).open(_request(parts), timeout=SILENCE) as answer:
+            _copy(answer, file, shown, must_say_length)
+    except HTTPError as error:
+        raise _unreachable(shown, f"the server answers {error.code}") from None
+    except (OSError, http.client.HTTPException) as error:  # whose texts may hold the whole URL
+        reason = error.reason if isinstance(error, URLError) else type(error).__name__
+        raise _unreachable(shown, str(reason)) from None
+
+
+def _unreachable(shown: str, reason: str) -> ConnectionError:
+    advice = "With a network it is downloaded and cached; without one, copy the file and give its"
+    return ConnectionError(f"{shown} cannot be fetched from here ({reason}). {advice} path.")
+
+
+def _request(parts: SplitResult) -> Request:
+    """The request; user and password are for the named server, and not for where it redirects."""
+    host = parts.netloc.rpartition("@")[2]
+    request = Request(parts._replace(netloc=host).geturl())
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        basic = base64.b64encode(pair.encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {basic}")
+    return request
+
+
+def _copy(answer: Any, file: IO[bytes], shown: str, must_say_length: bool) -> None:
+    total, end, done = answer.length, time.monotonic() + LONGEST, 0
+    if total is None and not answer.chunked and must_say_length:
+        why = "the server does not say how long the file is, so a part would look whole"
+        raise URLError(f"{why}: give its digest too, #sha256=…")
+    if answer.headers.get_content_type() == "text/html":
+        raise _page(shown)
+    while part := answer.read1(1 << 20):
+        if not done and PAGE.match(part):
+            raise _page(shown)
+        done += len(part)
+        if max(done, total or 0) > LARGEST:
+            raise ValueError(f"{shown} is larger than {LARGEST / 2**30:g} GiB: no weights are")
+        if time.monotonic() > end:
+            raise URLError(f"it took longer than {LONGEST / 3600:g} hours")
+        file.write(part)
+        _progress(shown, done, total)
+    if total is not None and done != total:
+        raise URLError(f"the transfer was cut: {done:,} of {total:,} bytes came")
+
+
+def _page(shown: str) -> ValueError:
+    return ValueError(f"{shown} is a web page, not weights: give the address of the file itself")
+
+
+def _progress(shown: str, done: int, total: int | None) -> None:
+    """A line that counts, in a terminal; nothing in a log."""
+    if sys.stderr.isatty():
+        whole = f" of {total / 1e6:,.0f}" if total else ""
+        end = "\n" if done == total else ""
+        print(f"\r{shown}: {done / 1e6:,.0f}{whole} MB", end=end, file=sys.stderr, flush=True)

@@ -1,0 +1,197 @@
+"""A checkpoint's file as plain tensors, which take no more memory than the file is long.
+
+``torch.load(weights_only=True)`` runs no code, but creates what the file asks for: a tensor of any
+shape, or a gigabyte from a megabyte of compressed zeros. So the sizes are read first.
+"""
+
+import io
+import math
+import os
+import pickle
+import struct
+import zipfile
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+SHARED = 4  # views of the same bytes: a run's checkpoint has two, and networks tie weights
+ITEM_SIZES = {  # bytes of an element
+    **dict.fromkeys(("BoolStorage", "ByteStorage", "CharStorage"), 1),
+    **dict.fromkeys(("ShortStorage", "HalfStorage", "BFloat16Storage"), 2),
+    **dict.fromkeys(("IntStorage", "FloatStorage"), 4),
+    **dict.fromkeys(("LongStorage", "DoubleStorage", "ComplexFloatStorage"), 8),
+    "ComplexDoubleStorage": 16,
+}
+END, END64, LOCATOR = 22, 56, 20  # bytes of a zip archive's last entries
+
+
+class UnsafeCheckpoint(ValueError):
+    """A file that holds, or asks for, more than plain tensors."""
+
+
+def read_tensors(
+    path: Path, device: str | torch.device = "cpu", name: str | None = None
+) -> Mapping[str, Any]:
+    """What a ``.safetensors`` file or a file of ``torch.save`` holds.
+
+    Args:
+        name: of the file in errors; None for its path.
+
+    Raises:
+        ValueError: it is no checkpoint of plain tensors; the message is one line.
+    """
+    name = name or str(path)
+    with path.open("rb") as file:
+        try:
+            checkpoint = _read(file, path, device)
+        except ImportError:
+            raise
+        except Exception as error:  # the libraries raise many kinds
+            why = f"{name} cannot be read as a checkpoint of plain tensors"
+            raise ValueError(f"{why}: {_first_line(error)}") from error
+    if not isinstance(checkpoint, Mapping):
+        raise ValueError(f"{name} holds a {type(checkpoint).__name__}, not a state dict")
+    return checkpoint
+
+
+def _read(file: IO[bytes], path: Path, device: str | torch.device) -> Any:
+    if path.suffix == ".safetensors":  # a format whose reader compares the sizes itself
+        try:
+            from safetensors.torch import load_file
+        except ImportError as error:
+            raise ImportError(f"{path} needs safetensors: pip install safetensors") from error
+        return load_file(path, device=str(device))
+    refuse_excess(file)
+    file.seek(0)
+    return torch.load(file, map_location=device, weights_only=True)
+
+
+def _first_line(error: Exception) -> str:
+    if not str(error).strip():
+        return type(error).__name__
+    return ascii(str(error).strip().splitlines()[0][:300])[1:-1]
+
+
+def refuse_excess(file: IO[bytes]) -> None:
+    """Read a checkpoint's sizes, creating no tensor.
+
+    Raises:
+        UnsafeCheckpoint: it holds other objects than tensors, dicts, lists, numbers and texts, or
+            its tensors would take more memory than the file.
+    """
+    length = os.fstat(file.fileno()).st_size
+    try:
+        if file.read(4) == b"PK\3\4":  # as torch.save has written since 1.6
+            sizes = _Sizes(io.BytesIO(_pickle_of_archive(file, length)))
+        else:  # a magic number, the version, the system, the checkpoint, its storages
+            file.seek(0)
+            for _ in range(3):
+                _Sizes(file).load()
+            sizes = _Sizes(file)
+        sizes.load()
+    except UnsafeCheckpoint:
+        raise
+    except Exception as error:  # bytes that are no pickle raise anything
+        raise UnsafeCheckpoint("torch.save did not write it, or it is cut short") from error
+    asked = max(sum(sizes.storages.values()), sizes.viewed // SHARED)
+    if asked > length:
+        raise UnsafeCheckpoint(f"it asks for {asked:,} bytes of tensors and has {length:,}")
+
+
+def _pickle_of_archive(file: IO[bytes], length: int) -> bytes:
+    """The pickle in a zip archive; what is compressed, or could be read in two ways, is refused."""
+    if not _has_one_directory(file, length):
+        raise UnsafeCheckpoint("it does not end as an archive of torch.save does")
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        pickles = [info for info in members if info.filename.lower().endswith("/data.pkl")]
+        if not pickles:
+            names = ", ".join(ascii(info.filename[:80]) for info in members[:3])
+            raise UnsafeCheckpoint(f"it is a zip archive of {names}: unpack it, give the file")
+        stored = all(info.compress_type == zipfile.ZIP_STORED for info in members)
+        if not stored or sum(info.file_size for info in members) > length or len(pickles) > 1:
+            raise UnsafeCheckpoint("it would become larger when unpacked, or hides a member")
+        return archive.read(pickles[0])
+
+
+def _has_one_directory(file: IO[bytes], length: int) -> bool:
+    """Does the archive's last entry point at a directory just before it, with nothing in between?
+
+    Python's reader and torch's find the same members then; else one could be shown a harmless file
+    and the other one a hostile one.
+    """
+    file.seek(max(0, length - END - LOCATOR - END64))
+    tail = file.read()
+    end, locator, end64 = tail[-END:], tail[-END - LOCATOR : -END], tail[: -END - LOCATOR]
+    if end[:4] != b"PK\5\6" or end[-2:] != b"\0\0":
+        return False
+    if locator[:4] != b"PK\6\7":
+        size, start = struct.unpack("<II", end[12:20])
+        return bool(start + size == length - END)
+    (where,) = struct.unpack("<Q", locator[8:16])
+    size, start = struct.unpack("<QQ", end64[40:56])
+    return bool(where == start + size == length - END - LOCATOR - END64)
+
+
+class _Dict(OrderedDict[Any, Any]):
+    """An OrderedDict whose methods stay its own."""
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        if set(state) != {"_metadata"}:  # which a state dict has
+            raise UnsafeCheckpoint("it changes a dict's attributes")
+
+
+class _Sizes(pickle._Unpickler):
+    """Reads a pickle, and instead of its tensors the bytes that they need.
+
+    It is Python's own implementation, as the faster one in C reserves memory for what it is told.
+
+    Attributes:
+        storages: bytes of each storage.
+        viewed: bytes of all tensors together; several may share a storage.
+    """
+
+    def __init__(self, file: Any) -> None:
+        super().__init__(file, encoding="utf-8")
+        self.storages: dict[str, int] = {}
+        self.viewed = 0
+        self.known: dict[str, Any] = {
+            "collections.OrderedDict": _Dict,
+            "collections.Counter": dict,
+            "torch.Size": tuple,
+            "torch._utils._rebuild_tensor_v2": self._tensor,
+            "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
+        }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if f"{module}.{name}" in self.known:
+            return self.known[f"{module}.{name}"]
+        if module in ("torch", "torch.cuda") and name in ITEM_SIZES:
+            return ITEM_SIZES[name]
+        raise UnsafeCheckpoint(f"it holds {ascii(f'{module}.{name}'[:80])}, not only tensors")
+
+    def persistent_load(self, pid: Any) -> tuple[int, int]:
+        """(bytes of an element, elements) of a storage."""
+        what, itemsize, key, _, elements, *view = pid
+        if what != "storage" or not _are_counts(itemsize, elements) or view not in ([], [None]):
+            raise UnsafeCheckpoint("it has a storage of an unknown kind")
+        self.storages[key] = max(self.storages.get(key, 0), itemsize * elements)
+        return itemsize, elements
+
+    def _tensor(self, storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> None:
+        itemsize, room = storage
+        if not _are_counts(offset, *size, *stride) or len(size) > 64:
+            raise UnsafeCheckpoint("it has a tensor of an impossible shape")
+        elements = math.prod(size)
+        last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+        if elements > room or (elements and last >= room):
+            shape = str(tuple(size))[:80]
+            raise UnsafeCheckpoint(f"it has {room:,} numbers for a tensor of shape {shape}")
+        self.viewed += itemsize * elements
+
+
+def _are_counts(*values: Any) -> bool:
+    return all(type(value) is int and value >= 0 for value in values)
