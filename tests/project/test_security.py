@@ -68,7 +68,9 @@ def floors() -> dict[str, SpecifierSet]:
 def test_no_version_that_runs_a_checkpoints_code_is_accepted():
     """CVE-2026-24747 is mended in torch 2.10; timm reads `checkpoint_path` safely from 1.0.26."""
     accepted = floors()
-    for name, unsafe, safe in (("torch", "2.9.1", "2.10.0"), ("timm", "1.0.25", "1.0.26")):
+    mended = [("torch", "2.9.1", "2.10.0"), ("timm", "1.0.25", "1.0.26")]
+    mended += [("filelock", "3.20.0", "3.20.3")]  # which followed a link in place of a lock
+    for name, unsafe, safe in mended:
         assert unsafe not in accepted[name] and safe in accepted[name], name
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from tresnet_lite.records.files import exclusive
+from tresnet_lite.records.files import exclusive, replacing
 from tresnet_lite.train.networks import rebuild_network
 
 LAST, BEST, LOG = "last.pt", "best.pt", "log.jsonl"
@@ -53,11 +53,16 @@ class RunFolder:
             raise ResumeError(f"{self.path} holds another run:{listed}\n{advice}.")
         return checkpoint
 
-    def locked(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def locked(self) -> Iterator[None]:
         """Hold the folder against another process; the system lets go of it when this one dies."""
         why = f"another process trains in {self.path}"
         busy = ResumeError(f"{why}: wait for it, or give another --out")
-        return exclusive(self.path / ".lock", busy)
+        with exclusive(self.path / ".lock", busy):
+            for checkpoint in (LAST, BEST):  # that a killed run was just writing
+                for unfinished in self.path.glob(f".{checkpoint}.*"):
+                    shutil.rmtree(unfinished, ignore_errors=True)
+            yield
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,13 +83,9 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 
 
 def write_run(path: Path, content: Mapping[str, Any]) -> None:
-    """Save under a temporary name, then rename: a crash leaves the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        torch.save(dict(content), file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    """Save a checkpoint; a crash leaves the old file or the new one."""
+    with replacing(path) as new:
+        torch.save(dict(content), new)
 
 
 def read_run(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
