@@ -204,6 +204,18 @@ def test_no_checkout_keeps_credentials():
     assert checkouts and all(step["with"]["persist-credentials"] is False for step in checkouts)
 
 
+def test_the_tests_see_the_whole_history():
+    """In a shallow checkout, `contribute` could not tell which commits are known, nor which lines
+    of records were there before.
+    """
+    jobs = [job for path in WORKFLOWS for job in workflow(path)["jobs"].values()]
+    testing = [job for job in jobs if any("test" in s.get("run", "").split() for s in job["steps"])]
+    assert testing
+    for job in testing:
+        (checkout,) = (s for s in job["steps"] if s.get("uses", "").startswith("actions/checkout@"))
+        assert checkout["with"]["fetch-depth"] == 0
+
+
 def test_the_pins_are_audited_every_week():
     """For every Python that is supported, as the pins differ."""
     audit = workflow(ROOT / ".github" / "workflows" / "audit.yml")

@@ -17,6 +17,7 @@ from tresnet_lite.book.freshness import content_digest, read_json, source_files,
 from tresnet_lite.book.project import Project
 from tresnet_lite.profiles import PROFILES
 from tresnet_lite.records.files import replacing
+from tresnet_lite.records.text import for_terminal, say
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def execute_all(project: Project, profile: str) -> list[NotebookFailure]:
     """Execute what changed, in order; a bar with the time left in a terminal, lines in a log."""
     stale = list(stale_notebooks(project, profile))
     unchanged = len(project.notebooks()) - len(stale)
-    print(f"{unchanged} notebooks unchanged, {len(stale)} to execute", flush=True)
+    say(f"{unchanged} notebooks unchanged, {len(stale)} to execute")
     terminal = sys.stdout.isatty()
     look = {"desc": "notebooks", "unit": "notebook", "file": sys.stdout, "disable": not terminal}
     failures = []
@@ -113,6 +114,7 @@ def execute_all(project: Project, profile: str) -> list[NotebookFailure]:
                 failures.append(failure)
             end = f"FAILED in {failure}" if failure else "done"
             bar.update()
-            tqdm.write(f"  {notebook.stem}: {seconds:.0f} s, {end}", file=sys.stdout)
+            line = for_terminal(f"  {notebook.stem}: {seconds:.0f} s, {end}")
+            tqdm.write(line, file=sys.stdout)
             sys.stdout.flush()
     return failures

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tresnet_lite.book.freshness import content_digest, source_files
 from tresnet_lite.book.project import parse
+from tresnet_lite.records.text import say
 
 EVERY = 1.0  # seconds between two looks at the sources
 FOLDERS = ("book", "notebooks", "build/executed", "build/records")
@@ -72,18 +73,18 @@ def main(arguments: list[str] | None = None) -> int:
     with server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://localhost:{server.server_port}"
-        print(f"serving {address}, building when a source changes; Ctrl-C ends", flush=True)
+        say(f"serving {address}, building when a source changes; Ctrl-C ends")
         try:
             watch(project.root, functools.partial(_build, command), stop=threading.Event())
         except KeyboardInterrupt:
-            print()
+            say("")
     return 0
 
 
 def _build(command: list[str]) -> None:
     start = time.monotonic()
     if subprocess.run(command).returncode == 0:
-        print(f"built in {time.monotonic() - start:.0f} s", flush=True)
+        say(f"built in {time.monotonic() - start:.0f} s")
 
 
 if __name__ == "__main__":

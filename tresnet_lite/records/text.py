@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import reprlib
-from typing import Any, get_args, get_type_hints
+from typing import Any, TextIO, get_args, get_type_hints
 
 FORBIDDEN = frozenset('<>{}`|$"\\')  # what begins markup in a page, a table or a figure
 LONGEST, LONGEST_MESSAGE = 300, 1000  # characters
@@ -75,6 +75,17 @@ def printable(text: str) -> str:
     A no-break space stays: tables of ours hold lines together with it.
     """
     return "".join(map(_printable, text))
+
+
+def for_terminal(text: object) -> str:
+    """A text whose lines are `printable`: its line breaks stay, nothing else steers a terminal."""
+    return "\n".join(map(printable, str(text).split("\n")))
+
+
+def say(*texts: object, file: TextIO | None = None) -> None:
+    """Print texts at once, `for_terminal`; a program prints what it has from outside by this."""
+    for text in texts:
+        print(for_terminal(text), file=file, flush=True)
 
 
 def _printable(c: str) -> str:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from tresnet_lite.ablation import ablation_ladder
 from tresnet_lite.model import TResNetConfig, list_models
+from tresnet_lite.records.text import say
 from tresnet_lite.train.data import DATA_VARIABLE, NAMED
 from tresnet_lite.train.overrides import nearest
 from tresnet_lite.train.recipe import RECIPES, Recipe
@@ -37,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return submit(options, run_folder(options).resolve())
     except (ValueError, ImportError, RuntimeError) as error:  # the last: submitit finds no Slurm
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", file=sys.stderr)
         return 2
 
 

@@ -13,6 +13,7 @@ from torch.utils.data import ConcatDataset, Dataset, Subset
 from torchvision import datasets
 from torchvision.transforms.functional import to_pil_image
 
+from tresnet_lite.records.text import printable
 from tresnet_lite.train.digits import digits
 from tresnet_lite.train.overrides import nearest
 from tresnet_lite.train.pictures import open_picture
@@ -194,7 +195,7 @@ def _from_folder(folder: Path) -> Data:
 
 def _refuse_other_classes(train: datasets.ImageFolder, test: datasets.ImageFolder) -> None:
     if train.classes != test.classes:
-        odd = ", ".join(sorted(set(train.classes) ^ set(test.classes))[:5])
+        odd = printable(", ".join(sorted(set(train.classes) ^ set(test.classes))[:5]))
         same = f"{train.root} and {test.root} must have the same classes"
         raise ValueError(f"{same}: {odd} only in one")
 

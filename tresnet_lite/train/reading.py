@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
+from tresnet_lite.records.text import printable
 from tresnet_lite.train.pictures import UNREADABLE
 
 IN_A_ROW = 20  # unreadable images, one after the other in the data set: then it is not the images
@@ -72,7 +73,8 @@ class Images(Dataset):
                 image, label = self.dataset[place]
             except UNREADABLE as error:
                 reason = error.__cause__ or error  # of a PictureError, the decoder's own
-                faults.append(f"{name_of(self.dataset, place)}: {type(reason).__name__}: {reason}")
+                fault = f"{name_of(self.dataset, place)}: {type(reason).__name__}: {reason}"
+                faults.append(printable(fault))
                 continue
             with seeded(mixed(self.seed, epoch, index)):
                 return Item(self.transform(image), int(label), place, tuple(faults))
