@@ -75,6 +75,22 @@ def test_programs_print_by_say_alone():
     assert "records/text.py" in printing
 
 
+@pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
+@pytest.mark.parametrize("program", [train, evaluate, bench, claims])
+def test_an_unknown_argument_is_printed_as_text(capsys, program, payload):
+    """As of `*.jsonl`, where a folder holds a stranger's file."""
+    command = {bench: ["contribute", "a"], evaluate: ["--data", "a"]}.get(program, [])
+    with pytest.raises(SystemExit):
+        program.main([*command, payload])
+    assert "error: un" in assert_harmless(capsys)
+
+
+def test_every_program_has_such_a_parser():
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "tresnet_lite").rglob("*.py")]
+    assert sum("(argparse.ArgumentParser)" in text for text in texts) == 1
+    assert not any("ArgumentParser(" in text for text in texts)
+
+
 @hostile
 def test_training_on_hostile_names(tmp_path, capsys, name):
     """A class, an image that cannot be read, the folder itself, and the run's."""

@@ -46,7 +46,7 @@ def test_the_steps_of_a_pull_request_are_printed(record_file, history, capsys, t
     append(store.COMMITTED / NAME, record(commit=history, run="another"))
     assert main(["contribute", str(tmp_path / "my gpu.jsonl")]) == 0
     said = capsys.readouterr().out
-    assert f"{NAME} has records of this device already, and yours are added" in said
+    assert f"{NAME} already has records of this device; yours are appended" in said
     assert f"my gpu.jsonl' >> data/measured/{NAME}" in said
     assert main(["contribute", str(store.COMMITTED / NAME)]) == 0
     assert ">>" not in capsys.readouterr().out
@@ -75,7 +75,7 @@ def test_a_second_machine_adds_a_run_of_its_own(record_file, history, capsys, tm
     assert [r.value.median for r in store.committed()] == [2.0]
     commit(tmp_path)
     assert check_contribution(file) == file
-    with pytest.raises(RecordError, match=f"{NAME} has 1 of its lines: leave them out"):
+    with pytest.raises(RecordError, match=f"1 of its lines are in {NAME}: remove them"):
         check_contribution(mine)
 
 
@@ -86,7 +86,7 @@ def test_a_second_machine_adds_a_run_of_its_own(record_file, history, capsys, tm
         (("b",), r"1 committed lines are gone or changed: `git checkout HEAD"),
         ((), r"2 committed lines are gone or changed"),
         (("a", "other b"), r"1 committed lines are gone or changed"),
-        (("a", "b", "of the same run"), "lines are added to run 'first', which .* has already"),
+        (("a", "b", "of the same run"), "new lines claim run 'first', which .* already has"),
     ],
 )
 def test_no_committed_line_is_replaced(record_file, history, tmp_path, replaced, reason, committed):
@@ -158,7 +158,9 @@ def test_nothing_committed_is_replaced_by_another_file(record_file, device):
     """Not by a later date, not by a name that only looks the same."""
     append(store.COMMITTED / NAME, record())
     append(store.COMMITTED / "new.jsonl", record(9999.0, device=device, date=PROVENANCE.date))
-    with pytest.raises(RecordError, match=rf"new\.jsonl: .* is in {NAME} too.*append its lines"):
+    with pytest.raises(
+        RecordError, match=rf"new\.jsonl: .* is in {NAME} too.*append the lines to {NAME}"
+    ):
         store.committed()
 
 

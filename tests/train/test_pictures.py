@@ -210,7 +210,7 @@ def test_pixels_without_a_white_are_refused(tmp_path):
     for name, pixels in (("float", np.ones((4, 4), np.float32)), ("deep", -np.ones((4, 4), "i4"))):
         path = tmp_path / f"{name}.tif"
         Image.fromarray(pixels).save(path)
-        with pytest.raises(PictureError, match="white is unknown: save it in 8 bits"):
+        with pytest.raises(PictureError, match="no known white: save it in 8 bits"):
             open_picture(path)
 
 

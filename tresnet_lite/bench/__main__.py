@@ -25,7 +25,7 @@ from tresnet_lite.bench.suites import GIB, Point
 from tresnet_lite.profiles import PROFILES, Profile
 from tresnet_lite.records import RecordError, store
 from tresnet_lite.records.contribution import check_contribution, next_steps
-from tresnet_lite.records.text import for_terminal, say
+from tresnet_lite.records.text import Parser, for_terminal, say
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,22 +43,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        prog="python -m tresnet_lite.bench", description=__doc__, formatter_class=raw
-    )
+    parser = Parser(prog="python -m tresnet_lite.bench", description=__doc__, formatter_class=raw)
     commands = parser.add_subparsers(dest="do", required=True)
     names = f"of: {', '.join(suites.SUITES)}; paper is all of them"
     gpu_or_cpu = "default: gpu where there is one, else cpu"
     out = f"file of records; default: ${store.VARIABLE}, or build/records/PROFILE.jsonl"
 
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     add = common.add_argument
     add("--profile", choices=PROFILES, help=gpu_or_cpu)
     add("--quick", action="store_true", help="fixed batches; only tables and figures")
     add("--memory-cap", type=float, metavar="GIB", help="emulate a GPU with so many GiB of memory")
     add("--models", type=_words, metavar="A,B", help="only these models")
 
-    work = argparse.ArgumentParser(add_help=False, parents=[common])
+    work = Parser(add_help=False, parents=[common])
     add = work.add_argument
     add("suites", nargs="+", metavar="SUITE", help=names)
     add("--out", type=Path, help=out)

@@ -8,7 +8,6 @@ line, and the exit code is 0.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import shutil
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from tresnet_lite.records.text import say
+from tresnet_lite.records.text import Parser, say
 
 REQUIREMENT = "inplace-abn==1.1.0"
 BUILD_TOOLS = ("setuptools", "setuptools_scm", "wheel", "ninja")
@@ -111,7 +110,7 @@ def install() -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    argparse.ArgumentParser(
+    Parser(
         prog="python -m tresnet_lite.bench.install_iabn",
         description="Build and install the published Inplace-ABN for this torch.",
     ).parse_args(arguments)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 
@@ -16,7 +15,7 @@ from tresnet_lite.book.project import Project, parse
 from tresnet_lite.claims.ledger import ledger, ledger_lines
 from tresnet_lite.records import RecordError, store
 from tresnet_lite.records.provenance import begin_run
-from tresnet_lite.records.text import say
+from tresnet_lite.records.text import Parser, say
 
 # The profiler writes what it misses on a CPU (a GPU, the origin of older memory) past every
 # notebook to the terminal.
@@ -40,7 +39,7 @@ def print_claims(project: Project, profile: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tresnet_lite.book", description=__doc__)
+    parser = Parser(prog="python -m tresnet_lite.book", description=__doc__)
     book_only = "build from what is there, execute nothing"
     parser.add_argument("--book-only", action="store_true", help=book_only)
     options, project = parse(parser, arguments, "default: chosen from the device")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from tresnet_lite.claims.ledger import ledger, ledger_lines
 from tresnet_lite.records import RecordError, store
-from tresnet_lite.records.text import say
+from tresnet_lite.records.text import Parser, say
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tresnet_lite.claims",
         description="Print the claims ledger, judged by the committed records and by those that "
         f"${store.VARIABLE} names.",

@@ -34,7 +34,7 @@ from tresnet_lite.evaluate.predictions import PredictionError, predict
 from tresnet_lite.evaluate.scoring import score, to_records
 from tresnet_lite.evaluate.subjects import PROTOCOLS, PUBLISHED, Subject, published_name, subject
 from tresnet_lite.records import Record, RecordError, append, load, store
-from tresnet_lite.records.text import say
+from tresnet_lite.records.text import Parser, say
 from tresnet_lite.train import processes
 from tresnet_lite.train.reading import TooManyUnreadable
 from tresnet_lite.train.run_folder import ResumeError
@@ -130,7 +130,7 @@ def accuracy_lines(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tresnet_lite.evaluate",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

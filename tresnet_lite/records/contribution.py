@@ -61,7 +61,7 @@ def _refuse_replaced(file: Path, place: Path) -> None:
     if file.resolve() != place.resolve():
         mine = _lines_of(file.read_bytes())
         if again := set(mine) & set(here):
-            raise RecordError(f"{file}: {place.name} has {len(again)} of its lines: leave them out")
+            raise RecordError(f"{file}: {len(again)} of its lines are in {place.name}: remove them")
         versions.append([*here, *mine])
     if lost := {line for lines in versions for line in lines} - set(versions[-1]):
         back = f"`git checkout HEAD -- {place.name}` brings them back; then append yours"
@@ -70,7 +70,7 @@ def _refuse_replaced(file: Path, place: Path) -> None:
     for lines in versions:
         new = {line: from_json(line).provenance.run for line in lines if line not in runs}
         if both := set(new.values()) & set(runs.values()):
-            what = f"lines are added to run {min(both)!r}, which {place.name} has already"
+            what = f"new lines claim run {min(both)!r}, which {place.name} already has"
             raise RecordError(f"{file}: {what}: measure in a run of your own")
         runs |= new
 
@@ -111,7 +111,7 @@ def next_steps(file: Path, place: Path) -> str:
     if file.resolve() != place.resolve():
         commands.insert(0, f"cat {shlex.quote(str(file))} >> {name}")
         if place.exists():
-            first = f"{place.name} has records of this device already, and yours are added to them."
-            rest = "Of the same case, tables show the latest; the earlier ones stay in the file."
+            first = f"{place.name} already has records of this device; yours are appended to it."
+            rest = "Tables show the latest record of a case; the earlier ones stay in the file."
             lines.insert(0, f"{first} {rest}")
     return "\n".join([*lines, *commands])

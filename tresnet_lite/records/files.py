@@ -106,8 +106,8 @@ def repair(path: str | os.PathLike[str]) -> str:
 def replacing(path: Path) -> Iterator[Path]:
     """Where to write a file that takes the place of `path` in one step, when the block ends.
 
-    Nothing is replaced when the block fails or writes nothing. The file lies in a new folder beside
-    `path` that no other user can enter: a link that somebody planted is neither found nor followed.
+    Nothing is replaced when the block fails or writes nothing. The new file is made in a new folder
+    beside `path` that no other user can enter, so that nobody can plant a link in its place.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
@@ -124,8 +124,8 @@ def exclusive(lock: Path, busy: Exception) -> Iterator[None]:
     """Hold a lock file, at most until this process ends.
 
     Raises:
-        Exception: `busy` where another process holds it; one of its type where the file cannot be
-            locked, as it is another user's or a link.
+        Exception: `busy` if another process holds it; another error of its type if the file cannot
+            be locked, such as a link or a file of another user.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     held = FileLock(lock)
@@ -135,7 +135,7 @@ def exclusive(lock: Path, busy: Exception) -> Iterator[None]:
     except Timeout as error:
         raise busy from error
     except OSError as error:
-        advice = "is it a link, or another user's? Then use a folder of your own"
+        advice = "it may be a link, or belong to another user; use a folder of your own"
         raise type(busy)(f"{lock} cannot be locked ({error.strerror}): {advice}") from error
     try:
         yield

@@ -107,7 +107,7 @@ def read_apart(files: Iterable[Path]) -> list[Record | Failure]:
             owner = owners.setdefault(file_name(device), file)
             if owner != file:
                 why = "only a file's own later records may take the place of its records"
-                what = f"append its lines to {owner.name}, of another machine too"
+                what = f"append the lines to {owner.name}, even from another machine"
                 raise RecordError(f"{file}: {device} is in {owner.name} too, and {why}: {what}")
         lines += of_file
     return lines

@@ -8,17 +8,17 @@ import struct
 import numpy as np
 from PIL import Image
 
-# Those that photographs come in. Of an unnamed one, Pillow runs another program: EPS, by whatever
-# name the file goes, starts Ghostscript.
+# The usual formats of photographs. Left to choose, Pillow would start Ghostscript for an EPS file,
+# whatever the file's name.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
-THINNEST = 100  # long side over short side; what is thinner loses its ends
+THINNEST = 100  # long side over short side; a thinner picture loses its ends
 
 
 class PictureError(ValueError):
-    """A file that is no picture, is broken, or is too large; the message says which."""
+    """A file that is not a picture, is broken, or is too large; the message says which."""
 
 
-# Of data sets that open their pictures themselves: what Pillow raises for broken files.
+# What Pillow raises for broken files, in data sets that open their pictures themselves.
 UNREADABLE = (
     OSError,
     SyntaxError,
@@ -32,13 +32,13 @@ UNREADABLE = (
 
 
 def open_picture(path: str | os.PathLike[str]) -> Image.Image:
-    """A picture in RGB, of at most `Image.MAX_IMAGE_PIXELS`: Pillow's limit, of which it warns.
+    """A picture in RGB, of at most `Image.MAX_IMAGE_PIXELS`, beyond which Pillow only warns.
 
-    16 bits of grey become 8, as Pillow itself does with 16 bits of colour. A picture that is
-    thinner than 1 : 100 loses its ends: resized by its short side, it would take gigabytes.
+    16-bit grey becomes 8-bit, as Pillow does itself with 16-bit colour. A picture thinner than
+    1 : 100 loses its ends: resized by its short side, it would take gigabytes.
 
     Raises:
-        PictureError: whatever the file holds that is not such a picture.
+        PictureError: the file holds no such picture, or anything else went wrong.
     """
     try:
         if os.path.exists(path) and not os.path.isfile(path):
@@ -46,21 +46,23 @@ def open_picture(path: str | os.PathLike[str]) -> Image.Image:
         with Image.open(path, formats=FORMATS) as image:
             limit = Image.MAX_IMAGE_PIXELS
             if limit and image.width * image.height > limit:
-                raise PictureError(f"{image.width} × {image.height} pixels: more than {limit:,}")
+                raise PictureError(
+                    f"{image.width} × {image.height} pixels: at most {limit:,} in all"
+                )
             return _without_thin_ends(_eight_bits(image)).convert("RGB")
     except PictureError:
         raise
-    except Exception as error:  # decoders raise many kinds, of which they document few
+    except Exception as error:  # decoders raise many kinds of errors
         raise PictureError(f"{type(error).__name__}: {error}") from error
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey of 16 bits as grey of 8; Pillow would make white of all that is over 255."""
+    """16-bit grey as 8-bit grey; Pillow's own conversion turns all above 255 white."""
     if image.mode != "I" and image.mode != "F" and not image.mode.startswith("I;"):
         return image
     pixels = np.asarray(image)
     if image.mode == "F" or pixels.min() < 0 or pixels.max() >= 2**16:
-        raise PictureError(f"{pixels.dtype} pixels, of which white is unknown: save it in 8 bits")
+        raise PictureError(f"{pixels.dtype} pixels have no known white: save it in 8 bits")
     return Image.fromarray((pixels >> 8).astype(np.uint8))
 
 
