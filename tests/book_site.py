@@ -40,10 +40,7 @@ def build_once(factory: pytest.TempPathFactory) -> Path:
     html = checkout / "build" / "_build" / "html"
     with FileLock(f"{checkout}.lock"):
         if not html.exists():
-            checkout.mkdir(exist_ok=True)
-            for entry in ROOT.iterdir():
-                if entry.name not in OURS and not entry.name.startswith(".venv"):
-                    (checkout / entry.name).symlink_to(entry)
+            link_checkout(checkout)
             command = [
                 sys.executable,
                 "-m",
@@ -62,6 +59,14 @@ def build_once(factory: pytest.TempPathFactory) -> Path:
             )
             assert result.returncode == 0, result.stdout + result.stderr
     return html
+
+
+def link_checkout(folder: Path) -> None:
+    """Make a folder a checkout of the same sources, in which nothing is built yet."""
+    folder.mkdir(exist_ok=True)
+    for entry in ROOT.iterdir():
+        if entry.name not in OURS and not entry.name.startswith(".venv"):
+            (folder / entry.name).symlink_to(entry)
 
 
 @contextlib.contextmanager

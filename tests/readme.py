@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from tresnet_lite.book.readme import readme
+from tresnet_lite.records.files import replacing
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 START, END = "<!-- results -->\n", "<!-- /results -->\n"
@@ -24,9 +24,8 @@ def rendered(text: str) -> str:
 
 def main() -> None:
     text = rendered(README.read_text(encoding="utf-8"))
-    temporary = README.with_name(".README.md.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, README)
+    with replacing(README) as new:
+        new.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import nbformat
 from nbclient import NotebookClient
 
 from tresnet_lite.book.chapters import address, release_tag
+from tresnet_lite.records.files import replacing
 
 ROOT = Path(__file__).resolve().parent.parent
 IGNORED = "nbval-ignore-output"
@@ -62,9 +63,8 @@ def renew(path: Path) -> None:
         }
     )
     nbformat.validate(notebook)
-    temporary = path.with_name(f".{path.name}.tmp")
-    nbformat.write(notebook, temporary)
-    os.replace(temporary, path)
+    with replacing(path) as new:
+        nbformat.write(notebook, new)
 
 
 def main() -> None:

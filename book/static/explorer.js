@@ -31,8 +31,8 @@
   const near = (value) => Number(value.toPrecision(4)).toLocaleString("en");
   const x = (p, scale) => (scale === "ratio" ? p.ratio : p.speed);
 
-  // Plotly reads tags in its texts.
-  const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+  // Plotly reads tags and formulas in its texts.
+  const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll("$", () => "&#36;");
 
   function hover(p) {
     const spread = p.q1 === null ? "" : ` (quartiles ${near(p.q1)} to ${near(p.q3)})`;

@@ -103,7 +103,12 @@ def test_the_explorer(payload):
     assert_harmless(page)
     assert page.count("<script") == 3 and page.count("```") == 2
     data = re.search(r'id="explorer-data">(.*?)</script>', page, re.DOTALL)[1]
-    assert any(payload in row[0] for row in json.loads(data)["rows"])  # as it was written
+    rows = json.loads(data)["rows"]
+    assert any(text.printable(payload) in row[0] for row in rows)
+    offered = {html.unescape(value) for value in re.findall('option value="([^"]*)"', page)}
+    assert {row[0] for row in rows} <= offered  # else the script would show none of them
+    table = explorer.speeds_file(landscape(networks(payload)))
+    assert all(c.isprintable() or c == "\n" for c in table)
 
 
 def test_a_drawing(payload):

@@ -108,7 +108,7 @@ def test_a_failing_notebook_does_not_stop_the_rest(project, capsys):
     assert cell_outputs(project.build / "executed/smoke/01_one.ipynb") == "smoke\n"
     assert cell_outputs(project.build / "executed/smoke/02_fails.ipynb") == "so far\n"
     assert cell_outputs(project.build / "executed/smoke/04_last.ipynb") == "notebooks\n"
-    assert not list(project.build.rglob(".partial-*"))
+    assert not list(project.build.rglob(".*"))
     assert "4 to execute" in capsys.readouterr().out
 
     # The two that passed rest; mending one of the others executes that one and the one that still

@@ -72,7 +72,9 @@ def floors() -> dict[str, SpecifierSet]:
 def test_no_version_that_runs_a_checkpoints_code_is_accepted():
     """CVE-2026-24747 is mended in torch 2.10; timm reads `checkpoint_path` safely from 1.0.26."""
     accepted = floors()
-    for name, unsafe, safe in (("torch", "2.9.1", "2.10.0"), ("timm", "1.0.25", "1.0.26")):
+    mended = [("torch", "2.9.1", "2.10.0"), ("timm", "1.0.25", "1.0.26")]
+    mended += [("filelock", "3.20.0", "3.20.3")]  # which followed a link in place of a lock
+    for name, unsafe, safe in mended:
         assert unsafe not in accepted[name] and safe in accepted[name], name
 
 
@@ -204,6 +206,18 @@ def test_only_the_deployment_may_write():
 def test_no_checkout_keeps_credentials():
     checkouts = steps("actions/checkout@")
     assert checkouts and all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+def test_the_tests_see_the_whole_history():
+    """In a shallow checkout, `contribute` could not tell which commits are known, nor which lines
+    of records were there before.
+    """
+    jobs = [job for path in WORKFLOWS for job in workflow(path)["jobs"].values()]
+    testing = [job for job in jobs if any("test" in s.get("run", "").split() for s in job["steps"])]
+    assert testing
+    for job in testing:
+        (checkout,) = (s for s in job["steps"] if s.get("uses", "").startswith("actions/checkout@"))
+        assert checkout["with"]["fetch-depth"] == 0
 
 
 def test_the_pins_are_audited_every_week():

@@ -43,11 +43,79 @@ def test_the_steps_of_a_pull_request_are_printed(record_file, history, capsys, t
     said = capsys.readouterr().out
     assert f"my gpu.jsonl' >> data/measured/{NAME}" in said
     assert f"git add data/measured/{NAME}" in said
-    append(store.COMMITTED / NAME, record(commit=history))
+    append(store.COMMITTED / NAME, record(commit=history, run="another"))
     assert main(["contribute", str(tmp_path / "my gpu.jsonl")]) == 0
-    assert "Is that another machine?" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"{NAME} already has records of this device; yours are appended" in said
+    assert f"my gpu.jsonl' >> data/measured/{NAME}" in said
     assert main(["contribute", str(store.COMMITTED / NAME)]) == 0
     assert ">>" not in capsys.readouterr().out
+
+
+def commit(history_of):
+    """Commit what lies in the checkout."""
+    for command in (["add", "-A"], ["commit", "-qm", "x"]):
+        git = ["git", "-C", str(history_of), "-c", "user.name=x", "-c", "user.email=x"]
+        subprocess.run([*git, *command], check=True)
+
+
+def test_a_second_machine_adds_a_run_of_its_own(record_file, history, capsys, tmp_path):
+    """Its numbers stand where they are later, the committed lines stay, and other files' records
+    are not touched.
+    """
+    file, mine = store.COMMITTED / NAME, tmp_path / "mine.jsonl"
+    append(file, record(1.0, commit=history, run="first"))
+    commit(tmp_path)
+    later = {"commit": history, "run": "second", "date": "2026-03-01T00:00:00+00:00"}
+    append(mine, record(2.0, **later))
+    assert check_contribution(mine) == file
+    committed = file.read_bytes()
+    file.write_bytes(committed + mine.read_bytes())  # cat mine >> file
+    assert check_contribution(file) == file
+    assert [r.value.median for r in store.committed()] == [2.0]
+    commit(tmp_path)
+    assert check_contribution(file) == file
+    with pytest.raises(RecordError, match=f"1 of its lines are in {NAME}: remove them"):
+        check_contribution(mine)
+
+
+@pytest.mark.parametrize("committed", [False, True])
+@pytest.mark.parametrize(
+    ("replaced", "reason"),
+    [
+        (("b",), r"1 committed lines are gone or changed: `git checkout HEAD"),
+        ((), r"2 committed lines are gone or changed"),
+        (("a", "other b"), r"1 committed lines are gone or changed"),
+        (("a", "b", "of the same run"), "new lines claim run 'first', which .* already has"),
+    ],
+)
+def test_no_committed_line_is_replaced(record_file, history, tmp_path, replaced, reason, committed):
+    """Not by a line that is dropped or changed, nor by one that claims the run of another's."""
+    medians = {"a": 1.0, "b": 2.0, "other b": 9.0, "of the same run": 9.0, "mine": 5.0}
+    lines = {name: record(median, commit=history, run="first") for name, median in medians.items()}
+    lines["mine"] = record(5.0, commit=history, run="mine")
+    file = store.COMMITTED / NAME
+    append(file, lines["a"], lines["b"])
+    commit(tmp_path)
+    file.unlink()
+    append(file, *(lines[name] for name in (*replaced, "mine")))
+    if committed:  # as continuous integration sees it
+        commit(tmp_path)
+    with pytest.raises(RecordError, match=reason):
+        check_contribution(file)
+
+
+def test_two_pull_requests_may_add_to_one_file(record_file, history, tmp_path):
+    """Merged in any order, both have kept the lines of the other."""
+    file, git = store.COMMITTED / NAME, ["git", "-C", str(tmp_path)]
+    runs = {run: record(1.0, commit=history, run=run).to_json() + "\n" for run in "abc"}
+    file.write_text(runs["a"])
+    commit(tmp_path)
+    subprocess.run([*git, "switch", "-qc", "theirs"], check=True)
+    file.write_text(runs["a"] + runs["b"])
+    commit(tmp_path)
+    file.write_text(runs["a"] + runs["c"] + runs["b"])
+    assert check_contribution(file) == file
 
 
 @pytest.mark.parametrize(
@@ -90,7 +158,9 @@ def test_nothing_committed_is_replaced_by_another_file(record_file, device):
     """Not by a later date, not by a name that only looks the same."""
     append(store.COMMITTED / NAME, record())
     append(store.COMMITTED / "new.jsonl", record(9999.0, device=device, date=PROVENANCE.date))
-    with pytest.raises(RecordError, match=rf"new\.jsonl: .* is in {NAME} too.*open an issue"):
+    with pytest.raises(
+        RecordError, match=rf"new\.jsonl: .* is in {NAME} too.*append the lines to {NAME}"
+    ):
         store.committed()
 
 

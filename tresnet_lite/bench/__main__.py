@@ -25,6 +25,7 @@ from tresnet_lite.bench.suites import GIB, Point
 from tresnet_lite.profiles import PROFILES, Profile
 from tresnet_lite.records import RecordError, store
 from tresnet_lite.records.contribution import check_contribution, next_steps
+from tresnet_lite.records.text import Parser, for_terminal, say
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,32 +33,30 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return DO[options.do](options)
     except (ValueError, CampaignError, RecordError) as error:  # misuse, told in a line
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         text = "what was measured is kept, and the same command goes on from there"
-        print(f"interrupted: {text}", file=sys.stderr)
+        say(f"interrupted: {text}", file=sys.stderr)
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        prog="python -m tresnet_lite.bench", description=__doc__, formatter_class=raw
-    )
+    parser = Parser(prog="python -m tresnet_lite.bench", description=__doc__, formatter_class=raw)
     commands = parser.add_subparsers(dest="do", required=True)
     names = f"of: {', '.join(suites.SUITES)}; paper is all of them"
     gpu_or_cpu = "default: gpu where there is one, else cpu"
     out = f"file of records; default: ${store.VARIABLE}, or build/records/PROFILE.jsonl"
 
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     add = common.add_argument
     add("--profile", choices=PROFILES, help=gpu_or_cpu)
     add("--quick", action="store_true", help="fixed batches; only tables and figures")
     add("--memory-cap", type=float, metavar="GIB", help="emulate a GPU with so many GiB of memory")
     add("--models", type=_words, metavar="A,B", help="only these models")
 
-    work = argparse.ArgumentParser(add_help=False, parents=[common])
+    work = Parser(add_help=False, parents=[common])
     add = work.add_argument
     add("suites", nargs="+", metavar="SUITE", help=names)
     add("--out", type=Path, help=out)
@@ -91,12 +90,12 @@ def _run(options: argparse.Namespace) -> int:
         return _dry_run(points, out, options)
     slots = campaign.find_slots(profile.device, options.gpus)
     devices = ", ".join(slot.device for slot in slots)
-    print(f"{profile.name}: {len(points)} points on {devices} → {out}", flush=True)
+    say(f"{profile.name}: {len(points)} points on {devices} → {out}")
     settings = {name: getattr(options, name) for name in ("minutes", "retry_errors", "seed")}
     with _Progress(len(points)) as progress:
         left = campaign.run(points, out, slots, **settings, tell=progress)
     outcomes = f"{progress.measured} points measured, {progress.failed} of them failed"
-    print(f"{outcomes}; {len(points) - len(left)} of {len(points)} are done")
+    say(f"{outcomes}; {len(points) - len(left)} of {len(points)} are done")
     return _print_left(left)
 
 
@@ -115,15 +114,15 @@ def _list(options: argparse.Namespace) -> int:
     points = suites.points(profile, quick=options.quick, memory_budget=_budget(options))
     for suite in (*suites.SUITES, "paper"):
         of_suite = suites.select(points, [suite])
-        print(f"{suite:8} {len(of_suite):3} points, about {_minutes(of_suite)}")
-    print(f"profile {profile}")
+        say(f"{suite:8} {len(of_suite):3} points, about {_minutes(of_suite)}")
+    say(f"profile {profile}")
     return 0
 
 
 def _contribute(options: argparse.Namespace) -> int:
     if not options.file.is_file():
         raise ValueError(f"there is no file {options.file}")
-    print(next_steps(options.file, check_contribution(options.file)))
+    say(next_steps(options.file, check_contribution(options.file)))
     return 0
 
 
@@ -137,18 +136,18 @@ def _dry_run(points: list[Point], out: Path, options: argparse.Namespace) -> int
     over = campaign.done(campaign.read_outcomes(out), devices, retry_errors=options.retry_errors)
     for point in points:
         state = "done" if point.id in over else f"{point.seconds:.0f} s"
-        print(f"{state:>6}  {', '.join(point.suites)}: {point.id}")
+        say(f"{state:>6}  {', '.join(point.suites)}: {point.id}")
     left = [point for point in points if point.id not in over]
     counts = f"{len(points)} points, {len(points) - len(left)} of them done"
-    print(f"{counts}; the others may take {_minutes(left)}")
+    say(f"{counts}; the others may take {_minutes(left)}")
     return 0
 
 
 def _print_left(left: list[Point]) -> int:
     if left:
-        print(f"left, about {_minutes(left)}; the same command goes on with them:")
+        say(f"left, about {_minutes(left)}; the same command goes on with them:")
     for point in left:
-        print(f"  {', '.join(point.suites)}: {point.id}")
+        say(f"  {', '.join(point.suites)}: {point.id}")
     return 0
 
 
@@ -190,7 +189,8 @@ class _Progress(contextlib.AbstractContextManager):
         self.bar.total = self.measured + len(queue.points)
         self.bar.set_postfix_str(left, refresh=False)
         self.bar.update()
-        self.bar.write(f"{outcome}" if self.terminal else f"{outcome} [{left}]", file=sys.stdout)
+        line = f"{outcome}" if self.terminal else f"{outcome} [{left}]"
+        self.bar.write(for_terminal(line), file=sys.stdout)
         sys.stdout.flush()
 
     def __exit__(self, *_: object) -> None:

@@ -8,7 +8,6 @@ line, and the exit code is 0.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import shutil
@@ -18,6 +17,8 @@ import tempfile
 from pathlib import Path
 
 import torch
+
+from tresnet_lite.records.text import Parser, say
 
 REQUIREMENT = "inplace-abn==1.1.0"
 BUILD_TOOLS = ("setuptools", "setuptools_scm", "wheel", "ninja")
@@ -78,7 +79,7 @@ def build_wheel(cache: Path, settings: dict[str, str]) -> Path:
     if shutil.which(os.environ.get("CXX", "c++")) is None:
         advice = "on Debian and Ubuntu: apt install g++ python3-dev"
         raise BuildError(f"no C++ compiler is installed; {advice}")
-    print(f"inplace-abn: compiling for {cache.name}, some minutes, once", flush=True)
+    say(f"inplace-abn: compiling for {cache.name}, some minutes, once")
     pip("install", "--quiet", *BUILD_TOOLS)
     cache.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache.parent) as work:
@@ -109,15 +110,15 @@ def install() -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    argparse.ArgumentParser(
+    Parser(
         prog="python -m tresnet_lite.bench.install_iabn",
         description="Build and install the published Inplace-ABN for this torch.",
     ).parse_args(arguments)
     try:
-        print(f"inplace-abn: installed for {install()}")
+        say(f"inplace-abn: installed for {install()}")
     except (BuildError, OSError) as error:
         rest = "Nothing needs it: tresnet_lite brings its own."
-        print(f"inplace-abn: not installed ({error}). {rest}")
+        say(f"inplace-abn: not installed ({error}). {rest}")
 
 
 if __name__ == "__main__":

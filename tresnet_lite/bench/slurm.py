@@ -17,6 +17,7 @@ from tresnet_lite.bench.campaign import CampaignError
 from tresnet_lite.bench.suites import Point
 from tresnet_lite.records import append
 from tresnet_lite.records.provenance import begin_run
+from tresnet_lite.records.text import say
 
 
 def run(
@@ -27,7 +28,7 @@ def run(
     cluster: str = "slurm",
     jobs: int = 8,
     retry_errors: bool = False,
-    tell: Callable[[str], None] = print,
+    tell: Callable[[str], None] = say,
 ) -> list[Point]:
     """Submit the points not done yet, wait for the jobs, gather their records; return the rest.
 

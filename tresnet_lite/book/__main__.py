@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 
@@ -16,6 +15,7 @@ from tresnet_lite.book.project import Project, parse
 from tresnet_lite.claims.ledger import ledger, ledger_lines
 from tresnet_lite.records import RecordError, store
 from tresnet_lite.records.provenance import begin_run
+from tresnet_lite.records.text import Parser, say
 
 # The profiler writes what it misses on a CPU (a GPU, the origin of older memory) past every
 # notebook to the terminal.
@@ -32,19 +32,19 @@ def print_claims(project: Project, profile: str) -> None:
         try:
             cache = {"key": key, "lines": ledger_lines(ledger(store.standing(records)))}
         except (RecordError, FileNotFoundError) as error:
-            print(f"claims: not judged ({error})", file=sys.stderr)
+            say(f"claims: not judged ({error})", file=sys.stderr)
             return
         write_json(stamp, cache)
-    print("claims:", *cache["lines"], sep="\n")
+    say("claims:", *cache["lines"])
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tresnet_lite.book", description=__doc__)
+    parser = Parser(prog="python -m tresnet_lite.book", description=__doc__)
     book_only = "build from what is there, execute nothing"
     parser.add_argument("--book-only", action="store_true", help=book_only)
     options, project = parse(parser, arguments, "default: chosen from the device")
     profile, reason = choose_profile(options.profile)
-    print(f"profile: {profile} ({reason})")
+    say(f"profile: {profile} ({reason})")
     for name, level in QUIET_LOGS.items():
         os.environ.setdefault(name, level)
     begin_run()  # which the notebooks' processes inherit
@@ -53,15 +53,15 @@ def main(arguments: list[str] | None = None) -> int:
         failures = [] if options.book_only else execute_all(project, profile)
     except KeyboardInterrupt:
         text = "what was executed and measured is kept, the same command goes on"
-        print(f"interrupted: {text}", file=sys.stderr)
+        say(f"interrupted: {text}", file=sys.stderr)
         return 130
     stands = build_book(project, profile)
     if not options.book_only:
         print_claims(project, profile)
     for failure in failures:
-        print(f"FAILED {failure}", file=sys.stderr)
+        say(f"FAILED {failure}", file=sys.stderr)
     if project.index.exists():
-        print(f"book: {project.index.as_uri()}")
+        say(f"book: {project.index.as_uri()}")
     return 0 if stands and not failures else 1
 
 

@@ -14,6 +14,7 @@ import torch
 from tresnet_lite.book.freshness import content_digest, read_json, source_files, write_json
 from tresnet_lite.book.project import Project
 from tresnet_lite.book.staging import stage
+from tresnet_lite.records.text import say
 
 JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
 TOOLS = ("jupyter-book", "matplotlib", "pandas")  # whose version the pages follow from
@@ -34,10 +35,10 @@ def build_book(project: Project, profile: str) -> bool:
     stamp = project.build / "book.json"
     key = book_key(project, profile)
     if project.index.exists() and read_json(stamp).get("key") == key:
-        print("book: unchanged")
+        say("book: unchanged")
         return True
 
-    print("book: building", flush=True)
+    say("book: building")
     stamp.unlink(missing_ok=True)
     stage(project, profile)
     # A whole build: Sphinx would keep the old side bar on unchanged pages, and the pages that are
@@ -56,6 +57,6 @@ def build_book(project: Project, profile: str) -> bool:
         return True
     lines = result.stdout.splitlines()
     faults = [line for line in lines if re.search("WARNING|ERROR|CRITICAL", line)]
-    print("\n".join(faults or lines[-20:]), file=sys.stderr)
-    print("book: FAILED, see build/book.log", file=sys.stderr)
+    say(*(faults or lines[-20:]), file=sys.stderr)
+    say("book: FAILED, see build/book.log", file=sys.stderr)
     return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 import time
@@ -17,6 +16,8 @@ from tresnet_lite.book.device import try_gpu
 from tresnet_lite.book.freshness import content_digest, read_json, source_files, write_json
 from tresnet_lite.book.project import Project
 from tresnet_lite.profiles import PROFILES
+from tresnet_lite.records.files import replacing
+from tresnet_lite.records.text import for_terminal, say
 
 
 @dataclass(frozen=True)
@@ -59,32 +60,27 @@ def execute(
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".partial-{output.name}")
-    partial.unlink(missing_ok=True)
     failure = None
-    try:
-        papermill.execute_notebook(
-            str(notebook),
-            str(partial),
-            parameters={"profile": profile},
-            kernel_name="python3",
-            cwd=str(notebook.parent),
-            # TCP between two processes here is no news
-            extra_arguments=["--IPKernelApp.log_level=ERROR"],
-            request_save_on_cell_execute=False,  # it is saved at the end, whatever happens
-            progress_bar={"leave": False, "position": 1, "desc": notebook.stem} if bar else False,
-        )
-    except PapermillExecutionError as error:
-        first_line = error.source.strip().partition("\n")[0]
-        cell = f"cell [{error.exec_count}], `{first_line}`"
-        failure = NotebookFailure(notebook.name, cell, f"{error.ename}: {error.evalue}")
-    except Exception as error:  # a kernel that dies or never starts: the other notebooks still run
-        failure = NotebookFailure(
-            notebook.name, "outside its cells", f"{type(error).__name__}: {error}"
-        )
-    if partial.exists():
-        os.replace(partial, output)
+    with replacing(output) as new:
+        try:
+            papermill.execute_notebook(
+                str(notebook),
+                str(new),
+                parameters={"profile": profile},
+                kernel_name="python3",
+                cwd=str(notebook.parent),
+                # TCP between two processes here is no news
+                extra_arguments=["--IPKernelApp.log_level=ERROR"],
+                request_save_on_cell_execute=False,  # it is saved at the end, whatever happens
+                progress_bar=bar and {"leave": False, "position": 1, "desc": notebook.stem},
+            )
+        except PapermillExecutionError as error:
+            first_line = error.source.strip().partition("\n")[0]
+            cell = f"cell [{error.exec_count}], `{first_line}`"
+            failure = NotebookFailure(notebook.name, cell, f"{error.ename}: {error.evalue}")
+        except Exception as error:  # a kernel that dies or never starts: the others still run
+            message = f"{type(error).__name__}: {error}"
+            failure = NotebookFailure(notebook.name, "outside its cells", message)
     return failure
 
 
@@ -101,7 +97,7 @@ def execute_all(project: Project, profile: str) -> list[NotebookFailure]:
     """Execute what changed, in order; a bar with the time left in a terminal, lines in a log."""
     stale = list(stale_notebooks(project, profile))
     unchanged = len(project.notebooks()) - len(stale)
-    print(f"{unchanged} notebooks unchanged, {len(stale)} to execute", flush=True)
+    say(f"{unchanged} notebooks unchanged, {len(stale)} to execute")
     terminal = sys.stdout.isatty()
     look = {"desc": "notebooks", "unit": "notebook", "file": sys.stdout, "disable": not terminal}
     failures = []
@@ -118,6 +114,7 @@ def execute_all(project: Project, profile: str) -> list[NotebookFailure]:
                 failures.append(failure)
             end = f"FAILED in {failure}" if failure else "done"
             bar.update()
-            tqdm.write(f"  {notebook.stem}: {seconds:.0f} s, {end}", file=sys.stdout)
+            line = for_terminal(f"  {notebook.stem}: {seconds:.0f} s, {end}")
+            tqdm.write(line, file=sys.stdout)
             sys.stdout.flush()
     return failures

@@ -17,6 +17,7 @@ import pandas as pd
 from tresnet_lite.book.freshness import write_if_changed
 from tresnet_lite.findings.landscape import landscape
 from tresnet_lite.records import Record
+from tresnet_lite.records.text import printable
 from tresnet_lite.show.figures import landscape_drawing
 from tresnet_lite.show.html import Html
 from tresnet_lite.show.text import as_html, as_json
@@ -81,7 +82,7 @@ def explorer(points: pd.DataFrame) -> str:
     Args:
         points: as `landscape` gives them.
     """
-    points = places(points)
+    points = places(_seen(points))
     return EXPLORER.substitute(
         choices=_choices(points),
         drawing=_drawing(points).html,
@@ -92,7 +93,12 @@ def explorer(points: pd.DataFrame) -> str:
 
 def speeds_file(points: pd.DataFrame) -> str:
     """The points as CSV."""
-    return points.to_csv(index=False, lineterminator="\n")
+    return _seen(points).to_csv(index=False, lineterminator="\n")
+
+
+def _seen(points: pd.DataFrame) -> pd.DataFrame:
+    """The points, with texts as they can be seen: the script compares them with the choices'."""
+    return points.map(lambda value: printable(value) if isinstance(value, str) else value)
 
 
 def _drawing(points: pd.DataFrame) -> Html:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
+
+from tresnet_lite.records.files import replacing
 
 CACHES = {"__pycache__", ".ipynb_checkpoints", ".mypy_cache", ".ruff_cache"}
 
@@ -47,7 +48,5 @@ def write_if_changed(content: str | bytes, target: Path) -> None:
     content = content.encode() if isinstance(content, str) else content
     if target.exists() and target.read_bytes() == content:
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, target)
+    with replacing(target) as new:
+        new.write_bytes(content)

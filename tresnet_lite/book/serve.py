@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import functools
 import http.server
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from tresnet_lite.book.freshness import content_digest, source_files
 from tresnet_lite.book.project import parse
+from tresnet_lite.records.text import Parser, say
 
 EVERY = 1.0  # seconds between two looks at the sources
 FOLDERS = ("book", "notebooks", "build/executed", "build/records")
@@ -54,7 +54,7 @@ def watch(
 
 def main(arguments: list[str] | None = None) -> int:
     prog, description = "python -m tresnet_lite.book.serve", __doc__.splitlines()[0]
-    parser = argparse.ArgumentParser(prog=prog, description=description)
+    parser = Parser(prog=prog, description=description)
     parser.add_argument("--port", type=int, default=8000)
     profiles = "whose executed chapters to show; default: the device's"
     options, project = parse(parser, arguments, profiles)
@@ -72,18 +72,18 @@ def main(arguments: list[str] | None = None) -> int:
     with server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://localhost:{server.server_port}"
-        print(f"serving {address}, building when a source changes; Ctrl-C ends", flush=True)
+        say(f"serving {address}, building when a source changes; Ctrl-C ends")
         try:
             watch(project.root, functools.partial(_build, command), stop=threading.Event())
         except KeyboardInterrupt:
-            print()
+            say("")
     return 0
 
 
 def _build(command: list[str]) -> None:
     start = time.monotonic()
     if subprocess.run(command).returncode == 0:
-        print(f"built in {time.monotonic() - start:.0f} s", flush=True)
+        say(f"built in {time.monotonic() - start:.0f} s")
 
 
 if __name__ == "__main__":

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from tresnet_lite.claims.ledger import ledger, ledger_lines
 from tresnet_lite.records import RecordError, store
+from tresnet_lite.records.text import Parser, say
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tresnet_lite.claims",
         description="Print the claims ledger, judged by the committed records and by those that "
         f"${store.VARIABLE} names.",
@@ -19,10 +19,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         own = store.named_file()
         if own and not own.exists():
-            print(f"${store.VARIABLE}: there is no file {own} yet", file=sys.stderr)
-        print("\n".join(ledger_lines(ledger(store.standing(own)))))
+            say(f"${store.VARIABLE}: there is no file {own} yet", file=sys.stderr)
+        say(*ledger_lines(ledger(store.standing(own))))
     except (RecordError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 

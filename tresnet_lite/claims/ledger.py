@@ -2,7 +2,8 @@
 
 `data/paper/claims.yaml` states each claim and names one of the checks below. A check returns a
 verdict for each device that has the records it needs, "inconclusive" where these do not tell, "not
-attempted" with the reason where none has, and one verdict where counting is enough. No verdict is typed anywhere.
+attempted" with the reason where none has, and one verdict where counting is enough. No verdict is
+typed anywhere.
 """
 
 from __future__ import annotations

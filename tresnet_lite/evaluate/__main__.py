@@ -34,6 +34,7 @@ from tresnet_lite.evaluate.predictions import PredictionError, predict
 from tresnet_lite.evaluate.scoring import score, to_records
 from tresnet_lite.evaluate.subjects import PROTOCOLS, PUBLISHED, Subject, published_name, subject
 from tresnet_lite.records import Record, RecordError, append, load, store
+from tresnet_lite.records.text import Parser, say
 from tresnet_lite.train import processes
 from tresnet_lite.train.reading import TooManyUnreadable
 from tresnet_lite.train.run_folder import ResumeError
@@ -47,13 +48,13 @@ def main(arguments: list[str] | None = None) -> int:
         with processes.joined(options.device) as device:
             return run(options, device)
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on", file=sys.stderr)
+        say("interrupted: the same command goes on", file=sys.stderr)
         return 130
     except TooManyUnreadable as failure:
-        print(f"stopped: {failure}", file=sys.stderr)
+        say(f"stopped: {failure}", file=sys.stderr)
         return 1
     except (ValueError, OSError, ImportError, ResumeError, PredictionError, RecordError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", file=sys.stderr)
         return 2
 
 
@@ -93,10 +94,10 @@ def evaluate_subject(subject: Subject, options: argparse.Namespace, device: torc
     labels = real_labels(images.dataset, options.labels) if options.labels else None
     if first:
         what = f"{subject.name}, {subject.protocol} {subject.size}, on {images.name}"
-        print(f"{what}: {len(images.dataset):,} images", flush=True)
+        say(f"{what}: {len(images.dataset):,} images")
     ran = {"batch": options.batch, "dtype": options.dtype}
     reading = {"workers": options.workers, "unreadable": options.unreadable}
-    tell = partial(print, file=sys.stderr)
+    tell = partial(say, file=sys.stderr)
     predictions = predict(subject, images, options.keep, device=device, **ran, **reading, tell=tell)
     if not first:
         return
@@ -108,7 +109,7 @@ def evaluate_subject(subject: Subject, options: argparse.Namespace, device: torc
     # said again, not measured again
     append(out, *[record for record in records if record not in known])
     lines = accuracy_lines(subject, records, scores, len(predictions.unreadable))
-    print(*lines, f"records: {out}", sep="\n", flush=True)
+    say(*lines, f"records: {out}")
 
 
 def accuracy_lines(
@@ -129,7 +130,7 @@ def accuracy_lines(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tresnet_lite.evaluate",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -18,6 +18,7 @@ from pathlib import Path
 from torch.utils.data import Dataset
 
 from tresnet_lite.evaluate.accuracy import IMAGENET
+from tresnet_lite.records.text import clean, printable
 from tresnet_lite.train.data import NAMED, image_folder, load_data, names_digest, relative_name
 from tresnet_lite.train.reading import name_of
 
@@ -57,8 +58,9 @@ def photographs(
     if str(source) in NAMED or (trained_on and inner == folder and folder.is_dir()):
         data = load_data(source)
         if str(source) in NAMED or data.fingerprint == trained_on.get("fingerprint"):
-            _refuse_other_number(data.name, len(data.classes), num_classes)
-            return Photographs(data.test, data.name, data.channels, data.fingerprint or data.name)
+            name = clean(data.name, 100)
+            _refuse_other_number(name, len(data.classes), num_classes)
+            return Photographs(data.test, name, data.channels, data.fingerprint or name)
     if not folder.is_dir():
         names = ", ".join(NAMED)
         raise ValueError(f"{str(source)!r} is no folder, and no data set's name ({names})")
@@ -77,7 +79,7 @@ def _from_folder(folder: Path, num_classes: int) -> Photographs:
         labels = range(num_classes)
     images.target_transform = list(labels).__getitem__  # which reading processes can be sent
     whole = (len(images), len(images.classes)) == (IMAGES, CLASSES) and _are_synsets(images.classes)
-    name = IMAGENET if whole else folder.resolve().name
+    name = IMAGENET if whole else clean(folder.resolve().name, 100)
     return Photographs(images, name, 3, _fingerprint(images, labels))
 
 
@@ -137,7 +139,7 @@ def real_labels(dataset: Dataset, source: str | Path = "real") -> list[list[int]
         number = re.fullmatch(r"ILSVRC2012_val_(\d{8})\.\w+", name)
         if not number or not 1 <= int(number[1]) <= len(labels):
             wanted = "ImageNet's validation images, named ILSVRC2012_val_00000001.JPEG …"
-            raise ValueError(f"{name}: ReaL's labels are for {wanted}")
+            raise ValueError(f"{printable(name)}: ReaL's labels are for {wanted}")
         of_images.append(labels[int(number[1]) - 1])
     return of_images
 

@@ -28,6 +28,7 @@ from tresnet_lite.evaluate.photographs import Photographs
 from tresnet_lite.evaluate.subjects import Subject, describe
 from tresnet_lite.records import Provenance, collect, repair
 from tresnet_lite.records.files import append_lines, exclusive
+from tresnet_lite.records.text import for_terminal
 from tresnet_lite.train import processes
 from tresnet_lite.train.reading import Unreadable, test_loader
 
@@ -147,7 +148,7 @@ def _predict(
     provenance = collect(device)
     append_lines(file, [json.dumps({"provenance": dataclasses.asdict(provenance)})])
     quiet = None if processes.rank() == 0 else True  # None: shown in a terminal, not in a log
-    bar = tqdm(total=len(mine), unit="img", desc=subject.name, disable=quiet)
+    bar = tqdm(total=len(mine), unit="img", desc=for_terminal(subject.name), disable=quiet)
     start = time.monotonic()
     for number, (images, labels, places, unreadable) in enumerate(loader):
         wanted = mine[number * batch : (number + 1) * batch]

@@ -14,6 +14,7 @@ from torch import nn
 from tresnet_lite.checkpoints import file_name, read_checkpoint
 from tresnet_lite.evaluate.accuracy import SQUASHED, weights_of
 from tresnet_lite.model import TResNet, list_models
+from tresnet_lite.records.text import clean
 from tresnet_lite.train.networks import build_network, find_config
 from tresnet_lite.train.overrides import nearest
 from tresnet_lite.train.recipe import Recipe
@@ -195,7 +196,7 @@ def _of_timm(
 
 def _own_name(model: str, weights: str | Path, network: nn.Module) -> str:
     """The name of weights that are not published: their file, and a digest."""
-    return f"{model} ({file_name(weights)}, {weights_digest(network)})"
+    return f"{model} ({clean(file_name(weights), 100)}, {weights_digest(network)})"
 
 
 def weights_digest(network: nn.Module) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
@@ -44,7 +45,7 @@ def append_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
         # A file grows page by page: another process's write would look like a half-written line.
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -91,24 +92,55 @@ def unmade(lines: Sequence[Record | Failure]) -> list[Failure]:
 def repair(path: str | os.PathLike[str]) -> str:
     """Remove a half-written last line, which a killed run may leave; return it, "" for none."""
     path = Path(path)
-    whole, newline, rest = path.read_bytes().rpartition(b"\n")
-    if rest:
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_bytes(whole + newline)
-        os.replace(temporary, path)
+    if path.read_bytes()[-1:] in (b"", b"\n"):
+        return ""
+    with path.open("rb+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # what another process is just writing is not cut short
+        whole, newline, rest = file.read().rpartition(b"\n")
+        if rest:
+            file.truncate(len(whole + newline))
     return rest.decode(errors="replace")
 
 
 @contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Where to write a file that takes the place of `path` in one step, when the block ends.
+
+    Nothing is replaced when the block fails or writes nothing. The new file is made in a new folder
+    beside `path` that no other user can enter, so that nobody can plant a link in its place.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        new = Path(folder, path.name)
+        yield new
+        if new.exists():
+            with new.open("rb") as file:
+                os.fsync(file.fileno())  # else a power cut could leave the name without the content
+            os.replace(new, path)
+
+
+@contextmanager
 def exclusive(lock: Path, busy: Exception) -> Iterator[None]:
-    """Hold a lock file, at most until this process ends; raise `busy` where another has it."""
+    """Hold a lock file, at most until this process ends.
+
+    Raises:
+        Exception: `busy` if another process holds it; another error of its type if the file cannot
+            be locked, such as a link or a file of another user.
+    """
     lock.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(lock)
     try:
         # A process that a killed one was just starting lets go of the lock a moment later.
-        with FileLock(lock, timeout=2):
-            yield
+        held.acquire(timeout=2)
     except Timeout as error:
         raise busy from error
+    except OSError as error:
+        advice = "it may be a link, or belong to another user; use a folder of your own"
+        raise type(busy)(f"{lock} cannot be locked ({error.strerror}): {advice}") from error
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def _read_file(path: Path) -> Iterator[Record | Failure]:

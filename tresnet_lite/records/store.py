@@ -110,7 +110,7 @@ def read_apart(files: Iterable[Path]) -> list[Record | Failure]:
             owner = owners.setdefault(file_name(device), file)
             if owner != file:
                 why = "only a file's own later records may take the place of its records"
-                what = f"append to {owner.name} if it is the same machine; if not, open an issue"
+                what = f"append the lines to {owner.name}, even from another machine"
                 raise RecordError(f"{file}: {device} is in {owner.name} too, and {why}: {what}")
         lines += of_file
     return lines

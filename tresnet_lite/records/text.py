@@ -6,9 +6,10 @@ escapes it (`show.text`), so that neither guard stands alone.
 
 from __future__ import annotations
 
+import argparse
 import functools
 import reprlib
-from typing import Any, get_args, get_type_hints
+from typing import Any, NoReturn, TextIO, get_args, get_type_hints
 
 FORBIDDEN = frozenset('<>{}`|$"\\')  # what begins markup in a page, a table or a figure
 LONGEST, LONGEST_MESSAGE = 300, 1000  # characters
@@ -75,6 +76,24 @@ def printable(text: str) -> str:
     A no-break space stays: tables of ours hold lines together with it.
     """
     return "".join(map(_printable, text))
+
+
+def for_terminal(text: object) -> str:
+    """A text with each line `printable`: line breaks stay, no other control character does."""
+    return "\n".join(map(printable, str(text).split("\n")))
+
+
+def say(*texts: object, file: TextIO | None = None) -> None:
+    """Print texts, each `for_terminal`, and flush. Programs print with this and nothing else."""
+    for text in texts:
+        print(for_terminal(text), file=file, flush=True)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are `for_terminal`: an argument may name a stranger's file."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(for_terminal(message))
 
 
 def _printable(c: str) -> str:

@@ -17,6 +17,7 @@ from tresnet_lite.profiles import Profile
 from tresnet_lite.records import Record, collect
 from tresnet_lite.show.html import Html, table
 from tresnet_lite.show.text import as_html
+from tresnet_lite.train.pictures import open_picture
 
 # timm's downloads ask for a progress bar of widgets; without ipywidgets they print a line instead.
 warnings.filterwarnings("ignore", message="IProgress not found")
@@ -59,10 +60,9 @@ def photograph(size: int = 224) -> torch.Tensor:
 
     An official portrait of the US Navy (public domain), which comes with matplotlib.
     """
-    with get_sample_data("grace_hopper.jpg") as file, Image.open(file) as image:
-        side = min(image.size)
-        box = (0, 0, side, side)
-        square = image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC, box)
+    image = open_picture(get_sample_data("grace_hopper.jpg", asfileobj=False))
+    side = min(image.size)
+    square = image.resize((size, size), Image.Resampling.BICUBIC, (0, 0, side, side))
     return torch.from_numpy(np.array(square)).permute(2, 0, 1)[None].float() / 255
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from tresnet_lite.ablation import ablation_ladder
 from tresnet_lite.checkpoints import without_secrets
 from tresnet_lite.model import TResNetConfig, list_models
+from tresnet_lite.records.text import Parser, say
 from tresnet_lite.train.data import DATA_VARIABLE, NAMED
 from tresnet_lite.train.overrides import nearest
 from tresnet_lite.train.recipe import RECIPES, Recipe
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return submit(options, run_folder(options).resolve())
     except (ValueError, ImportError, RuntimeError) as error:  # the last: submitit finds no Slurm
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", file=sys.stderr)
         return 2
 
 
@@ -57,7 +58,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def _parser() -> argparse.ArgumentParser:
     kinds = {"recipe": Recipe, "network": TResNetConfig}
     fields_of = (f"{kind.__name__}: {inspect.getdoc(kind)}" for kind in kinds.values())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tresnet_lite.train",
         usage="%(prog)s [options]",
         description=__doc__,

@@ -13,8 +13,10 @@ from torch.utils.data import ConcatDataset, Dataset, Subset
 from torchvision import datasets
 from torchvision.transforms.functional import to_pil_image
 
+from tresnet_lite.records.text import printable
 from tresnet_lite.train.digits import digits
 from tresnet_lite.train.overrides import nearest
+from tresnet_lite.train.pictures import open_picture
 
 DATA_VARIABLE = "TRESNET_LITE_DATA"  # environment: where downloaded data sets lie
 HELD_OUT = 4  # one image of four, in a folder that has no test images of its own
@@ -128,20 +130,22 @@ def _cifar(kind: str) -> Callable[[Fetch], Data]:
 
 
 def _imagenette(fetch: Fetch) -> Data:
-    kind, splits = datasets.Imagenette, ("train", "val")
-    train, test = (fetch(kind, split=split, size="320px") for split in splits)
+    kind, ways = datasets.Imagenette, {"size": "320px", "loader": open_picture}
+    train, test = (fetch(kind, split=split, **ways) for split in ("train", "val"))
     return Data("imagenette", train, test, tuple(names[0] for names in train.classes))
 
 
 def _flowers102(fetch: Fetch) -> Data:
     """Trained on both published parts of ten images per class, as results in the literature are."""
-    parts = [fetch(datasets.Flowers102, split=split) for split in ("train", "val", "test")]
+    kind, splits = datasets.Flowers102, ("train", "val", "test")
+    parts = [fetch(kind, split=split, loader=open_picture) for split in splits]
     classes = getattr(parts[0], "classes", None) or [f"flower {number}" for number in range(1, 103)]
     return Data("flowers102", ConcatDataset(parts[:2]), parts[2], tuple(classes))
 
 
 def _stanford_cars(fetch: Fetch) -> Data:
-    train, test = (fetch(datasets.StanfordCars, split=split) for split in ("train", "test"))
+    kind, splits = datasets.StanfordCars, ("train", "test")
+    train, test = (fetch(kind, split=split, loader=open_picture) for split in splits)
     return Data("stanford_cars", train, test, tuple(train.classes))
 
 
@@ -162,7 +166,7 @@ def image_folder(folder: str | Path) -> datasets.ImageFolder:
         ValueError: no sub-folders, or one without an image.
     """
     try:
-        return datasets.ImageFolder(str(folder))
+        return datasets.ImageFolder(str(folder), loader=open_picture)
     except FileNotFoundError as error:
         needs = "must have a sub-folder with images for each class"
         raise ValueError(f"{folder} {needs}: {_first(error)}") from error
@@ -191,7 +195,7 @@ def _from_folder(folder: Path) -> Data:
 
 def _refuse_other_classes(train: datasets.ImageFolder, test: datasets.ImageFolder) -> None:
     if train.classes != test.classes:
-        odd = ", ".join(sorted(set(train.classes) ^ set(test.classes))[:5])
+        odd = printable(", ".join(sorted(set(train.classes) ^ set(test.classes))[:5]))
         same = f"{train.root} and {test.root} must have the same classes"
         raise ValueError(f"{same}: {odd} only in one")
 

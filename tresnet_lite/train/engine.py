@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from tresnet_lite.checkpoints import without_secrets
 from tresnet_lite.records import collect
+from tresnet_lite.records.text import say
 from tresnet_lite.train import processes
 from tresnet_lite.train.data import Data
 from tresnet_lite.train.log import RunLog
@@ -85,7 +86,7 @@ def train(
     log_every: int = 50,
     unreadable: int = 100,
     tensorboard: bool = False,
-    tell: Callable[[str], Any] | None = print,
+    tell: Callable[[str], Any] | None = say,
 ) -> Result:
     """Train a model, in place, and evaluate it after each epoch.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from tresnet_lite.records.files import replacing
 from tresnet_lite.train.run_folder import LOG
 
 
@@ -94,9 +94,8 @@ def forget_after(path: Path, step: int) -> None:
     if not path.exists():
         return
     lines = [json.dumps(event) for event in _events(path) if event["step"] <= step]
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as new:
+        new.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _events(path: Path) -> list[dict[str, Any]]:

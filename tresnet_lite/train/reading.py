@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
-# what Pillow raises for broken files
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+from tresnet_lite.records.text import printable
+from tresnet_lite.train.pictures import UNREADABLE
+
 IN_A_ROW = 20  # unreadable images, one after the other in the data set: then it is not the images
 
 
@@ -72,7 +72,9 @@ class Images(Dataset):
             try:
                 image, label = self.dataset[place]
             except UNREADABLE as error:
-                faults.append(f"{name_of(self.dataset, place)}: {type(error).__name__}: {error}")
+                reason = error.__cause__ or error  # of a PictureError, the decoder's own
+                fault = f"{name_of(self.dataset, place)}: {type(reason).__name__}: {reason}"
+                faults.append(printable(fault))
                 continue
             with seeded(mixed(self.seed, epoch, index)):
                 return Item(self.transform(image), int(label), place, tuple(faults))

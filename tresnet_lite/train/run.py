@@ -7,13 +7,13 @@ import os
 import re
 import sys
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from tresnet_lite.model import TResNetConfig
+from tresnet_lite.records.text import printable, say
 from tresnet_lite.train import processes
 from tresnet_lite.train.data import Data, load_data
 from tresnet_lite.train.engine import Interrupted, NonFiniteLoss, Result, train
@@ -32,25 +32,24 @@ def work(options: argparse.Namespace) -> int:
         with processes.joined(options.device) as device:
             return run(options, device)
     except Interrupted as stopped:
-        print(f"interrupted: {stopped}", file=sys.stderr)
+        say(f"interrupted: {stopped}", file=sys.stderr)
         return 130
     except torch.OutOfMemoryError as error:
         advice = "split each process's batch into parts (--accumulate 2, 4 …)"
-        print(f"out of memory: {advice}: {error}", file=sys.stderr)
+        say(f"out of memory: {advice}: {error}", file=sys.stderr)
         return 1
     except (NonFiniteLoss, TooManyUnreadable) as failure:
-        print(f"stopped: {failure}", file=sys.stderr)
+        say(f"stopped: {failure}", file=sys.stderr)
         return 1
     except (ValueError, OSError, ImportError, ResumeError) as error:  # misuse, in a line
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", file=sys.stderr)
         return 2
 
 
 def run(options: argparse.Namespace, device: torch.device) -> int:
     """Build what the options name, train it, and say what came of it."""
     first = processes.rank() == 0
-    # a log shows each epoch at once
-    say = partial(print, flush=True) if first else (lambda line: None)
+    tell = say if first else (lambda line: None)
     name = options.recipe or FITTING.get(options.data, "imagenet")
     recipe = make_recipe(name, **overrides(options, Recipe))
     data = load_once(options.data, options.root)
@@ -59,16 +58,16 @@ def run(options: argparse.Namespace, device: torch.device) -> int:
     network = build_network(options.model, **sizes, **overrides(options, TResNetConfig))
     out = run_folder(options)
     if options.init and not (out / LAST).exists():
-        say(initialise_from(network, options.init))
+        tell(initialise_from(network, options.init))
     what = f"{options.model}, {sum(p.numel() for p in network.parameters()):,} parameters"
     images = f"{len(data.train):,} images to train, {len(data.test):,} to test"
-    say(f"{what}, on {data.name}: {images} → {out}")
+    tell(printable(f"{what}, on {data.name}: {images} → {out}"))
     names = ("init", "seed", "accumulate", "synchronise", "save_minutes", "log_every", "unreadable")
     settings = {name: getattr(options, name) for name in names}
     settings["workers"] = default_workers(data) if options.workers is None else options.workers
     settings["tensorboard"] = not options.no_tensorboard
     where = {"out": out, "name": options.model, "device": device}
-    result = train(network, data, recipe, **where, **settings, tell=say)
+    result = train(network, data, recipe, **where, **settings, tell=tell)
     if first:
         say(summary(result, options.data))
     return 0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import reprlib
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from tresnet_lite.checkpoints import read_tensors, without_secrets
-from tresnet_lite.records.files import exclusive
+from tresnet_lite.records.files import exclusive, replacing
 from tresnet_lite.train.networks import rebuild_network
 from tresnet_lite.weights import unwrap
 
@@ -56,11 +56,16 @@ class RunFolder:
             raise ResumeError(f"{self.path} holds another run:{listed}\n{advice}.")
         return checkpoint
 
-    def locked(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def locked(self) -> Iterator[None]:
         """Hold the folder against another process; the system lets go of it when this one dies."""
         why = f"another process trains in {self.path}"
         busy = ResumeError(f"{why}: wait for it, or give another --out")
-        return exclusive(self.path / ".lock", busy)
+        with exclusive(self.path / ".lock", busy):
+            for checkpoint in (LAST, BEST):  # that a killed run was just writing
+                for unfinished in self.path.glob(f".{checkpoint}.*"):
+                    shutil.rmtree(unfinished, ignore_errors=True)
+            yield
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,13 +91,9 @@ def public(value: Any) -> Any:
 
 
 def write_run(path: Path, content: Mapping[str, Any]) -> None:
-    """Save under a temporary name, then rename: a crash leaves the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        torch.save(dict(content), file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    """Save a checkpoint; a crash leaves the old file or the new one."""
+    with replacing(path) as new:
+        torch.save(dict(content), new)
 
 
 def read_run(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:

@@ -6,6 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
+from tresnet_lite.records.text import say
 from tresnet_lite.train.run import work
 
 TIMEOUTS = 100  # how often a job that ran out of its hours is requeued
@@ -45,13 +46,13 @@ def submit(options: argparse.Namespace, out: Path) -> int:
         ImportError: submitit is not installed.
     """
     job = executor(options, out).submit(Job(argparse.Namespace(**{**vars(options), "out": out})))
-    print(f"job {job.job_id}: logs in {job.paths.folder}, run in {out}")
+    say(f"job {job.job_id}: logs in {job.paths.folder}, run in {out}")
     if options.cluster == "slurm":
         return 0
     while not job.done():
         time.sleep(0.2)
     if error := job.exception():
-        print(f"job {job.job_id} failed: {error}")
+        say(f"job {job.job_id} failed: {error}")
     return 1 if error else 0
 
 
