@@ -61,6 +61,7 @@ def test_the_steps_of_a_pull_request_are_printed(record_file, history, capsys, t
         ("my-gpu.jsonl", {}, f"git mv my-gpu.jsonl {NAME}"),
         (NAME, None, "holds no records"),
         (NAME, {"device": "Кремний"}, "no letters"),
+        ("rehearsal-of-a-gpu.jsonl", {"device": "Rehearsal of a GPU"}, "measures nothing: remove"),
     ],
 )
 def test_what_may_not_be_committed_is_refused(record_file, history, capsys, file, change, reason):
@@ -91,6 +92,15 @@ def test_nothing_committed_is_replaced_by_another_file(record_file, device):
     append(store.COMMITTED / NAME, record())
     append(store.COMMITTED / "new.jsonl", record(9999.0, device=device, date=PROVENANCE.date))
     with pytest.raises(RecordError, match=rf"new\.jsonl: .* is in {NAME} too.*open an issue"):
+        store.committed()
+
+
+def test_a_rehearsal_stays_in_a_file_of_its_own(record_file):
+    rehearsal = record(device="Rehearsal of Tesla V100")
+    append(record_file, rehearsal)
+    assert store.standing(record_file) == [rehearsal]
+    append(store.COMMITTED / "gpu.jsonl", rehearsal)
+    with pytest.raises(RecordError, match="gpu.jsonl: of a rehearsal, which measures nothing"):
         store.committed()
 
 

@@ -281,6 +281,18 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path, monkeypatch):
     assert last(tmp_path)["training"]["step"] == 5
 
 
+@pytest.mark.parametrize(("own", "advice"), [(True, "bfloat16 or off"), (False, "off")])
+def test_bfloat16_is_advised_where_the_gpu_has_it(monkeypatch, own, advice):
+    for module in (state, trainer):
+        monkeypatch.setattr(module, "half_type", lambda recipe, device: torch.float16)
+    supported = lambda including_emulation=True: own or including_emulation  # noqa: E731
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    step = Trainer.step
+    monkeypatch.setattr(Trainer, "step", lambda *given: torch.full_like(step(*given), torch.nan))
+    with pytest.raises(NonFiniteLoss, match=f", --amp {advice}[.]"):
+        run()
+
+
 @pytest.mark.parametrize("amp", ["off", "bfloat16"])
 def test_parts_add_up_to_the_batch(amp):
     """Without norms a step in two parts is the step in one, to rounding."""
