@@ -9,7 +9,7 @@ from torch import distributed, nn
 from torch.multiprocessing import spawn
 from training_helpers import RECIPE, Tiny, data, same, train_on_cpu
 
-from tresnet_lite.train import evaluate
+from tresnet_lite.train import evaluate, processes
 from tresnet_lite.train.trainer import join_norms
 
 PROCESSES = 2
@@ -106,6 +106,18 @@ def test_every_readable_image_is_counted_once(ranks):
         assert rank["scores"]["images"] == 20 and rank["scores"]["top1"] == expected.top1
         # summed in float32 by batches
         assert rank["scores"]["loss"] == pytest.approx(expected.loss, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("device", "gpu"), [("cuda:1", [torch.device("cuda:1")]), ("cuda", []), ("cpu", [])]
+)
+def test_a_gpu_that_is_named_is_the_current_one(monkeypatch, device, gpu):
+    """Else what asks for "the GPU", random numbers for one, would mean the first."""
+    current = []
+    monkeypatch.setattr(processes, "find_device", torch.device)
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    with processes.joined(device) as place:
+        assert place == torch.device(device) and current == gpu
 
 
 def test_batchnorm_cannot_be_joined_on_a_cpu():

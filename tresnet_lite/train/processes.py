@@ -37,9 +37,10 @@ def joined(device: str | None = None) -> Iterator[torch.device]:
         ValueError: no such device, or one that this torch cannot use.
     """
     alone = int(os.environ.get("WORLD_SIZE", 1)) < 2 or is_joined()
-    place = find_device(device)
-    if not alone and place.type == "cuda":
-        place = find_device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}")
+    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not alone:
+        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    place = find_device(name)
     if place.index is not None:
         torch.cuda.set_device(place)  # what asks for "the GPU" means this one
     if alone:
