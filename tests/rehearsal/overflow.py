@@ -1,4 +1,7 @@
-"""A training step whose scaled gradients overflow float16. Run by `test_rehearsal.py`."""
+"""A training step whose scaled gradients overflow float16; for a real GPU as for an imitated one.
+
+PYTHONPATH=tests python tests/rehearsal/overflow.py
+"""
 
 import torch
 from training_helpers import RECIPE, data, tresnet
