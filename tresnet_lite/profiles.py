@@ -116,7 +116,7 @@ def resolve(
     if images < 2:
         raise ValueError(f"batch must be at least 2, as batch norm needs in training, got {images}")
     if torch.device(profile.device).type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("no CUDA device is visible: use profile 'cpu', or a GPU runtime on Colab")
+        raise ValueError(f"torch {torch.__version__} sees no CUDA device: use 'cpu' or a Colab GPU")
     return profile
 
 

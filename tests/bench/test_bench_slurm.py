@@ -5,6 +5,7 @@ import builtins
 import pytest
 
 from tresnet_lite.bench import slurm
+from tresnet_lite.bench.__main__ import main
 from tresnet_lite.bench.campaign import CampaignError, locked
 from tresnet_lite.bench.suites import Point
 from tresnet_lite.records import Conditions, Record, Spread, append, collect, failures, load
@@ -57,6 +58,26 @@ def test_what_the_jobs_of_a_lost_campaign_measured_is_gathered_once(tmp_path):
     ] == ["3.jsonl"]
     slurm.gather(out)
     assert [r.model for r in load(out)] == ["a", "b", "c"] and list(parts.glob("*.jsonl")) == []
+
+
+def test_what_the_jobs_ask_of_slurm(tmp_path, monkeypatch):
+    asked = {}
+
+    class Executor:
+        def update_parameters(self, **parameters):
+            asked.update(parameters)
+
+        def map_array(self, *_):
+            return []
+
+    monkeypatch.setattr(slurm, "_executor", lambda out, cluster: Executor())
+    options = "--account lab --qos long --constraint v100 --cpus 6 --memory 32 --models resnet50"
+    out = ["--out", str(tmp_path / "r.jsonl")]
+    assert main(["slurm", "table3", "--profile", "gpu", *options.split(), *out]) == 0
+    assert asked["slurm_account"] == "lab" and asked["slurm_qos"] == "long"
+    assert asked["slurm_constraint"] == "v100" and asked["gpus_per_node"] == 1
+    assert asked["cpus_per_task"] == 6 and asked["mem_gb"] == 32
+    assert "slurm_partition" not in asked  # Slurm's default
 
 
 def test_without_submitit_it_says_what_to_install(tmp_path, monkeypatch):

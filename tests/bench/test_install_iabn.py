@@ -15,13 +15,61 @@ def on_a_cpu(monkeypatch, tmp_path):
 
 
 def test_the_cache_tells_builds_apart(monkeypatch):
-    kind, settings = install_iabn.target()
+    kind, settings, why_cpu = install_iabn.target()
     assert (
         kind == f"torch-{torch.__version__}-cp{sys.version_info.major}{sys.version_info.minor}-cpu"
     )
-    assert settings == {}
+    assert settings == {} and why_cpu.startswith("no GPU is visible here; run python -m tresnet_l")
     monkeypatch.setattr(torch, "__version__", "9.9.9")
     assert install_iabn.target()[0] != kind
+
+
+def toolkit(folder, release: str, *, headers: bool = True):
+    """A folder like a CUDA toolkit's, whose nvcc tells its release."""
+    (folder / "bin").mkdir(parents=True)
+    nvcc = folder / "bin" / "nvcc"
+    nvcc.write_text(f"#!/bin/sh\necho 'Cuda compilation tools, {release}, V1'\n")
+    nvcc.chmod(0o755)
+    if headers:
+        (folder / "include").mkdir()
+        (folder / "include" / "cuda_runtime.h").touch()
+    return folder
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 0))
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setattr(install_iabn.shutil, "which", lambda name: None)
+
+
+def test_a_fitting_toolkit_builds_for_the_gpu_and_newer_ones(on_a_gpu, monkeypatch, tmp_path):
+    home = toolkit(tmp_path / "cuda", "release 12.4")
+    monkeypatch.setenv("CUDA_HOME", str(home))
+    kind, settings, why_cpu = install_iabn.target()
+    assert kind.endswith("-sm_70") and why_cpu == ""
+    assert settings == {"CUDA_HOME": str(home), "TORCH_CUDA_ARCH_LIST": "7.0+PTX"}
+
+
+@pytest.mark.parametrize(
+    ("release", "headers", "reason"),
+    [
+        ("release 13.0", True, "is release 13.0, and torch has CUDA 12.8"),
+        ("of nothing", True, "is of no known release"),
+        ("release 12.8", False, "lacks the toolkit's headers"),
+        (None, True, "there is no nvcc in "),
+    ],
+)
+def test_without_a_fitting_toolkit_it_says_why_it_builds_for_the_cpu(
+    on_a_gpu, monkeypatch, tmp_path, release, headers, reason
+):
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path / "cuda"))
+    if release:
+        toolkit(tmp_path / "cuda", release, headers=headers)
+    kind, settings, why_cpu = install_iabn.target()
+    assert kind.endswith("-cpu") and settings == {}
+    assert reason in why_cpu and why_cpu.endswith(": set CUDA_HOME to a toolkit of CUDA 12")
 
 
 def test_pips_reason_is_one_line():

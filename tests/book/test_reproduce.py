@@ -202,14 +202,23 @@ def test_the_profile_follows_the_device(monkeypatch):
     assert device.choose_profile() == ("cpu", "no CUDA device is visible")
 
 
+def test_a_profile_for_a_gpu_is_refused_at_once_where_there_is_none(project, monkeypatch, capsys):
+    (project.root / "_toc.yml").write_text("format: jb-book\nroot: book/page\n")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(reproduce, "execute_all", lambda *_: pytest.fail("it was not refused"))
+    assert reproduce.main(["--root", str(project.root), "--profile", "gpu"]) == 2
+    told = capsys.readouterr()
+    assert told.err == "error: profile gpu needs a GPU: no CUDA device is visible\n"
+
+
 def test_a_gpu_is_used_when_this_torch_can_compute_on_it(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for trial, profile, reason in (
         ("print('Tesla V100')", "gpu", "Tesla V100"),
         (
-            "print('Tesla V100'); print('CUDA error: no kernel image')",
+            "print('Tesla V100'); print('torch 9 cannot use Tesla V100: no code')",
             "cpu",
-            "cannot use Tesla V100: CUDA error: no kernel",
+            "torch 9 cannot use Tesla V100: no code",
         ),
         ("raise SystemExit('driver too old')", "cpu", "cannot use the GPU: driver too old"),
     ):

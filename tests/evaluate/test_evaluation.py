@@ -434,11 +434,22 @@ def test_the_command_evaluates_by_name(tmp_path):
         (["--model", "tresnet_m", "--weights", "nowhere.pt"], "no file 'nowhere.pt'"),
         (["--table", "3", "--size", "224"], "--table says itself"),
         (["--model", "tresnet_m", "--dtype", "float16", "--device", "cpu"], "float16 needs a GPU"),
+        (["--model", "tresnet_m", "--device", "gpu"], "there is no device 'gpu': give cuda"),
     ],
 )
 def test_the_command_refuses_what_cannot_be(arguments, reason, capsys):
     assert command.main(["--data", "nowhere", *arguments]) == 2
     assert reason in capsys.readouterr().err
+
+
+def test_out_of_memory_is_told_in_a_line(folder, trained, tmp_path, monkeypatch, capsys):
+    def predict(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(command, "predict", predict)
+    assert call(folder, trained[1], tmp_path) == 1
+    advice = "out of memory: give a smaller --batch than 4: CUDA out of memory. Tried to allocate"
+    assert capsys.readouterr().err.startswith(advice)
 
 
 def test_a_table_is_all_its_weights(monkeypatch):

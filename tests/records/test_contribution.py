@@ -129,6 +129,7 @@ def test_two_pull_requests_may_add_to_one_file(record_file, history, tmp_path):
         ("my-gpu.jsonl", {}, f"git mv my-gpu.jsonl {NAME}"),
         (NAME, None, "holds no records"),
         (NAME, {"device": "Кремний"}, "no letters"),
+        ("rehearsal-of-a-gpu.jsonl", {"device": "Rehearsal of a GPU"}, "measures nothing: remove"),
     ],
 )
 def test_what_may_not_be_committed_is_refused(record_file, history, capsys, file, change, reason):
@@ -161,6 +162,15 @@ def test_nothing_committed_is_replaced_by_another_file(record_file, device):
     with pytest.raises(
         RecordError, match=rf"new\.jsonl: .* is in {NAME} too.*append the lines to {NAME}"
     ):
+        store.committed()
+
+
+def test_a_rehearsal_stays_in_a_file_of_its_own(record_file):
+    rehearsal = record(device="Rehearsal of Tesla V100")
+    append(record_file, rehearsal)
+    assert store.standing(record_file) == [rehearsal]
+    append(store.COMMITTED / "gpu.jsonl", rehearsal)
+    with pytest.raises(RecordError, match="gpu.jsonl: of a rehearsal, which measures nothing"):
         store.committed()
 
 

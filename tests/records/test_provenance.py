@@ -10,15 +10,13 @@ import pytest
 import torch
 
 import tresnet_lite
-from tresnet_lite.records import collect
+from tresnet_lite.records import collect, nvidia_smi
 from tresnet_lite.records.provenance import (
     NO_COMMIT,
     RUN,
     begin_run,
     git_state,
     process_id,
-    read_smi,
-    read_throttle,
     without_folders,
 )
 
@@ -121,14 +119,62 @@ def test_the_command_line_names_no_folder(monkeypatch):
 
 
 def test_what_the_device_does_not_tell_is_none():
-    assert read_smi("550.54.15, 300.00, 1380, 1530, [N/A], 41\n") == {
+    answer = "550.54.15, N/A, 1380, ERR!, [N/A], 41, 16160, [Insufficient Permissions], 0x4\n"
+    assert nvidia_smi.read_facts(answer) == {
         "driver": "550.54.15",
-        "power_limit": 300.0,
+        "power_limit": None,
         "clock": 1380.0,
-        "clock_max": 1530.0,
+        "clock_max": None,
         "memory_clock": None,
         "temperature": 41.0,
+        "memory_total": 16160.0,
+        "memory_used": None,
+        "throttled": "power cap",
     }
+    assert set(nvidia_smi.read_facts(", ".join(["ERR!"] * 9)).values()) == {None}
+
+
+@pytest.fixture
+def smi(tmp_path, monkeypatch):
+    """Where nvidia-smi would be found, the only program on the PATH."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    nvidia_smi._throttle_field.cache_clear()
+    yield tmp_path / "nvidia-smi"
+    nvidia_smi._throttle_field.cache_clear()
+
+
+def program(path, text: str) -> None:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def test_a_part_of_a_gpu_tells_its_driver_alone(smi):
+    assert nvidia_smi.facts("GPU-1") == {} and nvidia_smi.cards() == []  # there is no nvidia-smi
+    missing = '*--id=*) echo "No devices were found"; exit 6;;'
+    program(smi, f'case "$*" in {missing} *) echo 535.1; echo 535.1;; esac')
+    assert nvidia_smi.facts("GPU-1") == {"driver": "535.1"}
+
+
+@pytest.mark.parametrize("renamed", [True, False])
+def test_nvidia_smi_is_asked_once_for_each_record(smi, tmp_path, renamed):
+    """The name of the field for throttling is looked for once, before."""
+    unknown = "" if renamed else '*clocks_event*) echo "not a valid field"; exit 2;;'
+    line = "535.1, 300.00, 1380, 1530, 877, 41, 16160, 900, 0x20"
+    log = f'echo "$*" >> {tmp_path / "log"}'
+    program(smi, f'{log}; case "$*" in {unknown} *) echo "{line}";; esac')
+    for _ in range(3):
+        facts = nvidia_smi.facts("GPU-1")
+        assert facts["throttled"] == "heat (software)" and facts["memory_used"] == 900.0
+    assert len((tmp_path / "log").read_text().splitlines()) == 1 + 3
+
+
+def test_others_on_the_same_gpu_are_noticed():
+    def others(used, own):
+        return dataclasses.replace(collect("cpu"), memory_used=used, memory_own=own).others_use
+
+    assert others(None, 100.0) is None and others(900.0, None) is None
+    assert others(900.0, 400.0) == 0.0  # what is left is this process's context
+    assert others(9000.0, 400.0) == 8600.0
 
 
 @pytest.mark.parametrize(
@@ -143,7 +189,7 @@ def test_what_the_device_does_not_tell_is_none():
     ],
 )
 def test_what_holds_the_clocks_down_is_told_in_words(answer, words):
-    assert read_throttle(answer) == words
+    assert nvidia_smi.read_throttle(answer) == words
 
 
 @pytest.mark.parametrize(

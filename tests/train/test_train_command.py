@@ -74,6 +74,7 @@ def test_a_run_says_what_it_does_and_how_to_go_on(tmp_path, capsys):
         (["--init", "nowhere.pt"], "no file 'nowhere.pt'"),
         (["--batch", "100"], "less than a batch of 100"),
         (["--device", "cuda"], "there is no GPU here"),
+        (["--device", "gpu"], "there is no device 'gpu': give cuda, cuda:1 or cpu"),
     ],
 )
 def test_misuse_is_told_in_a_line(tmp_path, capsys, arguments, message):

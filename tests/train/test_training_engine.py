@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from training_helpers import CLASSES, RECIPE, Tiny, data, same, tresnet
+from training_helpers import CLASSES, RECIPE, Tiny, data, same, train_on_cpu, tresnet
 
 from tresnet_lite import load_weights
 from tresnet_lite.checkout import ROOT
@@ -29,7 +29,6 @@ from tresnet_lite.train import (
     make_recipe,
     read_log,
     state,
-    train,
     trainer,
 )
 from tresnet_lite.train.engine import duration
@@ -41,7 +40,7 @@ STEPS = 8  # two epochs of 36 images in batches of 8
 
 
 def run(out=None, *, model=None, recipe=RECIPE, **options):
-    return train(
+    return train_on_cpu(
         tresnet() if model is None else model, data(), recipe, out=out, **{"tell": None, **options}
     )
 
@@ -178,8 +177,7 @@ def test_the_loss_scale_of_float16_is_resumed_too(tmp_path, monkeypatch):
 
 KILLED = """
 import os, signal, sys
-from training_helpers import RECIPE, data, tresnet
-from tresnet_lite.train import train
+from training_helpers import RECIPE, data, train_on_cpu, tresnet
 from tresnet_lite.train.trainer import Trainer
 
 def killed(self, parts, step=Trainer.step):
@@ -188,7 +186,8 @@ def killed(self, parts, step=Trainer.step):
     return step(self, parts)
 
 Trainer.step = killed
-train(tresnet(), data(), RECIPE, out=sys.argv[1], name="tresnet_m", save_minutes=0, tell=None)
+often = {"save_minutes": 0, "tell": None}
+train_on_cpu(tresnet(), data(), RECIPE, out=sys.argv[1], name="tresnet_m", **often)
 """
 
 
@@ -229,7 +228,7 @@ def test_another_run_is_refused_and_named(whole, tmp_path):
         assert line in str(refused.value)
     assert "epochs" not in str(refused.value) and (out / "last.pt").read_bytes() == kept
     with pytest.raises(ResumeError, match="data.train: 36 there, 40 here"):
-        train(tresnet(), data(train=40), RECIPE, out=out, name="tresnet_m", tell=None)
+        train_on_cpu(tresnet(), data(train=40), RECIPE, out=out, name="tresnet_m", tell=None)
     (tmp_path / "last.pt").write_bytes(kept[:1000])
     with pytest.raises(ResumeError, match="last.pt cannot be read as a checkpoint"):
         run(tmp_path)
@@ -281,6 +280,18 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path, monkeypatch):
     assert last(tmp_path)["training"]["step"] == 5
 
 
+@pytest.mark.parametrize(("own", "advice"), [(True, "bfloat16 or off"), (False, "off")])
+def test_bfloat16_is_advised_where_the_gpu_has_it(monkeypatch, own, advice):
+    for module in (state, trainer):
+        monkeypatch.setattr(module, "half_type", lambda recipe, device: torch.float16)
+    supported = lambda including_emulation=True: own or including_emulation  # noqa: E731
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    step = Trainer.step
+    monkeypatch.setattr(Trainer, "step", lambda *given: torch.full_like(step(*given), torch.nan))
+    with pytest.raises(NonFiniteLoss, match=f", --amp {advice}[.]"):
+        run()
+
+
 @pytest.mark.parametrize("amp", ["off", "bfloat16"])
 def test_parts_add_up_to_the_batch(amp):
     """Without norms a step in two parts is the step in one, to rounding."""
@@ -304,10 +315,10 @@ def test_broken_images_stop_a_run_over_the_limit(tmp_path):
     images = image_folder(tmp_path)
     found = Data("broken", images, images, CLASSES, channels=1)
     told = []
-    result = train(Tiny(), found, RECIPE, unreadable=3, tell=told.append)
+    result = train_on_cpu(Tiny(), found, RECIPE, unreadable=3, tell=told.append)
     assert result.images == 21 and sum("skipped, cannot be read" in line for line in told) == 3
     with pytest.raises(TooManyUnreadable, match="3 images cannot be read, more than the 2"):
-        train(Tiny(), found, RECIPE, unreadable=2, tell=None)
+        train_on_cpu(Tiny(), found, RECIPE, unreadable=2, tell=None)
 
 
 @pytest.mark.parametrize(
@@ -331,9 +342,9 @@ def test_settings_that_do_not_fit(options, message):
 
 def test_a_network_for_other_images_is_refused():
     with pytest.raises(ValueError, match="the network is for 3 classes, scans has 2"):
-        train(tresnet(), replace(data(), classes=("a", "b")), RECIPE, tell=None)
+        train_on_cpu(tresnet(), replace(data(), classes=("a", "b")), RECIPE, tell=None)
     with pytest.raises(ValueError, match="the network is for 1 channels, scans has 3"):
-        train(tresnet(), replace(data(), channels=3), RECIPE, tell=None)
+        train_on_cpu(tresnet(), replace(data(), channels=3), RECIPE, tell=None)
 
 
 def test_tensorboard_gets_the_numbers_of_the_log(tmp_path, monkeypatch):

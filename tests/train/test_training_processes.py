@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import distributed, nn
 from torch.multiprocessing import spawn
-from training_helpers import RECIPE, Tiny, data, same
+from training_helpers import RECIPE, Tiny, data, same, train_on_cpu
 
-from tresnet_lite.train import evaluate, train
+from tresnet_lite.train import evaluate, processes
 from tresnet_lite.train.trainer import join_norms
 
 PROCESSES = 2
@@ -46,7 +46,7 @@ def work(rank, folder):
     found = {}
     for case, (network, options) in CASES.items():
         told = []
-        result = train(
+        result = train_on_cpu(
             Tiny(**network), data(), RECIPE, out=f"{folder}/{case}", tell=told.append, **options
         )
         found[case] = {
@@ -70,7 +70,7 @@ def ranks(tmp_path_factory):
 
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_equal_one_with_the_joined_batch(ranks, case):
-    alone = train(Tiny(**CASES[case][0]), data(), RECIPE, tell=None)
+    alone = train_on_cpu(Tiny(**CASES[case][0]), data(), RECIPE, tell=None)
     for rank in ranks[1]:
         found = rank[case]
         assert (found["top1"], found["images"]) == (alone.top1, 21)
@@ -95,7 +95,7 @@ def test_the_first_process_alone_writes_and_tells(ranks):
 
 def test_a_run_of_two_processes_is_finished_by_one(ranks):
     folder, (first, _) = ranks
-    result = train(Tiny(norm=False), data(), RECIPE, out=folder / "parts", tell=None)
+    result = train_on_cpu(Tiny(norm=False), data(), RECIPE, out=folder / "parts", tell=None)
     assert same(result.model.state_dict(), first["parts"]["model"])
 
 
@@ -108,6 +108,18 @@ def test_every_readable_image_is_counted_once(ranks):
         assert rank["scores"]["loss"] == pytest.approx(expected.loss, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("device", "gpu"), [("cuda:1", [torch.device("cuda:1")]), ("cuda", []), ("cpu", [])]
+)
+def test_a_gpu_that_is_named_is_the_current_one(monkeypatch, device, gpu):
+    """Else what asks for "the GPU", random numbers for one, would mean the first."""
+    current = []
+    monkeypatch.setattr(processes, "find_device", torch.device)
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    with processes.joined(device) as place:
+        assert place == torch.device(device) and current == gpu
+
+
 def test_batchnorm_cannot_be_joined_on_a_cpu():
     with pytest.raises(ValueError, match="take a network with Inplace-ABN, or a GPU"):
         join_norms(nn.Sequential(nn.BatchNorm2d(3)), torch.device("cpu"))
@@ -116,6 +128,6 @@ def test_batchnorm_cannot_be_joined_on_a_cpu():
 def test_synchronising_one_process_changes_nothing():
     recipe = replace(RECIPE, epochs=1)
     one, other = (
-        train(Tiny(), data(), recipe, tell=None, synchronise=flag) for flag in (False, True)
+        train_on_cpu(Tiny(), data(), recipe, tell=None, synchronise=flag) for flag in (False, True)
     )
     assert same(one.model.state_dict(), other.model.state_dict())

@@ -70,7 +70,11 @@ def _parser() -> argparse.ArgumentParser:
 
     add = commands.add_parser("slurm", parents=[work], help="measure on a cluster").add_argument
     clusters = ("slurm", "local")
-    add("--partition", help="of Slurm")
+    for name in ("partition", "account", "qos"):
+        add(f"--{name}", help="of Slurm")
+    add("--constraint", help="of Slurm, for one kind of GPU where a partition has several")
+    add("--cpus", type=int, help="of each job")
+    add("--memory", type=int, metavar="GB", help="of each job")
     add("--cluster", choices=clusters, default="slurm", help="local: processes on this machine")
     add("--jobs", type=int, default=8, help="at the same time, at most")
     commands.add_parser("list", parents=[common], help="the suites, and how long each may take")
@@ -104,8 +108,8 @@ def _slurm(options: argparse.Namespace) -> int:
     points, out = _points(options, profile), _out(options, profile)
     if options.dry_run:
         return _dry_run(points, out, options)
-    names = ("partition", "cluster", "jobs", "retry_errors")
-    settings = {name: getattr(options, name) for name in names}
+    settings = {name: getattr(options, name) for name in ("cluster", "jobs", "retry_errors")}
+    settings["wishes"] = {name: getattr(options, name) for name in slurm.WISHES}
     return _print_left(slurm.run(points, out, **settings))
 
 

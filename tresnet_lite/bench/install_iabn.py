@@ -25,8 +25,10 @@ BUILD_TOOLS = ("setuptools", "setuptools_scm", "wheel", "ninja")
 # Its setup asks torch.has_cuda what to build; this module, found first by the builder's Python,
 # answers no.
 CPU_ONLY = "import torch\ntorch.has_cuda = False\n"
+# Its own launches check no error, so a number is read back.
 IABN_TRIAL = (
-    "import torch, inplace_abn as i; i.InPlaceABN(2)(torch.ones(2, 2, 2, 2, device={device!r}))"
+    "import torch, inplace_abn as i; "
+    "i.InPlaceABN(2).to({device!r})(torch.ones(2, 2, 2, 2, device={device!r})).sum().item()"
 )
 
 
@@ -34,34 +36,50 @@ class BuildError(RuntimeError):
     """Why the package could not be built, in one line."""
 
 
-def cuda_toolkit() -> Path | None:
-    """The CUDA toolkit whose nvcc has torch's major version of CUDA, where a GPU can use it."""
+def cuda_toolkit() -> Path:
+    """The CUDA toolkit whose nvcc has torch's major version of CUDA, where a GPU can use it.
+
+    Raises:
+        BuildError: there is no GPU here, or no such toolkit.
+    """
     if not torch.cuda.is_available():
-        return None
+        again = "run python -m tresnet_lite.bench.install_iabn where there is one"
+        raise BuildError(f"no GPU is visible here; {again}")
+    wanted = str(torch.version.cuda).partition(".")[0]
     roots = [Path(os.environ.get("CUDA_HOME") or "/usr/local/cuda")]
     if path := shutil.which("nvcc"):
         roots.append(Path(path).resolve().parent.parent)
+    problem = "there is no nvcc in $CUDA_HOME, in /usr/local/cuda or on the PATH"
     for root in roots:
         nvcc = root / "bin" / "nvcc"
-        # A bare nvcc without the toolkit's headers compiles nothing.
-        if not nvcc.exists() or not (root / "include" / "cuda_runtime.h").exists():
+        if not nvcc.exists():
             continue
         version = subprocess.run([nvcc, "--version"], capture_output=True, text=True).stdout
-        release = re.search(r"release (\d+)\.", version)
-        if release and release[1] == torch.version.cuda.partition(".")[0]:
+        release = re.search(r"release (\d+)\.\d+", version)
+        if not release or release[1] != wanted:
+            what = release[0] if release else "of no known release"
+            problem = f"{nvcc} is {what}, and torch has CUDA {torch.version.cuda}"
+        elif not (root / "include" / "cuda_runtime.h").exists():
+            problem = f"{nvcc} lacks the toolkit's headers"
+        else:
             return root
-    return None
+    raise BuildError(f"{problem}: set CUDA_HOME to a toolkit of CUDA {wanted}")
 
 
-def target() -> tuple[str, dict[str, str]]:
-    """The kind of build, which names its folder in the cache, and its environment variables."""
-    python = f"cp{sys.version_info.major}{sys.version_info.minor}"
-    toolkit = cuda_toolkit()
-    if toolkit is None:
-        return f"torch-{torch.__version__}-{python}-cpu", {}
-    capability = ".".join(map(str, torch.cuda.get_device_capability()))
-    settings = {"CUDA_HOME": str(toolkit), "TORCH_CUDA_ARCH_LIST": capability}
-    return f"torch-{torch.__version__}-{python}-sm_{capability.replace('.', '')}", settings
+def target() -> tuple[str, dict[str, str], str]:
+    """The kind of build, its environment variables, and why it is not for a GPU ("" if it is).
+
+    The kind names the build's folder in the cache.
+    """
+    name = f"torch-{torch.__version__}-cp{sys.version_info.major}{sys.version_info.minor}"
+    try:
+        toolkit = cuda_toolkit()
+    except BuildError as reason:
+        return f"{name}-cpu", {}, str(reason)
+    major, minor = torch.cuda.get_device_capability()
+    # With PTX, newer GPUs can run it too.
+    settings = {"CUDA_HOME": str(toolkit), "TORCH_CUDA_ARCH_LIST": f"{major}.{minor}+PTX"}
+    return f"{name}-sm_{major}{minor}", settings, ""
 
 
 def pip(*arguments: str, **environment: str) -> None:
@@ -95,8 +113,12 @@ def build_wheel(cache: Path, settings: dict[str, str]) -> Path:
 
 
 def install() -> str:
-    """Install from the cache, or build first; returns the kind of build, or raises BuildError."""
-    kind, settings = target()
+    """Install from the cache, or build first; returns the kind of build, and why not for a GPU.
+
+    Raises:
+        BuildError: it could not be built, or does not run.
+    """
+    kind, settings, why_cpu = target()
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     cache = home / "tresnet_lite" / "inplace_abn" / kind
     wheel = next(cache.glob("*.whl"), None) or build_wheel(cache, settings)
@@ -106,7 +128,7 @@ def install() -> str:
     if result.returncode:
         pip("uninstall", "--yes", "inplace-abn")
         raise BuildError(f"it does not run: {result.stderr.strip().splitlines()[-1]}")
-    return kind
+    return f"{kind} ({why_cpu})" if why_cpu else kind
 
 
 def main(arguments: list[str] | None = None) -> None:

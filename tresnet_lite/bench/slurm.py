@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from tresnet_lite.bench import campaign
@@ -19,12 +19,21 @@ from tresnet_lite.records import append
 from tresnet_lite.records.provenance import begin_run
 from tresnet_lite.records.text import say
 
+WISHES = {  # ours → submitit's
+    "partition": "slurm_partition",
+    "account": "slurm_account",
+    "qos": "slurm_qos",
+    "constraint": "slurm_constraint",
+    "cpus": "cpus_per_task",
+    "memory": "mem_gb",
+}
+
 
 def run(
     points: Iterable[Point],
     out: Path,
     *,
-    partition: str | None = None,
+    wishes: Mapping[str, str | int | None] | None = None,
     cluster: str = "slurm",
     jobs: int = 8,
     retry_errors: bool = False,
@@ -34,7 +43,7 @@ def run(
 
     Args:
         out: the file of records, on a file system that all machines see.
-        partition: of Slurm; None for its default.
+        wishes: what the jobs ask of Slurm, by `WISHES`; what is None or missing is its default.
         cluster: "slurm", or "local" for processes on this machine.
         jobs: how many may run at the same time.
 
@@ -47,7 +56,7 @@ def run(
         gather(out)
         over = campaign.done(campaign.read_outcomes(out), None, retry_errors=retry_errors)
         left = [point for point in points if point.id not in over]
-        waiting = _submit(executor, left, out, partition, jobs) if left else []
+        waiting = _submit(executor, left, out, wishes or {}, jobs) if left else []
         while waiting:
             for job in [job for job in waiting if job.done()]:
                 waiting.remove(job)
@@ -78,7 +87,7 @@ def gather(out: Path) -> None:
             part.unlink()
 
 
-def _submit(executor, points: list[Point], out: Path, partition: str | None, jobs: int) -> list:
+def _submit(executor, points: list[Point], out: Path, wishes: Mapping, jobs: int) -> list:
     parts = _parts(out)
     parts.mkdir(parents=True, exist_ok=True)
     minutes = max(campaign.PATIENCE * point.seconds + 300 for point in points) / 60 + 5
@@ -87,7 +96,7 @@ def _submit(executor, points: list[Point], out: Path, partition: str | None, job
         timeout_min=int(minutes) + 1,
         gpus_per_node=0 if points[0].device == "cpu" else 1,
         slurm_array_parallelism=jobs,
-        **({"slurm_partition": partition} if partition else {}),
+        **{WISHES[name]: value for name, value in wishes.items() if value is not None},
     )
     names = [hashlib.sha256(point.id.encode()).hexdigest()[:12] for point in points]
     return executor.map_array(measure_in_job, points, [parts / f"{name}.jsonl" for name in names])

@@ -8,7 +8,7 @@ import sys
 import torch
 
 from tresnet_lite.book.build import build_book
-from tresnet_lite.book.device import choose_profile
+from tresnet_lite.book.device import check_profile, choose_profile
 from tresnet_lite.book.execute import execute_all
 from tresnet_lite.book.freshness import content_digest, read_json, source_files, write_json
 from tresnet_lite.book.project import Project, parse
@@ -49,6 +49,12 @@ def main(arguments: list[str] | None = None) -> int:
         os.environ.setdefault(name, level)
     begin_run()  # which the notebooks' processes inherit
 
+    try:
+        if not options.book_only:
+            check_profile(profile)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     try:
         failures = [] if options.book_only else execute_all(project, profile)
     except KeyboardInterrupt:

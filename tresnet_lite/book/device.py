@@ -8,13 +8,17 @@ from functools import cache
 
 import torch
 
+from tresnet_lite.profiles import PROFILES
+from tresnet_lite.records.device import missing_gpu
+
 GPU_TRIAL = """
 import torch
+from tresnet_lite.records.device import try_gpu
 print(torch.cuda.get_device_name(), flush=True)
 try:
-    torch.ones(1, device="cuda").add_(1).item()
-except RuntimeError as error:
-    print(str(error).splitlines()[0])
+    try_gpu()
+except ValueError as error:
+    print(error)
 """
 
 
@@ -23,11 +27,24 @@ def choose_profile(requested: str | None = None) -> tuple[str, str]:
     if requested is not None:
         return requested, "asked for"
     if not torch.cuda.is_available():
-        return "cpu", "no CUDA device is visible"
+        return "cpu", missing_gpu()
     name, error = try_gpu()
     if error:
-        return "cpu", f"torch {torch.__version__} cannot use {name}: {error}"
+        return "cpu", error
     return "gpu", name
+
+
+def check_profile(profile: str) -> None:
+    """Refuse to measure on a GPU that is not there, or that this torch cannot use.
+
+    Raises:
+        ValueError: the message says why, and what would help.
+    """
+    if PROFILES[profile].device == "cpu":
+        return
+    error = try_gpu()[1] if torch.cuda.is_available() else missing_gpu()
+    if error:
+        raise ValueError(f"profile {profile} needs a GPU: {error}")
 
 
 @cache
@@ -40,5 +57,6 @@ def try_gpu() -> tuple[str, str]:
     result = subprocess.run([sys.executable, "-c", GPU_TRIAL], capture_output=True, text=True)
     name, _, error = result.stdout.strip().partition("\n")
     if result.returncode:
-        error = (result.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+        reason = (result.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+        error = f"torch {torch.__version__} cannot use the GPU: {reason}"
     return name or "the GPU", error

@@ -19,10 +19,14 @@ import torch
 
 import tresnet_lite
 from tresnet_lite.checkpoints import public_command
+from tresnet_lite.records import nvidia_smi
 from tresnet_lite.records.text import check_fields, clean
 
 PACKAGE = Path(__file__).resolve().parents[1]
 NO_COMMIT = "not a checkout"  # the package was installed, or copied, without its history
+MIB = 2**20
+CONTEXT = 1024  # MiB that a process's CUDA context and a desktop's windows take at most
+REHEARSAL = "Rehearsal of "  # begins the device's name where no device was there: tests/rehearsal
 RUN = "TRESNET_LITE_RUN"  # environment: the id of the run that a process is part of
 
 
@@ -33,7 +37,8 @@ class Provenance:
     `dirty` says that the package differed from the commit. Power in watts, clocks in MHz,
     temperature in °C, all read at the moment of collection. `throttled` names what held the clocks
     down then, "" for nothing. A campaign reads these while the measured work is running, and clock
-    and temperature once before it.
+    and temperature once before it. Memory in MiB: the GPU's, what all processes used of it, and
+    what torch held of that for this process.
 
     `process` is an id of the process that measured, and `run` one of the run that it was part of: a
     `make reproduce`, a campaign, a chapter. Both are random, and empty in records of version 1.
@@ -62,6 +67,9 @@ class Provenance:
     throttled: str | None = None
     clock_before: float | None = None
     temperature_before: float | None = None
+    memory_total: float | None = None
+    memory_used: float | None = None
+    memory_own: float | None = None
     process: str = ""
     run: str = ""
 
@@ -78,6 +86,19 @@ class Provenance:
     def moment(self) -> datetime.datetime:
         """The date as a moment, to compare. Raises ValueError where it is none."""
         return datetime.datetime.fromisoformat(self.date)
+
+    @property
+    def rehearsed(self) -> bool:
+        """Was the device only imitated? Then no number says anything about it."""
+        return self.device.startswith(REHEARSAL)
+
+    @property
+    def others_use(self) -> float | None:
+        """MiB of the GPU that other processes held, 0.0 for little; None where unknown."""
+        if self.memory_used is None or self.memory_own is None:
+            return None
+        others = self.memory_used - self.memory_own
+        return others if others > CONTEXT else 0.0
 
     @property
     def source(self) -> str:
@@ -165,67 +186,14 @@ def git_state(package: Path = PACKAGE) -> tuple[str, bool]:
     return commit, changes != ""  # a status that fails proves nothing
 
 
-_SMI = {
-    "driver": "driver_version",
-    "power_limit": "power.limit",
-    "clock": "clocks.sm",
-    "clock_max": "clocks.max.sm",
-    "memory_clock": "clocks.mem",
-    "temperature": "temperature.gpu",
-}
-
-
 def _cuda(device: torch.device) -> dict[str, Any]:
-    facts: dict[str, Any] = {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
-    # By its identifier, because nvidia-smi counts all GPUs and torch only those that are visible.
     identifier = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
-    answer = _smi(",".join(_SMI.values()), identifier)
-    # The field was renamed, and one unknown field makes nvidia-smi answer none of them.
-    reasons = _smi("clocks_event_reasons.active", identifier) or _smi(
-        "clocks_throttle_reasons.active", identifier
-    )
-    if answer:
-        facts |= read_smi(answer)
-    return facts | {"throttled": read_throttle(reasons or "")}
-
-
-def _smi(fields: str, identifier: str) -> str | None:
-    return _output(
-        "nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits", f"--id={identifier}"
-    )
-
-
-def read_smi(answer: str) -> dict[str, Any]:
-    """One line of nvidia-smi's answer, by the names of `Provenance`; None for what is missing."""
-    facts: dict[str, Any] = {}
-    for name, text in zip(_SMI, answer.split(","), strict=True):
-        text = text.strip()
-        known = text and not text.startswith("[")  # "[N/A]", "[Not Supported]"
-        facts[name] = None if not known else clean(text) if name == "driver" else float(text)
-    return facts
-
-
-# NVML's bits for what holds clocks down. Idleness (0x1) is left out: it slows nothing that is
-# measured.
-_THROTTLE = {
-    0x2: "clocks set by the user",
-    0x4: "power cap",
-    0x8: "hardware slowdown",
-    0x10: "sync boost",
-    0x20: "heat (software)",
-    0x40: "heat (hardware)",
-    0x80: "power brake",
-    0x100: "display clocks",
-}
-
-
-def read_throttle(answer: str) -> str | None:
-    """nvidia-smi's bits in words, "" for nothing that holds the clocks down; None for no answer."""
-    try:
-        bits = int(answer.strip(), 16)
-    except ValueError:  # "[N/A]", or nothing
-        return None
-    return ", ".join(word for bit, word in _THROTTLE.items() if bits & bit)
+    return {
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "memory_own": torch.cuda.memory_reserved(device) / MIB,
+        **nvidia_smi.facts(identifier),
+    }
 
 
 def _version(package: str) -> str | None:

@@ -100,12 +100,14 @@ def read_apart(files: Iterable[Path]) -> list[Record | Failure]:
     """The lines of several machines' files, whose records cannot supersede one another's.
 
     Raises:
-        RecordError: a line that is no record, or a device that is in two of the files.
+        RecordError: a line that is no record, a device that is in two of the files, or a rehearsal.
     """
     lines: list[Record | Failure] = []
     owners: dict[str, Path] = {}
     for file in files:
         of_file = read(file)
+        if any(line.provenance.rehearsed for line in of_file):
+            raise RecordError(f"{file}: of a rehearsal, which measures nothing: remove it")
         for device in {line.provenance.device for line in of_file}:
             owner = owners.setdefault(file_name(device), file)
             if owner != file:

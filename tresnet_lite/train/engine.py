@@ -25,7 +25,7 @@ from tresnet_lite.train import processes
 from tresnet_lite.train.data import Data
 from tresnet_lite.train.log import RunLog
 from tresnet_lite.train.networks import describe_network
-from tresnet_lite.train.optimisation import current_rates
+from tresnet_lite.train.optimisation import current_rates, has_bfloat16
 from tresnet_lite.train.reading import Unreadable
 from tresnet_lite.train.recipe import Recipe
 from tresnet_lite.train.run_folder import BEST, LAST, RunFolder, whole
@@ -266,7 +266,7 @@ class TrainingRun:
         advice = f"a lower peak (--lr {recipe.lr / 2:g})"
         advice += f", a longer rise (--rise {min(0.5, recipe.rise * 1.5):g})"
         if self.trainer.half is torch.float16:
-            advice += ", --amp bfloat16 or off"
+            advice += f", --amp {'bfloat16 or ' if has_bfloat16() else ''}off"
         if self.folder and (self.folder.path / LAST).exists():
             good = self.folder.path / LAST
             advice += f". The last good checkpoint is {good}"

@@ -92,6 +92,11 @@ def make_ema(model: nn.Module, recipe: Recipe) -> ModelEmaV3 | None:
     return ModelEmaV3(model, decay=recipe.ema, use_warmup=True)
 
 
+def has_bfloat16() -> bool:
+    """Has the GPU bfloat16 of its own? Older ones (V100, T4) emulate it, many times slower."""
+    return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def half_type(recipe: Recipe, device: torch.device) -> torch.dtype | None:
     """The type of mixed precision on a device; None for none.
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, distributed, nn
 
+from tresnet_lite.records.device import find_device
+
 
 def is_joined() -> bool:
     return distributed.is_available() and distributed.is_initialized()
@@ -30,16 +32,20 @@ def joined(device: str | None = None) -> Iterator[torch.device]:
 
     Args:
         device: "cuda" or "cpu"; None for the GPU where there is one.
+
+    Raises:
+        ValueError: no such device, or one that this torch cannot use.
     """
-    kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if kind.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError("there is no GPU here: leave --device out, or give cpu")
-    if int(os.environ.get("WORLD_SIZE", 1)) < 2 or is_joined():
-        yield torch.device(kind)
+    alone = int(os.environ.get("WORLD_SIZE", 1)) < 2 or is_joined()
+    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not alone:
+        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    place = find_device(name)
+    if place.index is not None:
+        torch.cuda.set_device(place)  # what asks for "the GPU" means this one
+    if alone:
+        yield place
         return
-    place = torch.device(kind if kind == "cpu" else f"cuda:{os.environ.get('LOCAL_RANK', 0)}")
-    if place.type == "cuda":
-        torch.cuda.set_device(place)
     distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
     try:
         yield place

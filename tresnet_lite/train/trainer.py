@@ -73,7 +73,7 @@ class Trainer:
         state = self.state
         seed = mixed(self.seed, state.step, processes.rank())
         if self.device.type == "cuda":
-            torch.cuda.manual_seed(seed)
+            torch.cuda.manual_seed_all(seed)  # the current GPU may be another than the run's
         with seeded(seed):  # for dropout
             scores = [self._gradients(part, last=part is parts[-1]) for part in parts]
         state.scaler.step(state.optimizer)

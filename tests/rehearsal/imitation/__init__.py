@@ -1,0 +1,1 @@
+"""The imitated GPU: its facts, its tensors, its mixed precision, and torch.cuda's answers."""
