@@ -21,13 +21,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from tresnet_lite.bench.suites import Point
+from tresnet_lite.bench.suites import DONE, Point
 from tresnet_lite.records import Failure, Record, append, collect, files, repair
 from tresnet_lite.records.provenance import begin_run, without_folders
 from tresnet_lite.records.records import from_json
-from tresnet_lite.records.text import LONGEST_MESSAGE, clean
+from tresnet_lite.records.text import LONGEST_MESSAGE, clean, say
 
 COMMAND = (sys.executable, "-m", "tresnet_lite.bench.point")
+END = f"{DONE}\n".encode()
 CORES_AHEAD = 4  # of the processor, from which a GPU's next process starts early
 PATIENCE = 10.0  # times its estimate, a point may take; and five minutes
 
@@ -40,12 +41,13 @@ class CampaignError(RuntimeError):
 class Slot:
     """A place that measures one point at a time: environment variables, and its device's name.
 
-    `ahead`: the process for the next point is started while one is measured, which a GPU beside
-    some processor cores does not feel.
+    `shared`: one process measures all comparisons of a round. `ahead`: the next process is started
+    while one is at work, which a GPU beside some processor cores does not feel.
     """
 
     environment: Mapping[str, str]
     device: str
+    shared: bool = False
     ahead: bool = False
 
 
@@ -82,10 +84,9 @@ def find_slots(
             raise CampaignError("this profile measures the CPU: --gpus goes with --profile gpu")
         return [Slot({}, collect("cpu").device)]
     environments = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus] or [{}]
-    ahead = (
-        len(os.sched_getaffinity(0)) >= CORES_AHEAD if hasattr(os, "sched_getaffinity") else False
-    )
-    return [Slot(env, _probe(device, env, command), ahead) for env in environments]
+    ahead = (os.cpu_count() or 1) >= CORES_AHEAD
+    options = {"shared": True, "ahead": ahead}
+    return [Slot(env, _probe(device, env, command), **options) for env in environments]
 
 
 def _probe(device: str, environment: Mapping[str, str], command: Sequence[str]) -> str:
@@ -118,7 +119,7 @@ def read_outcomes(path: Path) -> list[Record | Failure]:
     if not path.exists():
         return []
     if repair(path):
-        print(f"{path}: removed a half-written line, which a killed run had left", file=sys.stderr)
+        say(f"{path}: removed a half-written line, which a killed run had left", file=sys.stderr)
     return files.read(path)
 
 
@@ -205,25 +206,17 @@ def run(
         writing, stop = threading.Lock(), threading.Event()
 
         def work(slot: Slot) -> None:
-            waiting: Worker | None = None
-            try:
+            with Workers(slot, command) as workers:
                 while not stop.is_set() and (point := queue.take()) is not None:
-                    worker, waiting = waiting, None
-                    if slot.ahead:  # the next one's imports take no time of the device
-                        worker = worker or Worker.start(slot, command)
-                        waiting = Worker.start(slot, command)
-                    outcome = measure_point(point, slot, command, stop, deadline, worker)
+                    worker = workers.for_point(point)
+                    outcome = measure_point(point, slot, worker, stop, deadline)
                     if outcome is None:
                         queue.give_back(point)
                         continue
                     queue.learn(point, outcome.seconds)
                     with writing:
-                        failed_last = sorted(outcome.lines, key=lambda x: isinstance(x, Failure))
-                        append(out, *failed_last)
+                        append(out, *sorted(outcome.lines, key=lambda x: isinstance(x, Failure)))
                         tell(outcome, queue)
-            finally:
-                if waiting:
-                    waiting.end()
 
         _work_together(work, slots, stop)
         return queue.points
@@ -241,32 +234,35 @@ def _work_together(
             stop.set()
 
 
-@dataclass
 class Worker:
-    """A process that has imported what it needs, and waits for its one point."""
+    """A process that measures points, one after the other, as they are given to it."""
 
-    process: subprocess.Popen
-    scratch: tempfile.TemporaryDirectory
-
-    @classmethod
-    def start(cls, slot: Slot, command: Sequence[str]) -> Worker:
-        scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        cache = {"TORCHINDUCTOR_CACHE_DIR": f"{scratch.name}/cache"}
+    def __init__(self, slot: Slot, command: Sequence[str]) -> None:
+        self.scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        cache = {"TORCHINDUCTOR_CACHE_DIR": f"{self.scratch.name}/cache"}
         environment = {**os.environ, **slot.environment, **cache}
-        with open(f"{scratch.name}/out", "wb") as out, open(f"{scratch.name}/err", "wb") as err:
+        self.output, self.messages = (Path(self.scratch.name, name) for name in ("out", "err"))
+        with self.output.open("wb") as out, self.messages.open("wb") as err:
             streams = {"stdin": subprocess.PIPE, "stdout": out, "stderr": err}
-            return cls(subprocess.Popen(command, **streams, env=environment), scratch)
+            self.process = subprocess.Popen(command, **streams, env=environment)
+        self.more, self.round, self.read = False, 0, 0
 
-    def give(self, job: dict) -> None:
-        """Hand over a job. Standard input stays open: its end says that the campaign is gone."""
+    def give(self, point: Point, more: bool) -> None:
+        """Hand over a point. Standard input stays open: its end says that the campaign is gone."""
+        self.more, self.round = more, point.process
+        job = {"point": asdict(point), "command": _command_line(), "more": more}
         with contextlib.suppress(BrokenPipeError):  # it died already, and will be asked why
             self.process.stdin.write(json.dumps(job).encode() + b"\n")
             self.process.stdin.flush()
 
-    def texts(self) -> list[str]:
-        """What it wrote to standard output, and to standard error."""
-        files = (Path(self.scratch.name, name) for name in ("out", "err"))
-        return [file.read_text(encoding="utf-8", errors="replace") for file in files]
+    def answer(self) -> str | None:
+        """What it wrote about the last point, as soon as that is over; None until then."""
+        over = self.process.poll() is not None
+        written = self.output.read_bytes()[self.read :]
+        if not over and not (self.more and written.endswith(END)):
+            return None
+        self.read += len(written)
+        return written.removesuffix(END).decode("utf-8", errors="replace")
 
     def end(self) -> None:
         self.process.kill()
@@ -275,32 +271,61 @@ class Worker:
         self.scratch.cleanup()
 
 
+class Workers(contextlib.AbstractContextManager):
+    """The processes of a slot: a fresh one for each point, but where the slot lends one again.
+
+    On a GPU one process measures all comparisons of a round, so that what cuDNN found out about a
+    convolution serves all of them.
+    """
+
+    def __init__(self, slot: Slot, command: Sequence[str]) -> None:
+        self.slot, self.command = slot, command
+        self.current: Worker | None = None
+        self.waiting: Worker | None = None
+
+    def for_point(self, point: Point) -> Worker:
+        """A worker that has been given the point."""
+        shared = self.slot.shared and point.process > 0
+        if not (shared and self.current and self._goes_on(self.current, point)):
+            if self.current:
+                self.current.end()
+            self.current = self.waiting or Worker(self.slot, self.command)
+            # The next one's imports take no time of the device.
+            self.waiting = Worker(self.slot, self.command) if self.slot.ahead else None
+        self.current.give(point, more=shared)
+        return self.current
+
+    @staticmethod
+    def _goes_on(worker: Worker, point: Point) -> bool:
+        return worker.more and worker.round == point.process and worker.process.poll() is None
+
+    def __exit__(self, *_: object) -> None:
+        for worker in filter(None, (self.current, self.waiting)):
+            worker.end()
+
+
 def measure_point(
-    point: Point,
-    slot: Slot,
-    command: Sequence[str],
-    stop: threading.Event,
-    deadline: float,
-    worker: Worker | None = None,
+    point: Point, slot: Slot, worker: Worker, stop: threading.Event, deadline: float
 ) -> Outcome | None:
-    """Measure one point in a fresh process, or a waiting `worker`; None if it was stopped."""
-    start, worker = time.monotonic(), worker or Worker.start(slot, command)
+    """What a worker makes of a point that it was given; None if it was stopped."""
+    start = time.monotonic()
     patience = start + PATIENCE * point.seconds + 300
     end = min(deadline, patience)
-    try:
-        worker.give({"point": asdict(point), "command": _command_line()})
-        while worker.process.poll() is None and not stop.is_set() and time.monotonic() < end:
-            time.sleep(0.05)
-        status, seconds = worker.process.poll(), time.monotonic() - start
-        if status is not None:
-            lines = _understand(point, slot, status, *worker.texts())
-        elif time.monotonic() < patience:
-            return None
-        else:
-            lines = failures_of(point, slot, "timeout", f"gave no answer for {seconds:.0f} s")
-    finally:
+    while (answer := worker.answer()) is None and not stop.is_set() and time.monotonic() < end:
+        time.sleep(0.05)
+    seconds = time.monotonic() - start
+    if answer is not None:
+        messages = worker.messages.read_text(encoding="utf-8", errors="replace")
+        lines = _understand(point, slot, worker.process.poll() or 0, answer, messages)
+    else:
         worker.end()
-    return Outcome(point, lines, seconds)
+        if time.monotonic() < patience:
+            return None
+        lines = failures_of(point, slot, "timeout", f"gave no answer for {seconds:.0f} s")
+    outcome = Outcome(point, lines, seconds)
+    if outcome.failed:  # it may have spoilt more than the point
+        worker.more = False
+    return outcome
 
 
 def _understand(

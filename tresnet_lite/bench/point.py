@@ -1,21 +1,24 @@
-"""Measure one point of a campaign, in this process: ``python -m tresnet_lite.bench.point``.
+"""Measure points of a campaign, in this process: ``python -m tresnet_lite.bench.point``.
 
-The point comes as a line of JSON on standard input and its records go as lines to standard output;
-whatever else is printed goes to standard error. When standard input ends, the campaign is gone and
-this process ends too.
+A point comes as a line of JSON on standard input and its records go as lines to standard output;
+whatever else is printed goes to standard error. Where the job says that more may follow, the line
+`DONE` ends the records, and the process waits for the next point. When standard input ends, the
+campaign is gone and this process ends too.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
+from queue import SimpleQueue
+from typing import TextIO
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +31,7 @@ from tresnet_lite.bench.comparisons import COMPARISONS, ONE_PHASE
 from tresnet_lite.bench.memory import TrainingMemory, counted_batch, counted_memory
 from tresnet_lite.bench.roofline import ceiling_records, ceiling_work
 from tresnet_lite.bench.steps import STEPS, synthetic_images
-from tresnet_lite.bench.suites import Point
+from tresnet_lite.bench.suites import DONE, Point
 from tresnet_lite.bench.where import operation_times, stage_times
 from tresnet_lite.counting.networks import build
 from tresnet_lite.model import TResNet
@@ -245,21 +248,41 @@ def main() -> None:
     os.dup2(2, 1)  # what libraries print is no record
     job = json.loads(sys.stdin.readline())
     if "probe" in job:
-        device = torch.device(job["probe"])
-        # A GPU that this torch has no code for fails here.
-        torch.ones(1, device=device).add_(1).item()
-        lines.write(json.dumps({"device": collect(device).device}) + "\n")
+        lines.write(_probe(job["probe"]))
     else:
-        threading.Thread(target=_end_with_the_campaign, daemon=True).start()
+        _measure(job, lines)
+    lines.flush()
+    os._exit(0)  # a thread may wait for input, and Python would wait for it
+
+
+def _probe(name: str) -> str:
+    """The name of a device that can compute; a GPU that this torch has no code for fails here."""
+    device = torch.device(name)
+    torch.ones(1, device=device).add_(1).item()
+    return json.dumps({"device": collect(device).device}) + "\n"
+
+
+def _measure(job: dict, lines: TextIO) -> None:
+    """Measure the job's point, and those that follow."""
+    jobs: SimpleQueue[str] = SimpleQueue()
+    threading.Thread(target=_read, args=(jobs,), daemon=True).start()
+    while True:
         for line in run(Point.from_dict(job["point"]), job["command"]):
             lines.write(line.to_json() + "\n")
-    lines.flush()
-    os._exit(0)  # the thread still waits for input, and Python would wait for it
+        if not job.get("more"):
+            return
+        gc.collect()
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+        lines.write(f"{DONE}\n")
+        lines.flush()
+        job = json.loads(jobs.get())
 
 
-def _end_with_the_campaign() -> None:
-    while sys.stdin.buffer.raw.read(1):
-        time.sleep(0.1)
+def _read(jobs: SimpleQueue[str]) -> None:
+    """Pass the jobs on; at their end the campaign is gone."""
+    for line in sys.stdin:
+        jobs.put(line)
     os._exit(1)
 
 

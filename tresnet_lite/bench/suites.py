@@ -28,6 +28,7 @@ from tresnet_lite.records.selection import PROCESS
 SUITES = ("table1", "table3", "table4", "table5", "figure4", "figure5")
 SUITES += ("stem", "antialias", "memory", "blocks", "se", "axes", "micro")
 GIB = 2**30
+DONE = "done"  # the line after the records of a point that others may follow in its process
 
 PROFILE_SETTINGS = ("dtype", "repeats", "min_block", "max_seconds")  # as a point takes them
 SMOKE_MODELS = ("resnet50", "efficientnet_b0", "tresnet_m", "Original ResNet50")
@@ -222,7 +223,7 @@ def _figures(profile: Profile) -> list[Point]:
     """What Table 5 and Figures 4 and 5 show and the comparisons lack: each network once."""
     figures = ("figure4", "figure5")
     points = [
-        _point(profile, ("table5", *figures), "networks", m, resolution=448, priority=14)
+        _point(profile, ("table5", *figures), "networks", m, resolution=448, priority=55)
         for m in TRESNETS
     ]
     for model, resolution in EFFICIENTNETS.items():
@@ -230,7 +231,7 @@ def _figures(profile: Profile) -> list[Point]:
             # The two largest take a CPU longer than all others of the figures, and few TResNets are
             # as slow as they are.
             late = {"efficientnet_b6": 121, "efficientnet_b7": 122}
-            priority = late.get(model, 15) if device_kind(profile) == "cpu" else 15
+            priority = late.get(model, 54) if device_kind(profile) == "cpu" else 54
             own = {"resolution": resolution, "priority": priority}
             points.append(_point(profile, figures, "networks", model, **own))
     return points
@@ -242,7 +243,7 @@ def _memory(profile: Profile) -> list[Point]:
     settings += [("tresnet_m", "iabn", "recompute"), ("tresnet_m", "iabn", "min")]
     points = []
     for model, norm, memory in settings:
-        options = {"norm": norm, "memory": memory, "priority": 101 if model == "tresnet_m" else 102}
+        options = {"norm": norm, "memory": memory, "priority": 50 if model == "tresnet_m" else 51}
         options |= {"batch": None, "largest": True, "phases": ("training",)}
         points.append(_point(profile, ("memory",), "settings", model, **options))
     return points

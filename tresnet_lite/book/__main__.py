@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not options.book_only:
             check_profile(profile)
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", file=sys.stderr)
         return 2
     try:
         failures = [] if options.book_only else execute_all(project, profile)

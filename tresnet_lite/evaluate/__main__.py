@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except torch.OutOfMemoryError as error:
         advice = f"give a smaller --batch than {options.batch}"
-        print(f"out of memory: {advice}: {error}", file=sys.stderr)
+        say(f"out of memory: {advice}: {error}", file=sys.stderr)
         return 1
     except TooManyUnreadable as failure:
         say(f"stopped: {failure}", file=sys.stderr)
