@@ -1,4 +1,4 @@
-"""Four ways in which TResNet-M can halve its resolution, from strides alone to blurs everywhere.
+"""Five ways in which TResNet-M can halve its resolution, from strides alone to blurs everywhere.
 
 All have the same parameters. The names are those of the records. How they behave when the image
 moves is in `shifts`.
@@ -16,27 +16,34 @@ from tresnet_lite.counting import count_macs
 from tresnet_lite.counting.kept import kept_mb
 from tresnet_lite.counting.shapes import shape_of
 from tresnet_lite.counting.trace import trace
+from tresnet_lite.counting.traffic import least_seconds, operations_of
 from tresnet_lite.experiments import stems
 from tresnet_lite.experiments.experiment import Experiment
 from tresnet_lite.layers import BlurPool2d
 from tresnet_lite.model import ConvNormAct, TResNet, variant
+from tresnet_lite.paper.published import peak
+
+BATCH = 32  # images, over which a layer's weights are read once
 
 SCHEMES: dict[str, dict] = {  # name → what differs from TResNet-M
     "strided": {"antialias": False, "shortcut": "strided"},  # table 4's rung before AA
     "avgpool": {"antialias": False},
     "economic": {},  # TResNet-M as published
+    "zhang": {},  # and then `blur_shortcuts`: Zhang's ResNets leave the first downsampling alone
     "full": {},  # and then `blur_everything`
 }
 SCHEME_LABELS = {
     "strided": "strides",
     "avgpool": "averages",
     "economic": "TResNet",
+    "zhang": "Zhang's",
     "full": "all blurs",
 }
 FILTERS = {  # scheme → what comes before pixels are dropped, at each kind of place
     "strided": ("–", "–", "–"),
     "avgpool": ("–", "–", "average 2×2"),
     "economic": ("–", "blur", "average 2×2"),
+    "zhang": ("–", "blur", "blur"),
     "full": ("blur, twice", "blur", "blur"),
 }
 # scheme → its row of table 4
@@ -47,11 +54,12 @@ def scheme_network(scheme: str, num_classes: int = 1000, **overrides: object) ->
     """TResNet-M that downsamples by one of `SCHEMES`; `overrides` are fields of its config."""
     config = replace(variant("tresnet_m"), **SCHEMES[scheme], **overrides)
     net = TResNet(config, num_classes)
-    return blur_everything(net) if scheme == "full" else net
+    changes = {"zhang": blur_shortcuts, "full": blur_everything}
+    return changes[scheme](net) if scheme in changes else net
 
 
 def scheme_networks(width: int = 64) -> dict[str, TResNet]:
-    """All four, by scheme."""
+    """All of them, by scheme."""
     return {scheme: scheme_network(scheme, width=width) for scheme in SCHEMES}
 
 
@@ -62,14 +70,16 @@ EXPERIMENT = Experiment(
     base="strided",
     build=scheme_networks,
     # in training we spare the time for averages
-    timed={"inference": tuple(SCHEMES), "training": ("strided", "economic", "full")},
+    timed={"inference": tuple(SCHEMES), "training": ("strided", "economic", "zhang", "full")},
     with_peaks=True,
     printed={scheme: {"table": 4, "refinement": rung} for scheme, rung in SCHEME_RUNGS.items()},
 )
 
 
 def blur_everything(network: TResNet) -> TResNet:
-    """Zhang's rule at every place of a TResNet, changed in place: evaluate densely, blur and drop.
+    """Zhang's rule at every place of a TResNet, the stem included: evaluate densely, then blur.
+
+    The network is changed in place.
 
     The stem is one 12×12 convolution of stride 4 (the chapter on the stem proves it): it becomes
     one of stride 1, and two blurs of stride 2 bring it down. The shortcuts' averages become blurs.
@@ -80,6 +90,15 @@ def blur_everything(network: TResNet) -> TResNet:
     stem.conv.stride = (1, 1)
     stem.aa = nn.Sequential(BlurPool2d(2), BlurPool2d(2))
     network.body.s2d = nn.Identity()
+    return blur_shortcuts(network)
+
+
+def blur_shortcuts(network: TResNet) -> TResNet:
+    """The averages in a TResNet's shortcuts become blurs, in place.
+
+    This is what Zhang's ResNets do by default (`pool_only=True`): all downsampling is blurred, but
+    for the first, which is the costliest.
+    """
     for stage in (network.body.layer2, network.body.layer3, network.body.layer4):
         stage[0].downsample[0] = BlurPool2d(2)
     return network
@@ -94,8 +113,13 @@ def schemes() -> pd.DataFrame:
 def blurred_convolutions(image_size: int = 224) -> pd.DataFrame:
     """TResNet-M's convolutions that halve the resolution, with and without blur, for one image.
 
+    The times are the least that a V100 can take by its data sheet, in float16, batch 32. The blur
+    is the published one: it pads, and then convolves each channel by itself.
+
     Columns: place, output (C×H×W), strided and blurred (the convolution's millions of MACs at
-    stride 2 and 1), blur (millions of products of the fixed filter).
+    stride 2 and 1), blur (millions of products of the fixed filter), moved_mb (MB per image that
+    the blur reads and writes), dense_time and blur_time (µs per image, of the convolution at stride
+    1 and of the blur), blur_share (of the second over the first).
     """
     with torch.device("meta"):  # nothing is computed
         calls = trace(scheme_network("economic"), (3, image_size, image_size))
@@ -108,8 +132,25 @@ def blurred_convolutions(image_size: int = 224) -> pd.DataFrame:
         strided = unit.conv.weight.numel() * height * width / 1e6
         row = {"place": _place(call.path), "output": shape_of(call.output), "strided": strided}
         blur = unit.aa.kernel.numel() * channels * height * width / 1e6
-        rows.append(row | {"blurred": strided * unit.aa.stride**2, "blur": blur})
+        row |= {"blurred": strided * unit.aa.stride**2, "blur": blur}
+        dense_map = (channels, height * unit.aa.stride, width * unit.aa.stride)
+        rows.append(row | _blur_beside_convolution(unit, dense_map))
     return pd.DataFrame(rows)
+
+
+def _blur_beside_convolution(
+    unit: ConvNormAct, dense_map: tuple[int, int, int]
+) -> dict[str, float]:
+    """What a blur moves on `dense_map` (C, H, W), and the roofline's times of it and its unit."""
+    with torch.device("meta"):
+        images = (BATCH, unit.conv.in_channels, *dense_map[1:])
+        convolution = operations_of(unit.conv.half(), torch.zeros(images, dtype=torch.half))
+        maps = torch.zeros(BATCH, *dense_map, dtype=torch.half)
+        blur = operations_of(BlurPool2d(unit.aa.stride, keep_input=True).half(), maps)
+    dense, blurred = (least_seconds(o, *peak()) / BATCH * 1e6 for o in (convolution, blur))
+    moved = sum(operation.moved for operation in blur) / BATCH / 1e6
+    times = {"dense_time": dense, "blur_time": blurred, "blur_share": blurred / dense}
+    return {"moved_mb": moved, **times}
 
 
 def _place(name: str) -> str:

@@ -28,6 +28,7 @@ class Column(NamedTuple):
 
 SPEED, PRINTED_SPEED = Quantity("img/s", AS_THE_SLOWEST), Quantity("img/s", ",.0f")
 QUARTILES = Quantity("", AS_BEFORE)
+TIME_PER_IMAGE = Quantity("µs per image", ".2f")
 MILLISECONDS, MICROSECONDS = Quantity("ms", ".2f"), Quantity("µs", ",.1f")
 RATIO = Quantity("", ".3f")  # of whole networks or blocks; to what, the text says
 FACTOR = Quantity("", ".2f")  # the same of single operations
@@ -141,6 +142,13 @@ COLUMNS = {
     "resnet50": Column("ResNet50", MEMORY),
     "batchnorm": Column("TResNet-M, BatchNorm", MEMORY),
     "moved_mb": Column("moved", MEMORY),
+    "dense_time": Column("least time, convolution", TIME_PER_IMAGE),
+    "blur_time": Column("least time, blur", TIME_PER_IMAGE),
+    "blur_share": Column("blur ÷ convolution", SHARE),
+    "block_time": Column("least time, whole block", TIME_PER_IMAGE),
+    "step_time": Column("least time, step by step", TIME_PER_IMAGE),
+    "block_ratio": Column("ratio, whole block", FACTOR),
+    "step_ratio": Column("ratio, step by step", FACTOR),
     "peak": Column("peak", PEAK),
     "peak_per_image": Column("peak", MEMORY),
     "peak out": Column("peak out of place", MEMORY),

@@ -10,13 +10,12 @@ import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from tresnet_lite.experiments.inplace_abn import GROUPS
 from tresnet_lite.experiments.inplace_abn_layer import SLOPE
 from tresnet_lite.show.boxes import ACROSS, HEAD, arrow, box, canvas, write
 from tresnet_lite.show.marks import plain_ticks, powers_of_ten
-from tresnet_lite.show.plots import chart, charts, drawing, legend_above
+from tresnet_lite.show.plots import chart, charts, drawing, legend_above, stacked_bars
 from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, SMALL, VERMILLION
 
 GROUP_COLOURS = dict(zip(GROUPS, (BLUE, SKY, GREEN, ORANGE, PURPLE), strict=True))
@@ -135,25 +134,13 @@ def memory_bars(networks: Mapping[str, Mapping[str, float]]) -> tuple[Figure, st
     Args:
         networks: name → group of `GROUPS` → MB per image.
     """
-    figure, axes = chart(0.62 * len(networks) + 1.9)
-    border = {"alpha": 0.55, "edgecolor": INK, "linewidth": 0.6}
-    looks = {group: {"facecolor": colour, **border} for group, colour in GROUP_COLOURS.items()}
-    handles, clauses = {}, []
-    for place, (name, groups) in enumerate(networks.items()):
-        left = 0.0
-        for group, size in groups.items():
-            axes.barh(place, size, left=left, height=0.52, **looks[group])
-            left += size
-        seen = {group: size for group, size in groups.items() if size > 0.05}
-        handles |= {group: Patch(label=group, **looks[group]) for group in seen}
-        axes.text(0, place - 0.42, f"{name}: {left:.1f} MB", va="center")
-        parts = ", ".join(f"{group} {size:.1f}" for group, size in seen.items())
-        clauses.append(f"{name} {left:.1f} MB ({parts})")
-    axes.set(ylim=(len(networks) - 0.6, -0.75), yticks=[], xlabel="kept for backward, MB an image")
-    axes.spines["left"].set_visible(False)
-    order = [handles[group] for group in GROUPS if group in handles]
-    legend_above(figure, order, loc="outside upper left", ncols=1, handlelength=1.2)
-    return figure, f"Memory kept for backward, an image. {'; '.join(clauses)}."
+    return stacked_bars(
+        networks,
+        GROUP_COLOURS,
+        unit="MB",
+        label="kept for the backward pass, MB per image",
+        intro="Memory that training keeps for the backward pass, per image, by what keeps it.",
+    )
 
 
 @drawing
