@@ -160,7 +160,7 @@ def test_the_stem_table_has_paper_measured_and_ratio():
     records = [
         speed("conv7x7", 100),
         speed("space_to_depth", 110),
-        speed("resnet_d", 50, phase="training"),
+        speed("resnet50_d", 50, phase="training"),
     ]
     table = IN_RESNET50.every_run(records).set_index(["model", "phase"])
     s2d = table.loc[("space_to_depth", "inference")]
@@ -171,7 +171,7 @@ def test_the_stem_table_has_paper_measured_and_ratio():
     # Table 4 has no training speeds
     assert pd.isna(table.loc[("space_to_depth", "training"), "paper"])
     # its 7×7 was not measured: there is no ratio to report
-    alone = table.loc[("resnet_d", "training")]
+    alone = table.loc[("resnet50_d", "training")]
     assert (
         alone["paper"] == 600
         and pd.isna(alone["measured"])
@@ -194,9 +194,11 @@ def test_the_readme_shows_committed_stem_speeds_only(monkeypatch):
     assert (
         "| TResNet-M | 31.389 | 29.340 | 29.4 | 5.735 | 5.5 |" in without and "img/s" not in without
     )
-    monkeypatch.setattr(store, "committed", lambda: [speed("conv7x7", 100), speed("resnet_d", 90)])
+    monkeypatch.setattr(
+        store, "committed", lambda: [speed("conv7x7", 100), speed("resnet50_d", 90)]
+    )
     assert (
-        "| resnet_d | inference | 2,670 | 90.00 | 0.943 | 0.900 | measured (Imaginary GPU"
+        "| resnet50_d | inference | 2,670 | 90.00 | 0.943 | 0.900 | measured (Imaginary GPU"
         in readme()
     )
 

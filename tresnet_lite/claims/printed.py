@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tresnet_lite.claims.verdict import Verdict, judge, not_attempted
+from tresnet_lite.findings.tables import PAPER_SIDE
 from tresnet_lite.paper import paper_table, paper_value
-from tresnet_lite.records import Record
+from tresnet_lite.records import Record, pair
 
 
 def awaits(
@@ -90,3 +91,36 @@ def printed_batches(records: list[Record], *, base: str) -> list[Verdict]:
 
 def _by_table(table: int, good: bool, why: str, paper: str, quoted: str) -> Verdict:
     return judge(good, why, paper, quoted, f"quoted (the paper's Table {table})")
+
+
+def loss_share(
+    records: list[Record],
+    *,
+    suite: str,
+    case: str,
+    phase: str,
+    part: str,
+    whole: str,
+    base: str,
+    at_least: float,
+) -> list[Verdict]:
+    """Of the speed that `whole` loses to `base`, does `part` alone lose at least such a share?
+
+    All three are timed alike on one device, so that no other device's loss comes in.
+    """
+    where = {"suite": suite, "case": case, "phase": phase}
+    wholes = {b: a.value.median for a, b in pair(records, whole, base, **where)}
+    verdicts = []
+    for a, b in pair(records, part, base, **where):
+        if b not in wholes or b.conditions.resolution != PAPER_SIDE:
+            continue
+        ours, all_of_it = (1 - speed / b.value.median for speed in (a.value.median, wholes[b]))
+        why = f"{whole} loses {all_of_it:.1%} of the speed of {base}, {part} alone {ours:.1%}"
+        if all_of_it <= max((v.q3 - v.q1) / v.median for v in (a.value, b.value)):
+            verdicts.append(not_attempted(f"{why}: too little to share out", label=a.label))
+            continue
+        share = ours / all_of_it
+        wanted = f"≥ {at_least:.0%} of it"
+        verdicts.append(judge(share >= at_least, why, wanted, f"{share:.0%}", a.label))
+    needs = f"{base}, {part} and {whole}, {phase} at {PAPER_SIDE} px"
+    return verdicts or [not_attempted(f"no records; needs {needs}")]

@@ -61,7 +61,10 @@ def draw_traffic(table: pd.DataFrame) -> tuple[Figure, str]:
         clauses.append(f"{row.operation}: {moved}")
     axes.set(ylim=(len(table) - 0.5, -0.55), yticks=[], xlabel="bytes moved, in sizes of the input")
     axes.spines["left"].set_visible(False)
-    return figure, f"Bytes moved, in sizes of the input. {'; '.join(clauses)}."
+    return (
+        figure,
+        f"Bytes that each operation moves, in sizes of its input, beside the least possible. {'; '.join(clauses)}.",
+    )
 
 
 @drawing
@@ -88,7 +91,10 @@ def draw_kept(table: pd.DataFrame) -> tuple[Figure, str]:
         copy = {"copy of y": True} if in_place > 1 else {}
         _maps(axes, right, y + 10, copy | {"y, then z": True}, in_place)
         clauses.append(f"{operation}: {out:.0f} out of place, {in_place:.0f} in place")
-    return figure, f"Maps kept for backward by an operation from y to z. {'; '.join(clauses)}."
+    return (
+        figure,
+        f"Feature maps that training keeps for an operation from y to z, out of place and in place. {'; '.join(clauses)}.",
+    )
 
 
 def _maps(axes: Axes, left: float, top: float, maps: dict[str, bool], count: float) -> None:
