@@ -140,5 +140,7 @@ def draw_speeds(times: pd.DataFrame, *, base: str, quoted: str, claim: str) -> t
     speed_label(figure, base)
     legend_above(figure)
     clauses = [f"{r.what}, {r.where}, {r.way}: {r.ratio:.2f}" for r in times.itertuples()]
-    intro = f"Speed relative to {base}; the paper says {paper:g} for {quoted}."
+    intro = (
+        f"Speed of each way to write it, relative to {base}; the paper says {paper:g} for {quoted}."
+    )
     return figure, f"{intro} {'; '.join(clauses)}."
