@@ -61,10 +61,8 @@ def draw_traffic(table: pd.DataFrame) -> tuple[Figure, str]:
         clauses.append(f"{row.operation}: {moved}")
     axes.set(ylim=(len(table) - 0.5, -0.55), yticks=[], xlabel="bytes moved, in sizes of the input")
     axes.spines["left"].set_visible(False)
-    return (
-        figure,
-        f"Bytes that each operation moves, in sizes of its input, beside the least possible. {'; '.join(clauses)}.",
-    )
+    intro = "Bytes that each operation moves, in sizes of its input, beside the least possible."
+    return figure, f"{intro} {'; '.join(clauses)}."
 
 
 @drawing
@@ -91,10 +89,8 @@ def draw_kept(table: pd.DataFrame) -> tuple[Figure, str]:
         copy = {"copy of y": True} if in_place > 1 else {}
         _maps(axes, right, y + 10, copy | {"y, then z": True}, in_place)
         clauses.append(f"{operation}: {out:.0f} out of place, {in_place:.0f} in place")
-    return (
-        figure,
-        f"Feature maps that training keeps for an operation from y to z, out of place and in place. {'; '.join(clauses)}.",
-    )
+    intro = "Maps that training keeps for an operation from y to z, out of place and in place."
+    return figure, f"{intro} {'; '.join(clauses)}."
 
 
 def _maps(axes: Axes, left: float, top: float, maps: dict[str, bool], count: float) -> None:

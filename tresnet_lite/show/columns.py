@@ -29,6 +29,7 @@ class Column(NamedTuple):
 SPEED, PRINTED_SPEED = Quantity("img/s", AS_THE_SLOWEST), Quantity("img/s", ",.0f")
 QUARTILES = Quantity("", AS_BEFORE)
 TIME_PER_IMAGE = Quantity("µs per image", ".2f")
+TIME_CHANGE = Quantity("µs per image", "+.1f")
 MILLISECONDS, MICROSECONDS = Quantity("ms", ".2f"), Quantity("µs", ",.1f")
 RATIO = Quantity("", ".3f")  # of whole networks or blocks; to what, the text says
 FACTOR = Quantity("", ".2f")  # the same of single operations
@@ -71,7 +72,7 @@ COLUMNS = {
     "following": Column("follow the image"),
     "lie_above": Column("above the curve"),
     "interval": Column("95 % interval"),
-    "changes": Column("its 95 % interval"),
+    "changes": Column("95 % interval of the change"),
     "word": Column("accuracy is"),
     # claims
     "id": Column("claim"),
@@ -145,6 +146,14 @@ COLUMNS = {
     "dense_time": Column("least time, convolution", TIME_PER_IMAGE),
     "blur_time": Column("least time, blur", TIME_PER_IMAGE),
     "blur_share": Column("blur ÷ convolution", SHARE),
+    "convolution_time": Column("convolutions", TIME_PER_IMAGE),
+    "norm_time": Column("norms", TIME_PER_IMAGE),
+    "activation_time": Column("activations", TIME_PER_IMAGE),
+    "rest_time": Column("sums, SE, rest", TIME_PER_IMAGE),
+    "least_time": Column("all", TIME_PER_IMAGE),
+    "printed_time": Column("paper, time", TIME_PER_IMAGE),
+    "least_step": Column("change, least", TIME_CHANGE),
+    "printed_step": Column("change, paper", TIME_CHANGE),
     "block_time": Column("least time, whole block", TIME_PER_IMAGE),
     "step_time": Column("least time, step by step", TIME_PER_IMAGE),
     "block_ratio": Column("ratio, whole block", FACTOR),

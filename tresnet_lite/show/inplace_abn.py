@@ -123,7 +123,7 @@ def precision(table: pd.DataFrame, plain: str, cured: str) -> tuple[Figure, str]
     legend_above(figure, handles)
     small = table[table["gamma"] < 1.01e-3].groupby(["layer", "dtype"], sort=False).first()
     clauses = [f"{layer}, {dtype}: {row.dgamma:.0e}" for (layer, dtype), row in small.iterrows()]
-    intro = "Relative errors of dγ and dx against γ. At γ = 0.001, of dγ:"
+    intro = "Relative errors of dγ and dx by γ, read back plainly and safely. Of dγ at γ = 0.001:"
     return figure, f"{intro} {'; '.join(clauses)}."
 
 
@@ -165,9 +165,9 @@ def frontier(table: pd.DataFrame) -> tuple[Figure, str]:
     high, low = (1 / table["ratio_q1"]).max(), (1 / table["ratio_q3"]).min()
     margin = 0.18 * (high - low + 0.1)
     axes.set(xlim=(0, 1.15 * table["kept"].max()), ylim=(low - margin, high + margin))
-    axes.set_xlabel("kept for backward, MB an image at 224 px")
+    axes.set_xlabel("kept for the backward pass, MB per image at 224 px")
     axes.set_ylabel("time of a step, BatchNorm = 1")
-    intro = "Memory kept against time of a training step, BatchNorm = 1."
+    intro = "Memory kept by each setting against the time of a training step (BatchNorm = 1)."
     return figure, f"{intro} {'; '.join(clauses)}."
 
 
@@ -188,8 +188,11 @@ def losses(runs: pd.DataFrame, window: int = 5) -> tuple[Figure, str]:
         limits, mean = (smooth.min(axis=1), smooth.max(axis=1)), smooth.mean(axis=1)
         axes.fill_between(smooth.index, *limits, color=look["color"], alpha=0.2, linewidth=0)
         axes.plot(smooth.index, mean, linewidth=1.8, label=norm, **look)
-        clauses.append(f"{norm} ends at {mean.iloc[-1]:.2f}")
+        ends = f"{limits[0].iloc[-1]:.2f} to {limits[1].iloc[-1]:.2f}"
+        clauses.append(f"{norm} ends at {mean.iloc[-1]:.2f} ({ends})")
     axes.set(yscale="log", xlabel="step", ylabel="loss")
     plain_ticks(axes.yaxis)
     axes.legend()
-    return figure, f"Training losses on digits, bfloat16: {'; '.join(clauses)}."
+    seeds = runs["seed"].nunique()
+    intro = f"Training losses on digits, in bfloat16: mean and range of {seeds} seeds by norm."
+    return figure, f"{intro} {'; '.join(clauses)}."
