@@ -12,6 +12,7 @@ from torch import nn
 
 from tresnet_lite import create_model
 from tresnet_lite.counting import count_macs, count_parameters, receptive_field
+from tresnet_lite.counting.sizes import norm_outputs
 from tresnet_lite.layers import BlurPool2d, SpaceToDepth
 from tresnet_lite.model import ConvNormAct
 
@@ -33,6 +34,17 @@ def on_meta(name: str, **options) -> nn.Module:
 )
 def test_parameters_of_the_family(name, parameters):
     assert count_parameters(on_meta(name)) == parameters
+
+
+def test_norm_outputs_by_hooks():
+    """timm's ResNet50, whose norms are counted by hooks of their own, has as many as ours."""
+    theirs, count = timm.create_model("resnet50").eval(), []
+    for module in theirs.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.register_forward_hook(lambda module, x, y: count.append(y[0].numel()))
+    with torch.no_grad():
+        theirs(torch.zeros(1, 3, 64, 64))
+    assert norm_outputs(on_meta("resnet50"), (3, 64, 64)) == sum(count)
 
 
 def test_a_shared_parameter_counts_once():

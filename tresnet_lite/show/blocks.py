@@ -17,7 +17,7 @@ from tresnet_lite.bench.roofline import Roofline
 from tresnet_lite.counting.block_steps import block_steps
 from tresnet_lite.experiments.blocks import BLOCK_LABELS, PAPERS_CHOICE, STEPS, main_path
 from tresnet_lite.show.boxes import ACROSS, arrow, canvas, chain, shortcut, write
-from tresnet_lite.show.marks import plain_ticks
+from tresnet_lite.show.marks import name_points, plain_ticks
 from tresnet_lite.show.plots import chart, drawing, legend_above, stacked_bars
 from tresnet_lite.show.style import BLUE, GREEN, INK, SERIES_COLOURS, SMALL, VERMILLION
 
@@ -26,7 +26,6 @@ BLOCK_MARKERS = {"basic": "o", "bottleneck": "s"}
 STEP_COLOURS = dict(zip(STEPS.values(), SERIES_COLOURS, strict=False))
 FILLS = {"conv 3×3": BLUE, "SE": GREEN}
 STEP, HEIGHT = 54.0, 36.0  # points from one box to the next, and of a box
-OFFSET = {"xytext": (7, 4), "textcoords": "offset points"}  # of a point's name
 
 
 @drawing
@@ -164,7 +163,6 @@ def roofline(points: pd.DataFrame, roof: Roofline, conditions: str) -> tuple[Fig
     clauses = []
     for row in points.itertuples():
         speed = row.flops / unit
-        axes.annotate(str(row.stage), (row.intensity, speed), fontsize=SMALL, **OFFSET)
         reached = f"{row.intensity:.0f} FLOP/byte, {speed:.3g} {name}"
         clauses.append(f"{row.name} of stage {row.stage}: {reached}")
     bottom = min(points["q1"].min() / unit, ceilings[0]) / 1.5
@@ -173,6 +171,8 @@ def roofline(points: pd.DataFrame, roof: Roofline, conditions: str) -> tuple[Fig
     plain_ticks(axes.xaxis)
     plain_ticks(axes.yaxis)
     legend_above(figure)
+    stages = points["stage"].map(str)
+    name_points(axes, stages, points["intensity"], points["flops"] / unit, size=SMALL)
     intro = f"The blocks under a roofline of {bandwidth} and {arithmetic} ({conditions})."
     return figure, f"{intro} {'; '.join(clauses)}."
 
