@@ -54,9 +54,10 @@ def what_is_kept() -> tuple[Figure, str]:
                 _way_back(axes, middle + 30, centre + step, centre, operation)
     axes.text(ACROSS / 2, bottom + 50, "filled: kept for backward", ha="center", fontsize=SMALL)
     description = (
-        "Two chains: convolution, x, norm, x̂, γ x̂ + β, z, leaky ReLU, y, next convolution."
-        " With BatchNorm x and y are kept for backward. Inplace-ABN keeps y alone; backward"
-        " reads z from y by undoing the activation, and x̂ from z by (z − β) / γ."
+        "BatchNorm keeps x and y for the backward pass, Inplace-ABN only y."
+        " Two chains: convolution, x, norm, x̂, γ x̂ + β, z, leaky ReLU, y, next convolution."
+        " Inplace-ABN's backward pass reads z from y by undoing the activation, and x̂ from z by"
+        " (z − β) / γ."
     )
     return figure, description
 
@@ -90,9 +91,9 @@ def read_back(
         clauses.append(f"for γ = {gamma:g}, y takes {values} values")
     panels[-1].set_xlabel(f"x̂: {len(xhat)} values; β = {beta:g}, bfloat16")
     description = (
-        "The normalised value read back from a bfloat16 output, against the true one:"
-        f" {'; '.join(clauses)}. With the large weight it is a line, with the small ones a"
-        " staircase."
+        "The normalised value read back from a bfloat16 output, against the true one."
+        f" In detail, {'; '.join(clauses)}. With the large weight it is a line, with the small"
+        " ones a staircase."
     )
     return figure, description
 
