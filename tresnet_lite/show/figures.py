@@ -34,6 +34,7 @@ def accuracy_against_speed(lines: pd.DataFrame) -> tuple[Figure, str]:
     paper_marks(axes, paper["paper_ratio"], paper["top1"], label=label, size=11)
     speed_label(figure, "TResNet-M at 224 px")
     legend_above(figure)
+    name_networks(axes, points)
     intro = f"Accuracy against {lines['phase'].iloc[0]} speed, relative to TResNet-M at 224 px"
     if points.empty:
         return figure, f"{intro}: nothing was measured."
@@ -43,7 +44,7 @@ def accuracy_against_speed(lines: pd.DataFrame) -> tuple[Figure, str]:
 
 
 def draw_points(axes: Axes, points: pd.DataFrame) -> None:
-    """Points marked by family and named, with their front behind them.
+    """Points marked by family, with their front behind them.
 
     Args:
         points: columns network, resolution, x (a speed) and top1.
@@ -66,7 +67,13 @@ def draw_points(axes: Axes, points: pd.DataFrame) -> None:
     low, high = min(1 / 64, least / 1.5), max(4, most * 1.5)
     shown = [tick for tick in ticks if low <= tick <= high]
     accuracy_axes(axes, shown, xlim=(low, high), ylim=(76, 85.4))
-    # The others lie too close around ResNet50 to be named in the drawing; its text names them.
+
+
+def name_networks(axes: Axes, points: pd.DataFrame) -> None:
+    """Name the points of `draw_points`, when all else is drawn.
+
+    The others lie too close around ResNet50 to be named in the drawing; its text names them.
+    """
     named = points[~points["network"].isin(OTHERS)]
     names = [short(row) for row in named.itertuples()]
     name_points(axes, names, named["x"], named["top1"], size=SMALL)
@@ -115,6 +122,7 @@ def landscape_drawing(points: pd.DataFrame) -> tuple[Figure, str]:
     draw_points(axes, points)
     speed_label(figure, "ResNet50")
     legend_above(figure)
+    name_networks(axes, points)
     clauses = "; ".join(f"{short(r)} {r.x:.2f}, {r.top1:.1f} %" for r in points.itertuples())
     return (
         figure,
