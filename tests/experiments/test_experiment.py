@@ -149,7 +149,7 @@ def test_what_chapters_build_is_what_they_name(name):
 
 
 def test_speeds_are_the_papers():
-    assert stems.IN_RESNET50.paper_speed("resnet_d", "training") == 600
+    assert stems.IN_RESNET50.paper_speed("resnet50_d", "training") == 600
     after = paper_value(4, "inference_img_s", refinement="+ Stem → SpaceToDepth")
     assert stems.IN_RESNET50.paper_speed("space_to_depth", "inference") == after
     # Table 4 has no training

@@ -87,8 +87,8 @@ IN_RESNET50 = Experiment(
     {
         "conv7x7": STEM_LABELS["conv7x7"],
         "resnet_d": "ResNet50-D, stem only",
-        "resnet50_d": "ResNet50-D, whole",
         "space_to_depth": STEM_LABELS["space_to_depth"],
+        "resnet50_d": "ResNet50-D, whole",
     },
     base="conv7x7",
     build=lambda width: {**stem_networks(), "resnet50_d": resnet50_d()},
