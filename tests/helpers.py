@@ -20,6 +20,7 @@ PROVENANCE = Provenance(
     dirty=False,
     date="2026-01-02T03:04:05+00:00",
     command="test",
+    cuda="13.0",
 )
 
 

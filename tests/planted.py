@@ -30,14 +30,14 @@ def speed(
 
 
 def in_processes(records, noise=0.001, processes=5, seed=0):
-    """The records as several processes would give them, each speed off by its own error."""
+    """The records as processes on a GPU would give them, each speed off by its own error."""
     return [
         dataclasses.replace(
             record,
             value=_scaled(
                 record.value, math.exp(random.Random(f"{seed} {k} {place}").gauss(0, noise))
             ),
-            provenance=dataclasses.replace(record.provenance, process=f"{k}"),
+            provenance=dataclasses.replace(record.provenance, process=f"{k}", cuda="13.0"),
             point=f"planted, process {k}",
         )
         for k in range(1, processes + 1)

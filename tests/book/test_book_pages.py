@@ -23,7 +23,7 @@ from tresnet_lite.show import plots
 
 GPU = dataclasses.replace(PROVENANCE, cuda="12.8")
 CPU = dataclasses.replace(
-    PROVENANCE, device="Imaginary CPU, 2 threads", date="2026-02-03T04:05:06+00:00"
+    PROVENANCE, cuda=None, device="Imaginary CPU, 2 threads", date="2026-02-03T04:05:06+00:00"
 )
 
 

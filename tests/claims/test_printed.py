@@ -1,8 +1,14 @@
 """Claims held against the paper's own tables turn with the figures in them."""
 
+from dataclasses import replace
+
 import pytest
+import timm
+import torch
+from planted import in_processes, speed, verdict
 
 from tresnet_lite.claims import memory, printed
+from tresnet_lite.counting.kept import kept_mb
 from tresnet_lite.paper import paper_table
 
 
@@ -84,7 +90,58 @@ def test_what_cannot_be_judged_says_what_it_needs():
     )
 
 
-def test_paths_keep_maps():
-    (more,) = memory.multi_path_keeps([], networks=["ResNeXt50"], base="ResNet50", side=64)
-    (less,) = memory.multi_path_keeps([], networks=["ResNet50"], base="ResNeXt50", side=64)
-    assert (more.word, less.word) == ("reproduced", "differs")
+def test_paths_keep_no_maps_and_widths_do():
+    """ResNeXt50 keeps more than ResNet50, as its 3×3 layers are twice as wide; timm's network of
+    these widths without groups keeps as much.
+    """
+    both = ["ResNeXt50", "MixNet-L"]
+    (found,) = memory.multi_path_keeps([], networks=both, base="ResNet50", side=64)
+    assert (found.word, found.ours) == ("differs", "ResNeXt50 1.00×, MixNet-L 1.00×")
+    with torch.device("meta"):
+        wide = timm.create_model("resnext50_32x4d", cardinality=1, base_width=128).bfloat16()
+        narrow = timm.create_model("resnet50").bfloat16()
+    ratio = kept_mb(wide, (3, 64, 64)) / kept_mb(narrow, (3, 64, 64))
+    assert f"ResNeXt50 keeps {ratio:.2f} times as much as ResNet50" in found.why
+
+
+def test_a_network_that_keeps_more_for_its_paths_would_be_noticed(monkeypatch):
+    """As if joining the paths halved what is kept."""
+    monkeypatch.setattr(
+        memory, "_kept_by_table_1", lambda name, side, one_path=False: 1 if one_path else 2
+    )
+    (found,) = memory.multi_path_keeps([], networks=["ResNeXt50"], base="ResNet50")
+    assert (found.word, found.ours) == ("reproduced", "ResNeXt50 2.00×")
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "word", "ours"),
+    [
+        (82, 80, "reproduced", "90%"),
+        (90, 80, "differs", "50%"),
+        (99, 100.001, "inconclusive", ""),  # no loss
+    ],
+)
+def test_a_share_of_a_loss_is_judged_on_one_device(part, whole, word, ours):
+    """The V100's own loss of a quarter plays no part."""
+    models = {"conv7x7": 100, "resnet_d": part, "resnet50_d": whole}
+    records = [
+        speed("stem", model, "training", value, case="resnet50") for model, value in models.items()
+    ]
+    records = in_processes(records, 1e-4)
+    found = verdict(records, "resnet-d-stem-training-loss")
+    assert (found.word, found.ours.partition(" ")[0]) == (word, ours)
+    small = [replace(r, conditions=replace(r.conditions, resolution=64)) for r in records]
+    assert "needs resnet50_d and conv7x7" in verdict(small, "resnet-d-stem-training-loss").why
+
+
+def test_half_of_the_strides_are_blurred():
+    """ResNet50 has six convolutions of stride 2; three of them are shortcuts', which average."""
+    found = verdict([], "aa-replaces-every-stride")
+    assert (found.word, found.ours) == ("differs", "3 of 6")
+    assert found.why.count("shortcut") == 3 and "stage 2's shortcut" in found.why
+
+
+def test_a_reduction_says_what_it_is_relative_to():
+    found = verdict([], "se-reduction-bottleneck")
+    assert (found.word, found.ours) == ("differs", "2")
+    assert "256 channels to 128, 8 relative to the block's output" in found.why

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from tresnet_lite.counting.traffic import traffic
 from tresnet_lite.layers import InPlaceABN, InPlaceABNSync, convert_weight_sign
 from tresnet_lite.layers.inplace_abn import ACTIVATIONS
 
@@ -375,6 +376,15 @@ def test_second_derivatives_are_refused(activation):
     (dx,) = torch.autograd.grad(abn(x).square().sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="no second derivative"):
         dx.sum().backward()
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_evaluating_runs_no_activation_that_does_nothing(activation):
+    """A norm without activation is one pass over the map, and one with an activation is two."""
+    abn = layer(activation=activation).eval()
+    x = batch(2, len(WEIGHTS), 4, 4)
+    passes = [operation for operation in traffic(abn, x) if operation.read >= x.nbytes]
+    assert len(passes) == (1 if activation == "identity" else 2)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -12,8 +12,10 @@ from torch import nn
 
 from tresnet_lite import create_model
 from tresnet_lite.counting import count_macs, count_parameters, receptive_field
+from tresnet_lite.counting.sizes import norm_outputs
 from tresnet_lite.layers import BlurPool2d, SpaceToDepth
 from tresnet_lite.model import ConvNormAct
+from tresnet_lite.paper import paper_value
 
 
 def on_meta(name: str, **options) -> nn.Module:
@@ -33,6 +35,26 @@ def on_meta(name: str, **options) -> nn.Module:
 )
 def test_parameters_of_the_family(name, parameters):
     assert count_parameters(on_meta(name)) == parameters
+
+
+def test_efficientnet_b1_is_counted_at_224_in_table_1():
+    """The printed 0.6 G fits images of 224 pixels, not the 240 of the caption."""
+    printed = float(paper_value(1, "flops_g", model="EfficientNetB1"))
+    with torch.device("meta"):
+        network = timm.create_model("efficientnet_b1")
+    rounded = {side: round(count_macs(network, (3, side, side)) / 1e9, 1) for side in (224, 240)}
+    assert rounded == {224: printed, 240: 0.7}
+
+
+def test_norm_outputs_by_hooks():
+    """timm's ResNet50, whose norms are counted by hooks of their own, has as many as ours."""
+    theirs, count = timm.create_model("resnet50").eval(), []
+    for module in theirs.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.register_forward_hook(lambda module, x, y: count.append(y[0].numel()))
+    with torch.no_grad():
+        theirs(torch.zeros(1, 3, 64, 64))
+    assert norm_outputs(on_meta("resnet50"), (3, 64, 64)) == sum(count)
 
 
 def test_a_shared_parameter_counts_once():

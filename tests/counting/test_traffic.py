@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tresnet_lite import create_model
-from tresnet_lite.counting.traffic import Operation, Traffic, bytes_moved, traffic
+from tresnet_lite.counting.traffic import (
+    Operation,
+    Traffic,
+    bytes_moved,
+    least_seconds,
+    traffic,
+)
 from tresnet_lite.layers import BlurPool2d
 
 FLOAT, LONG = 4, 8  # bytes of a number and of an index
@@ -27,7 +33,15 @@ def maps(*shape: int) -> torch.Tensor:
 def test_a_convolution_reads_its_input_and_its_parameters():
     x, conv = maps(), nn.Conv2d(6, 9, 3, stride=2, padding=1)
     read = x.numel() + 9 * 6 * 3 * 3 + 9
-    assert traffic(conv, x) == [Operation("convolution", FLOAT * read, FLOAT * 2 * 9 * 4 * 4)]
+    outputs = 2 * 9 * 4 * 4
+    flop = 2 * outputs * 6 * 3 * 3
+    assert traffic(conv, x) == [Operation("convolution", FLOAT * read, FLOAT * outputs, flop)]
+
+
+def test_operations_take_the_longer_of_their_two_times_one_after_another():
+    much, little = Operation("convolution", 6, 4, flop=1000), Operation("add", 20, 10)
+    assert least_seconds([much, little], flops=10, bandwidth=1) == 1000 / 10 + 30 / 1
+    assert least_seconds([much], flops=1000, bandwidth=1) == 10
 
 
 def test_batch_norm_reads_four_numbers_a_channel():
@@ -58,7 +72,7 @@ def test_what_is_overwritten_is_not_read():
     assert traffic(torch.Tensor.zero_, x) == [Operation("zero", 0, x.nbytes)]
     assert traffic(torch.zeros_like, x) == [Operation("zeros_like", 0, x.nbytes)]
     left, right, product = maps(3, 4), maps(4, 5), maps(3, 5)
-    expected = Operation("mm", left.nbytes + right.nbytes, product.nbytes)
+    expected = Operation("mm", left.nbytes + right.nbytes, product.nbytes, flop=2 * 3 * 4 * 5)
     assert traffic(lambda: torch.mm(left, right, out=product)) == [expected]
 
 
@@ -109,7 +123,7 @@ def test_traffic_of_the_blur_is_what_its_two_steps_read_and_write(channels, heig
     assert traffic(layer, x) == [
         Operation("reflection_pad2d", x.nbytes, padded * item),
         # 9: the kernel, once, however many channels share it
-        Operation("convolution", (padded + 9) * item, halved * item),
+        Operation("convolution", (padded + 9) * item, halved * item, flop=2 * 9 * halved),
     ]
 
 
@@ -121,7 +135,9 @@ def test_a_backward_is_counted_while_the_mode_is_entered():
     ones, backward = counter.operations
     assert ones == Operation("ones_like", 0, y.nbytes)
     weight = conv.weight.nbytes  # the image needs no gradient
-    assert backward == Operation("convolution_backward", y.nbytes + x.nbytes + weight, weight)
+    flop = 2 * y.numel() * 6
+    read = y.nbytes + x.nbytes + weight
+    assert backward == Operation("convolution_backward", read, weight, flop)
     assert counter.moved == ones.moved + backward.moved
 
 

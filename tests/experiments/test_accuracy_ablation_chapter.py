@@ -325,7 +325,7 @@ def test_gains_are_scipys_paired_t_test(pairs):
         return  # a t of nearly 0/0 is rounding
     theirs = stats.ttest_rel(second, first)
     bounds = theirs.confidence_interval(0.95)
-    assert row["p"] == pytest.approx(theirs.pvalue, rel=1e-6, abs=1e-12)
+    assert row["corrected"] == pytest.approx(theirs.pvalue, rel=1e-6, abs=1e-12)  # one test
     assert (row["low"], row["high"]) == pytest.approx((bounds.low, bounds.high), rel=1e-6, abs=1e-6)
 
 
@@ -347,42 +347,36 @@ def test_an_interval_by_hand():
     assert all(map(math.isnan, statistics.interval([1.0]) + statistics.interval([1.0, 1.0])))
 
 
-@settings(deadline=None)
-@given(ps=st.lists(st.floats(0, 1), min_size=1, max_size=8), level=st.floats(0.001, 0.999))
-def test_holm_rejects_as_his_procedure_does(ps, level):
-    """Step down from the smallest p while p ≤ level / (tests left); away from the level, where
-    rounding decides.
-    """
-    corrected = statistics.holm(ps)
-    if any(abs(p - level) < 1e-9 for p in corrected):
-        return
-    rejected = set()
-    for left, i in zip(
-        range(len(ps), 0, -1), sorted(range(len(ps)), key=lambda i: ps[i]), strict=True
-    ):
-        if ps[i] * left > level:
-            break
-        rejected.add(i)
-    assert {i for i, p in enumerate(corrected) if p < level} == rejected
-
-
-def test_holm_leaves_out_tests_that_were_not_made():
-    found = statistics.holm([0.01, math.nan, 0.04, 0.03])
-    assert math.isnan(found[1])
-    assert [found[i] for i in (0, 2, 3)] == pytest.approx([0.03, 0.06, 0.06])
-
-
 @pytest.mark.parametrize(
-    ("gain", "corrected", "word"),
+    ("low", "high", "word"),
     [
-        (1, 0.049, "higher"),
-        (-1, 0.049, "lower"),
-        (1, 0.05, "not told apart"),
-        (1, math.nan, "cannot be tested"),
+        (0.1, 1, "higher"),
+        (-1, -0.1, "lower"),
+        (-0.1, 1, "not told apart"),
+        (0, 1, "not told apart"),
+        (math.nan, math.nan, "cannot be tested"),
     ],
 )
-def test_words(gain, corrected, word):
-    assert statistics.word(gain, corrected) == word
+def test_words(low, high, word):
+    assert statistics.word(low, high) == word
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=st.integers(0, 10_000), seeds=st.integers(3, 8))
+def test_interval_word_and_p_never_contradict_each_other(seed, seeds):
+    """Nine comparisons: "not told apart" is an interval that holds zero, and a corrected p of at
+    least 0.05, always. The interval is scipy's at a level of 1 - 0.05/9.
+    """
+    generator = np.random.default_rng(seed)
+    top1 = {rung: (generator.normal(60 + i, 1, seeds)).tolist() for i, rung in enumerate(RUNGS)}
+    table = statistics.gains(statistics.results(planted(top1)))
+    holds_zero = (table["low"] <= 0) & (table["high"] >= 0)
+    assert ((table["word"] == "not told apart") == holds_zero).all()
+    assert ((table["corrected"] >= 0.05) == holds_zero).all()
+    row = table.iloc[0]
+    theirs = stats.ttest_rel(top1[row["rung"]], top1[row["base"]])
+    bounds = theirs.confidence_interval(1 - 0.05 / 9)
+    assert (row["low"], row["high"]) == pytest.approx((bounds.low, bounds.high))
 
 
 def test_noise_alone_is_rarely_called_a_gain():
@@ -390,10 +384,16 @@ def test_noise_alone_is_rarely_called_a_gain():
     and 3 σ more.
     """
     generator = np.random.default_rng(0)
-    ps = stats.ttest_1samp(generator.normal(size=(200, 9, 6)), 0, axis=-1).pvalue
-    false = sum(min(statistics.holm(found)) < 0.05 for found in ps)
-    assert false <= 10 + 3 * math.sqrt(200 * 0.05 * 0.95)
-    assert sum(min(found) < 0.05 for found in ps) > 30  # uncorrected, 37 % of them
+    sets = generator.normal(size=(200, 9, 6)).tolist()
+
+    def false(tests):
+        return sum(any(told_apart(values, tests) for values in found) for found in sets)
+
+    def told_apart(values, tests):
+        return statistics.word(*statistics.interval(values, tests)) != "not told apart"
+
+    assert false(tests=9) <= 10 + 3 * math.sqrt(200 * 0.05 * 0.95)
+    assert false(tests=1) > 30  # uncorrected, 37 % of them
 
 
 def test_each_rung_is_compared_with_the_one_before_and_with_resnet50_once():

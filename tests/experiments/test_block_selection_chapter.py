@@ -27,6 +27,7 @@ from tresnet_lite.records import Conditions, Record, Spread, collect
 from tresnet_lite.show import blocks as drawings
 
 KINDS = tuple(BLOCKS)
+WAITING = ("norms", "activations", "sum")  # steps that memory limits
 SMOKE = PROFILES["smoke"]
 
 
@@ -48,6 +49,28 @@ def test_weights_and_traffic_in_closed_form(sizes, kind, weights, maps):
         read_once = weights * planes**2 + 2 * norms
         moved = 4 * (32 * maps * planes * side**2 + read_once)
         assert row.moved_mb * 1e6 * 32 == pytest.approx(moved, rel=1e-12)
+
+
+def test_the_least_times_of_blocks_in_closed_form():
+    """A V100 by its data sheet: as a whole a block waits for its FLOP or for its bytes; step by
+    step its norms, activations and sum wait for their bytes besides.
+    """
+    table = blocks.block_times(batch=32).set_index(["stage", "block"])
+    for stage in STAGES:
+        planes, side = 64 * 2 ** (stage - 1), 56 // 2 ** (stage - 1)
+        a_map = 2 * planes * side**2 / 900e9 * 1e6  # µs to move one in float16
+        for kind, weights, maps in (("basic", 18, 15), ("bottleneck", 17, 48)):
+            row = table.loc[stage, kind]
+            arithmetic = 2 * weights * planes**2 * side**2 / 125e12 * 1e6
+            assert row.block_time == pytest.approx(max(arithmetic, maps * a_map), rel=0.05)
+            steps = blocks.step_times(kind, stage)
+            assert row.step_time == pytest.approx(sum(steps.values()))
+            assert row.step_time > 1.04 * row.block_time
+        # two norms and two activations of 2 maps each, and a sum of 3
+        waiting = sum(blocks.step_times("basic", stage)[part] for part in WAITING)
+        assert waiting == pytest.approx(11 * a_map, rel=0.01)
+    assert table["block_ratio"].round(2).tolist()[1::2] == [0.31, 0.34, 0.68, 1.06]
+    assert table["step_ratio"].round(2).tolist()[1::2] == [0.38, 0.51, 0.66, 0.78]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -335,8 +358,9 @@ def test_the_figures_say_what_they_show(records):
     """Their descriptions name every block and mix, with the numbers of the tables."""
     points = blocks.achieved(records, SMOKE)
     roof = Roofline(Spread(1e10, 1e10, 1e10, 3), Spread(1e12, 1e12, 1e12, 3))
-    text = drawings.roofline(points, roof).text
+    text = drawings.roofline(points, roof, "batch 2, float32").text
     assert "10 GB/s and 1 TFLOP/s" in text and text.count("of stage") == 8
+    assert "(batch 2, float32)" in text
     mixes = blocks.mix_speeds(records).assign(parameters_m=range(16))
     assert all(f"{name}: " in drawings.mixes(mixes).text for name in blocks.MIXES)
     with torch.device("meta"):
@@ -366,6 +390,6 @@ class SEFirst(nn.Module):
 
 def test_the_steps_of_a_block_are_drawn_where_they_run():
     assert drawings.residual_blocks({"a": SEFirst()}).text == (
-        "a, 8 channels: SE through 2, conv 3×3, 8 norm, activation, conv 1×1, 8 norm,"
-        " plus the block's input, then leaky ReLU."
+        "The steps of a a from top to bottom. a, 8 channels: SE through 2, conv 3×3, 8 norm,"
+        " activation, conv 1×1, 8 norm, plus the block's input, then leaky ReLU."
     )

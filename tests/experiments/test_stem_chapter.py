@@ -87,6 +87,16 @@ def test_resnet50_with_the_deep_stem_alone_is_timms_resnet50c():
         )
 
 
+def test_the_whole_resnet50_d_is_timms():
+    """As many parameters and MACs as timm's, whose weights, in their order, give its output."""
+    ours = variants.resnet50_d().double().eval()
+    theirs = reseed(timm.create_model("resnet50d")).double().eval()
+    assert count_parameters(ours) == count_parameters(theirs)
+    assert count_macs(ours, (3, 64, 64)) == count_macs(theirs, (3, 64, 64))
+    pools = [m for m in ours.modules() if isinstance(m, nn.AvgPool2d)]
+    assert len(pools) == 3
+
+
 def test_the_table_of_sizes():
     """MACs as PyTorch's own counter has them; window and stride from the layers, cross-checked with
     the kernel.
@@ -141,14 +151,14 @@ def record(model: str, speed: float, case: str = "resnet50") -> Record:
 
 
 def test_speeds_stand_beside_the_papers():
-    records = [record("conv7x7", 40.0), record("resnet_d", 30.0)]
-    row = stems.IN_RESNET50.speeds(records).set_index("model").loc["resnet_d"]
+    records = [record("conv7x7", 40.0), record("resnet50_d", 30.0)]
+    row = stems.IN_RESNET50.speeds(records).set_index("model").loc["resnet50_d"]
     # both in this process, and in no other
-    assert (row["name"], row.processes) == ("ResNet50-D", 1)
+    assert (row["name"], row.processes) == ("ResNet50-D, whole", 1)
     ends = (row.ratio, row.ratio_low, row.ratio_high)
     assert ends == pytest.approx((0.75, 0.75 / 1.35, 0.75 * 1.35))
     without = stems.IN_RESNET50.every_run([])
-    printed = without.query("model == 'resnet_d' and phase == 'training'").iloc[0]
+    printed = without.query("model == 'resnet50_d' and phase == 'training'").iloc[0]
     assert (row.paper, row.paper_ratio) == (printed.paper, printed.paper_ratio)
 
 

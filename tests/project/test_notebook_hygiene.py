@@ -1,13 +1,16 @@
 """What is committed as a notebook: executed, comparable, small. And nbval really compares."""
 
+import ast
 import copy
 import re
 import subprocess
 from pathlib import Path
+from types import ModuleType
 
 import nbformat
 import pytest
 from helpers import write_notebook
+from nbformat import v4
 from references import setup_cell
 from run import nbval_command
 
@@ -79,6 +82,49 @@ def faults(notebook: nbformat.NotebookNode) -> list[str]:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_committed_notebook(path):
     assert faults(nbformat.read(path, as_version=4)) == []
+
+
+def missing_names(notebook: nbformat.NotebookNode) -> list[str]:
+    """Attributes of modules that code in Markdown uses and that do not exist: "blocks.networks".
+
+    The modules are those that the notebook and the code itself import.
+    """
+    code = "\n".join(c.source for c in code_cells(notebook) if c.id != "setup")
+    text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    fenced = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    if not fenced:
+        return []
+    imports = [
+        node
+        for part in (code, fenced)
+        for node in ast.walk(ast.parse(part))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    names: dict = {}
+    exec(compile(ast.Module(imports, []), "imports", "exec"), names)
+    return [
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(ast.parse(fenced))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+        if isinstance(names.get(node.value.id), ModuleType)
+        and not hasattr(names[node.value.id], node.attr)
+    ]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_code_in_text_names_what_exists(path):
+    assert missing_names(nbformat.read(path, as_version=4)) == []
+
+
+def test_a_name_that_went_is_found():
+    cells = [v4.new_code_cell("import math"), v4.new_markdown_cell("```python\nmath.sine(1)\n```")]
+    assert missing_names(v4.new_notebook(cells=cells)) == ["math.sine"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_chapter_s_title_begins_with_its_number(path):
+    title = nbformat.read(path, as_version=4).cells[0].source.partition("\n")[0]
+    assert title.startswith(f"# {int(path.stem[:2])}. "), title
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

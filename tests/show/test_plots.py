@@ -17,7 +17,7 @@ from tresnet_lite import create_model
 from tresnet_lite.counting import count_macs, variants
 from tresnet_lite.layers import SpaceToDepth
 from tresnet_lite.show import figures, inplace_abn, plots, style
-from tresnet_lite.show.marks import powers_of_ten
+from tresnet_lite.show.marks import name_points, powers_of_ten
 from tresnet_lite.show.network import chains, layers, network_map, network_parts, permutation
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -37,6 +37,20 @@ def speeds(paper: float) -> pd.DataFrame:
             row | {"name": "B", "ratio": 1.2, "ratio_high": 1.3, "phase": "training"},
         ]
     )
+
+
+def test_names_of_points_cover_neither_each_other_nor_a_point():
+    """A crowd of six: every name stands once, and no two boxes overlap."""
+    figure, axes = plots.chart(4.6)
+    x, y = [1, 1.1, 1.2, 1.25, 1.1, 3], [1, 1.02, 1.0, 1.06, 1.1, 1]
+    axes.set(xlim=(0, 4), ylim=(0.8, 1.3))
+    axes.plot(x, y, "o", markersize=7)
+    names = ["M", "M 448", "L", "XL 448", "B3", "B7"]
+    name_points(axes, names, x, y, size=9.6)
+    assert [text.get_text() for text in axes.texts] == names
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
 def draw_all() -> dict:

@@ -104,6 +104,7 @@ def _maps(batch: int, side: int, phase: str) -> Tensor:
 
 STEMS = ("conv7x7", "resnet_d", "space_to_depth")
 NORMS = ("batchnorm", *variants.TARGETS)
+BLURRED = ("strided", "economic", "zhang", "full")  # in training we spare the time for averages
 SUCCESSORS = tuple(dict.fromkeys((*TABLE1, *TABLE3)))
 LADDER = tuple(ablation_ladder())
 
@@ -112,7 +113,12 @@ ALL = (
     Comparison("table3", "networks", _networks(TABLE3[:2]), both(*TABLE3[:2]), name="table3/m"),
     Comparison("table1", "networks", _networks(SUCCESSORS), both(*SUCCESSORS), name="tables/all"),
     Comparison("table4", "ladder", _networks(LADDER), both(*LADDER)),
-    Comparison("stem", "resnet50", lambda width: variants.stem_networks(), both(*STEMS)),
+    Comparison(
+        "stem",
+        "resnet50",
+        lambda width: {**variants.stem_networks(), "resnet50_d": variants.resnet50_d()},
+        both(*STEMS, "resnet50_d"),
+    ),
     Comparison(
         "stem",
         "alone",
@@ -125,7 +131,10 @@ ALL = (
         "tresnet_m",
         variants.scheme_networks,
         # in training we spare the time for averages
-        {"inference": tuple(variants.SCHEMES), "training": ("strided", "economic", "full")},
+        {
+            "inference": tuple(variants.SCHEMES),
+            "training": ("strided", "economic", "zhang", "full"),
+        },
         peaks=True,
     ),
     Comparison("memory", "tresnet_m", variants.memory_networks, {"training": NORMS}, peaks=True),

@@ -71,6 +71,8 @@ class Bench:
         self.point, self.command, self.batch = point, command, point.batch
         self.device = torch.device(point.device)
         self.on_gpu = self.device.type == "cuda"
+        if self.on_gpu and self.device.index is None:  # a limit of memory takes a GPU by its number
+            self.device = torch.device("cuda", torch.cuda.current_device())
         hold_freed_memory()
         if self.on_gpu:
             torch.backends.cudnn.benchmark = True  # shapes do not change while a step is timed

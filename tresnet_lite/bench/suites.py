@@ -91,7 +91,10 @@ class Point:
         budget = f"{self.memory_budget / GIB:g} GiB" if self.memory_budget else ""
         norm = f"norm {self.norm}" if self.norm else ""
         memory = f"memory {self.memory}" if self.memory else ""
-        work = (self.measures, self.model, f"{self.resolution} px", batch, search, budget)
+        model = self.model
+        if self.measures == "comparison":  # which grows with another network
+            model += f" of {len(COMPARISONS[model].models)}"
+        work = (self.measures, model, f"{self.resolution} px", batch, search, budget)
         way = (self.dtype, self.memory_format, self.compile, norm, memory)
         width = f"width {self.width}" if self.width != 64 else ""
         process = f"{PROCESS}{self.process}" if self.process else ""

@@ -36,11 +36,13 @@ def number_figures(notebook: nbformat.NotebookNode, chapter: int, root: Path = R
 def numbered_figure(svg: str, number: str, root: Path = ROOT) -> str:
     """A drawing with its caption, the first sentence of its description.
 
-    The anchor of figure "1.2" is `fig-1-2`. There are no blank lines: Markdown would end there.
+    So the first sentence of a description is written as a caption: what is seen, on one or two
+    lines. The anchor of figure "1.2" is `fig-1-2`. There are no blank lines, where Markdown would
+    end.
     """
     anchor = f"fig-{number.replace('.', '-')}"
     description = html.unescape(re.search(r'aria-label="([^"]*)"', svg)[1])
-    caption = re.split(r"(?<=[.;]) ", description, maxsplit=1)[0].rstrip(";.")
+    caption = re.split(r"(?<=\.) ", description, maxsplit=1)[0].rstrip(".")
     caption = caption[:1].upper() + caption[1:]
     source = re.search(r' data-code="([^"#]+)(?:#L(\d+))?"', svg)
     code = ""

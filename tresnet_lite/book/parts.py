@@ -16,13 +16,27 @@ from tresnet_lite.book.explorer import explorer
 from tresnet_lite.book.landing import landing_figure, landing_numbers
 from tresnet_lite.book.network_map import linked_map
 from tresnet_lite.claims.ledger import ledger
-from tresnet_lite.claims.verdict import DIFFERS, INCONCLUSIVE, NOT_ATTEMPTED, REPRODUCED
+from tresnet_lite.claims.verdict import (
+    DIFFERS,
+    FAILS_HERE,
+    HOLDS_HERE,
+    INCONCLUSIVE,
+    NOT_ATTEMPTED,
+    REPRODUCED,
+)
 from tresnet_lite.findings.landscape import landscape
 from tresnet_lite.records import Record, store
 from tresnet_lite.show.text import as_html, as_markdown
 
 NO_DEVICE = "by counting, or why not"  # the column of verdicts without a device
-MARKS = {REPRODUCED: "✔", DIFFERS: "✘", INCONCLUSIVE: "≈", NOT_ATTEMPTED: "–"}
+MARKS = {
+    REPRODUCED: "✔",
+    DIFFERS: "✘",
+    HOLDS_HERE: "(✔)",
+    FAILS_HERE: "(✘)",
+    INCONCLUSIVE: "≈",
+    NOT_ATTEMPTED: "–",
+}
 
 
 def claims_tables(rows: pd.DataFrame) -> str:

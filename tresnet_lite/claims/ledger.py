@@ -21,7 +21,7 @@ import yaml
 
 from tresnet_lite.checkout import DATA
 from tresnet_lite.claims import accuracy, figures, memory, printed, size, speed, tables
-from tresnet_lite.claims.verdict import WORDS, Verdict
+from tresnet_lite.claims.verdict import WORDS, Verdict, on_a_cpu
 from tresnet_lite.records import Record
 
 Check = Callable[..., list[Verdict]]  # (records, arguments of the claim) → verdicts
@@ -74,8 +74,15 @@ class Claim:
         return {name: value for name, value in self.check.items() if name != "name"}
 
     def verdicts(self, records: list[Record]) -> list[Verdict]:
-        """What the check says of the claim: a verdict for each device that can judge it."""
-        return CHECKS[self.check["name"]](records, **self.arguments)
+        """What the check says of the claim: a verdict for each device that can judge it.
+
+        What a CPU measured is said in words of its own.
+        """
+        verdicts = CHECKS[self.check["name"]](records, **self.arguments)
+        if self.kind != "speed":
+            return verdicts
+        cpus = {r.label for r in records if r.provenance.cuda is None}
+        return [on_a_cpu(verdict) if verdict.label in cpus else verdict for verdict in verdicts]
 
 
 def _claim(entry: dict[str, object]) -> Claim:
@@ -128,7 +135,7 @@ def ledger_lines(table: pd.DataFrame) -> list[str]:
     for row in table.itertuples():
         figures = f"{row.ours} (paper {row.paper}), " if row.ours else ""
         source = f" [{row.label}]" if row.label else ""
-        lines.append(f"{row.verdict:<13}  {row.id:<28}  {row.section}: {figures}{row.why}{source}")
+        lines.append(f"{row.verdict:<18}  {row.id:<28}  {row.section}: {figures}{row.why}{source}")
     counts = Counter(table["verdict"])
     sums = ", ".join(f"{word} {counts[word]}" for word in WORDS)
     return [*lines, f"{table['id'].nunique()} claims, {len(table)} verdicts: {sums}"]

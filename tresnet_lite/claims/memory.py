@@ -10,7 +10,7 @@ from torch import nn
 
 from tresnet_lite.claims.verdict import Verdict, counted, judge, near, not_attempted
 from tresnet_lite.counting.kept import kept_for_backward, kept_mb, kept_per_image
-from tresnet_lite.counting.networks import build
+from tresnet_lite.counting.networks import build, with_one_path
 from tresnet_lite.experiments.in_place import kept_table
 from tresnet_lite.findings.tables import MODELS, PAPER_SIDE
 from tresnet_lite.paper import paper_ratio
@@ -73,19 +73,29 @@ def _kept_with(activation: str) -> int:
 def multi_path_keeps(
     records: list[Record], *, networks: Sequence[str], base: str, side: int = PAPER_SIDE
 ) -> list[Verdict]:
-    """Do these networks of Table 1 keep more for backward per image, in halves, than `base`?"""
+    """Do the paths of these networks of Table 1 make them keep more for backward, in halves?
+
+    A network is set against itself with its paths joined into one of the same widths, so that the
+    paths alone differ. What it keeps relative to `base`, which its widths decide as well, is told.
+    """
     kept = _kept_by_table_1(base, side)
-    ratios = {name: _kept_by_table_1(name, side) / kept for name in networks}
-    why = f"kept for backward an image, bfloat16, {side} px; {base} = 1"
-    ours = ", ".join(f"{name} {ratio:.2f}×" for name, ratio in ratios.items())
-    return [counted(min(ratios.values()) > 1, why, "> 1×", ours)]
+    paths, whole = {}, []
+    for name in networks:
+        many, one = (_kept_by_table_1(name, side, one_path=one) for one in (False, True))
+        paths[name] = many / one
+        whole.append(f"{name} keeps {many / kept:.2f} times as much as {base}")
+    ours = ", ".join(f"{name} {ratio:.2f}×" for name, ratio in paths.items())
+    widths = "no more than with one path of the same widths"
+    why = f"{', '.join(whole)}" + ("" if min(paths.values()) > 1 else f", but {widths}")
+    return [counted(min(paths.values()) > 1, f"{why} (bfloat16, {side} px)", "> 1×", ours)]
 
 
 @cache
-def _kept_by_table_1(name: str, side: int) -> float:
+def _kept_by_table_1(name: str, side: int, one_path: bool = False) -> float:
     """MB that an image more makes a network of Table 1 keep, all in half precision."""
     with torch.device("meta"):
         network = build(MODELS[name]).bfloat16()
+        network = with_one_path(network).bfloat16() if one_path else network
     return kept_mb(network, (3, side, side))
 
 

@@ -16,7 +16,7 @@ from tresnet_lite.experiments.blocks import block_sizes
 from tresnet_lite.experiments.squeeze_excite import designs, reductions
 from tresnet_lite.experiments.table2 import beside_table_2
 from tresnet_lite.layers import BlurPool2d
-from tresnet_lite.model import create_model, variant
+from tresnet_lite.model import BLOCKS, create_model, variant
 from tresnet_lite.paper import NAMES, paper_table, paper_value
 from tresnet_lite.records import Record
 
@@ -119,22 +119,35 @@ def se_place(
 def se_reduction(records: list[Record], *, block: str, factor: int) -> list[Verdict]:
     """Does SE squeeze by this factor in TResNet-M's blocks of a type, as published?"""
     rows = reductions().query("block == @block")
-    widths = zip(rows["stage"], rows["channels"], rows["coded_channels"], strict=True)
-    why = "; ".join(f"stage {stage}: {c} channels to {coded}" for stage, c, coded in widths)
+    expansion = BLOCKS[block.lower().removesuffix("block")].expansion
+    whys = []
+    for row in rows.itertuples():
+        widths = f"stage {row.stage}: {row.channels} channels to {row.coded_channels}"
+        of_output = f", {row.coded * expansion:g} relative to the block's output"
+        whys.append(widths + (of_output if expansion > 1 else ""))
+    why = "; ".join(whys)
     ours = " and ".join(f"{r:g}" for r in rows["coded"])
     return [counted((rows["coded"] == factor).all(), why, f"{factor}", ours)]
 
 
 def blurs_for_strides(records: list[Record], *, model: str) -> list[Verdict]:
-    """Has each convolution of stride 2 become, in `model`, one of stride 1 with a 3×3 blur?"""
+    """Has each convolution of stride 2 become, in `model`, one of stride 1 with a 3×3 blur?
+
+    The convolutions of stride 2 are those of the network without any blur: the shortcuts' too.
+    """
     with torch.device("meta"):
-        strided = create_model(model, antialias=False).named_modules()
+        strided = create_model(model, antialias=False, shortcut="strided").named_modules()
         layers = dict(create_model(model).named_modules())
     names = [n for n, m in strided if isinstance(m, nn.Conv2d) and m.stride == (2, 2)]
-    blurs = [layers[name.removesuffix("conv") + "aa"] for name in names]
-    good = [
-        layers[name].stride == (1, 1) and isinstance(blur, BlurPool2d) and blur.stride == 2
-        for name, blur in zip(names, blurs, strict=True)
-    ]
-    why = ", ".join(name.removeprefix("body.") for name in names)
-    return [counted(all(good), why, "all", f"{sum(good)} of {len(good)}")]
+    other = [name for name in names if not _is_blurred(layers, name)]
+    stages = ", ".join(f"{name.split('.')[1]}'s shortcut" for name in other)
+    why = f"an average of 2×2 pixels instead in {stages}" if other else "every one"
+    ours = f"{len(names) - len(other)} of {len(names)}"
+    return [counted(not other, why.replace("layer", "stage "), "all", ours)]
+
+
+def _is_blurred(layers: dict[str, nn.Module], name: str) -> bool:
+    """Is the convolution of this name dense, with a blur of stride 2 after it?"""
+    conv, blur = layers.get(name), layers.get(name.removesuffix("conv") + "aa")
+    dense = isinstance(conv, nn.Conv2d) and conv.stride == (1, 1)
+    return dense and isinstance(blur, BlurPool2d) and blur.stride == 2

@@ -74,6 +74,47 @@ def judge_effect(ratio: Ratio, printed: float, tolerance: float = THIRD) -> Verd
     return judge_interval(ratio, min(ends), max(ends), f"{printed:.3f}×")
 
 
+def loss_share(
+    records: list[Record],
+    *,
+    suite: str,
+    case: str,
+    phase: str,
+    part: str,
+    whole: str,
+    base: str,
+    at_least: float,
+) -> list[Verdict]:
+    """Of the speed that `whole` loses to `base`, does `part` alone lose at least such a share?
+
+    All three are timed alike on one device, so that no other device's loss comes in.
+    """
+    where = {"suite": suite, "case": case, "phase": phase}
+    wholes, absent = _ratios(records, whole, base, **where)
+    of_base = {ratio.base: ratio for ratio in wholes}
+    verdicts = [
+        _share(ratio, of_base[ratio.base], at_least, (part, whole, base))
+        for ratio in ratios(records, part, base, **where)
+        if ratio.base in of_base
+    ]
+    needs = f"no records; needs {base}, {part} and {whole}, {phase} at {PAPER_SIDE} px"
+    return absent or verdicts or [not_attempted(needs)]
+
+
+def _share(part: Ratio, whole: Ratio, at_least: float, names: tuple[str, str, str]) -> Verdict:
+    """The verdict on a part's share of a loss, at either end of both intervals."""
+    why = f"{names[1]} loses {1 - whole.value:.1%} of the speed of {names[2]}"
+    why += f", {names[0]} alone {1 - part.value:.1%} ({whole.method})"
+    wanted, label = f"≥ {at_least:.0%} of it", part.record.label
+    if whole.high >= 1:
+        return inconclusive(f"{why}: too little to share out", wanted, "", label)
+    low, high = (1 - part.high) / (1 - whole.low), (1 - part.low) / (1 - whole.high)
+    ours = f"{(1 - part.value) / (1 - whole.value):.0%} ({low:.0%} to {high:.0%})"
+    if low < at_least <= high:
+        return inconclusive(why, wanted, ours, label)
+    return judge(low >= at_least, why, wanted, ours, label)
+
+
 def _ratios(
     records: list[Record], model: str, base: str, **where: str
 ) -> tuple[list[Ratio], list[Verdict]]:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from tresnet_lite.bench.comparisons import EFFICIENTNETS
 from tresnet_lite.claims.verdict import (
+    OTHER_LAYER,
     Verdict,
     counted,
     inconclusive,
@@ -64,6 +65,8 @@ def _outpaces(
     ahead = [f"{n} {r.value:.2f}×" for n, r in ratios.items() if r.high < margin]
     unclear = [f"{n} {r.value:.2f}×" for n, r in ratios.items() if r.low < margin <= r.high]
     figures = (f"{'≥' if margin > 1 else '>'} {margin:g}×", span(r.value for r in ratios.values()))
+    if any(ratio.other_layer for ratio in ratios.values()):
+        return inconclusive(OTHER_LAYER, *figures, label)
     if unclear and not ahead:
         method = next(iter(ratios.values())).method
         why = f"of {len(others)}, undecided: {', '.join(unclear)} ({method})"
@@ -90,7 +93,9 @@ def _directions(rungs: Networks, phase: str) -> Verdict:
     for before, after in pairwise(printed.index):
         step = ratio_of(rungs[after], rungs[before])
         name = f"{after} {step.value - 1:+.1%}"
-        if step.low <= 1 <= step.high:
+        if step.other_layer:
+            unclear.append(f"{name} ({OTHER_LAYER})")
+        elif step.low <= 1 <= step.high:
             unclear.append(name)
         elif (step.value > 1) != (printed[after] > printed[before]):
             wrong.append(name)

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 from tresnet_lite import __version__
 from tresnet_lite.findings.ratios import Ratio
 
-REPRODUCED, DIFFERS = "reproduced", "differs"
-INCONCLUSIVE, NOT_ATTEMPTED = "inconclusive", "not attempted"
-WORDS = (REPRODUCED, DIFFERS, INCONCLUSIVE, NOT_ATTEMPTED)
+Word = Literal[
+    "reproduced",
+    "differs",
+    "holds here",
+    "does not hold here",
+    "inconclusive",
+    "not attempted",
+]
+REPRODUCED: Word = "reproduced"
+DIFFERS: Word = "differs"
+# Of what the paper says about GPUs, on a CPU: this judges the CPU, and not the paper.
+HOLDS_HERE: Word = "holds here"
+FAILS_HERE: Word = "does not hold here"
+INCONCLUSIVE: Word = "inconclusive"
+NOT_ATTEMPTED: Word = "not attempted"
+WORDS: tuple[Word, ...] = get_args(Word)
+OTHER_LAYER = "with this package's Inplace-ABN, on PyTorch's kernels, not the published CUDA one"
 BY_COUNTING = f"counted (tresnet_lite {__version__})"  # the label of what needs no record
 
 
@@ -20,11 +34,17 @@ BY_COUNTING = f"counted (tresnet_lite {__version__})"  # the label of what needs
 class Verdict:
     """The verdict in words, why, the paper's figure, ours, and where ours comes from."""
 
-    word: Literal["reproduced", "differs", "inconclusive", "not attempted"]
+    word: Word
     why: str
     paper: str = ""
     ours: str = ""
     label: str = ""
+
+
+def on_a_cpu(verdict: Verdict) -> Verdict:
+    """The verdict in a CPU's words, where the paper speaks of GPUs."""
+    words = {REPRODUCED: HOLDS_HERE, DIFFERS: FAILS_HERE}
+    return replace(verdict, word=words.get(verdict.word, verdict.word))
 
 
 def judge(good: bool, why: str, paper: str, ours: str, label: str) -> Verdict:
@@ -54,17 +74,24 @@ def inconclusive(why: str, paper: str, ours: str, label: str) -> Verdict:
 
 
 def judge_interval(ratio: Ratio, low: float, high: float, paper: str) -> Verdict:
-    """Does a measured ratio lie between two thresholds? No verdict where its interval holds one."""
+    """Does a measured ratio lie between two thresholds? No verdict where its interval holds one.
+
+    Nor is there one on a GPU, where one of the two has this package's Inplace-ABN and the other
+    has BatchNorm: the paper speaks of another implementation of that layer, in CUDA.
+    """
     figures = (paper, ratio.text, ratio.record.label)
+    if ratio.other_layer:
+        return inconclusive(f"{OTHER_LAYER} ({ratio.method})", *figures)
     inside = low <= ratio.low and ratio.high <= high
     if not inside and ratio.low <= high and low <= ratio.high:
         limits = [f"{limit:.3g}×" for limit in (low, high) if ratio.low <= limit <= ratio.high]
         why = f"the interval holds {' and '.join(limits)} ({ratio.method})"
         return inconclusive(why, *figures)
-    bounds = f"{low:.3f}–{high:.3f}×" if math.isfinite(high) and low else ""
-    bounds = bounds or (f"over {low:.3g}×" if low else f"under {high:.3g}×")
-    word = "within" if inside else "outside of"
-    return judge(inside, f"{word} {bounds} ({ratio.method})", *figures)
+    if math.isinf(high):
+        bounds = f"{'above' if inside else 'below'} {low:.3g}×"
+    else:
+        bounds = f"{'within' if inside else 'outside of'} {low:.3f}–{high:.3f}×"
+    return judge(inside, f"{bounds} ({ratio.method})", *figures)
 
 
 def span(ratios: Iterable[float]) -> str:

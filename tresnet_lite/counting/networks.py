@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import nn
@@ -49,6 +50,40 @@ def _from_timm(name: str) -> nn.Module:
         version = timm.__version__
         raise LookupError(f"timm {version} has no model {name!r}: another version may have it")
     return timm.create_model(name)
+
+
+def with_one_path(network: nn.Module) -> nn.Module:
+    """The network, in place, with its parallel paths joined into one of the same widths.
+
+    A grouped convolution becomes an ordinary one; MixNet's convolutions beside each other become
+    one, with the largest of their kernels. Depthwise convolutions stay as they are.
+    """
+    from timm.layers import MixedConv2d
+
+    for path, module in list(network.named_modules()):
+        if isinstance(module, MixedConv2d):
+            network.set_submodule(path, _joined(list(module.children())))
+        elif isinstance(module, nn.Conv2d) and 1 < module.groups < module.in_channels:
+            network.set_submodule(path, _joined([module], groups=1))
+    return network
+
+
+def _joined(convolutions: Sequence[nn.Module], groups: int = 0) -> nn.Conv2d:
+    """One convolution of all channels of some; depthwise if they are, unless `groups` are given."""
+    inputs, outputs = (
+        sum(getattr(c, n) for c in convolutions) for n in ("in_channels", "out_channels")
+    )
+    depthwise = all(c.groups == c.in_channels for c in convolutions)
+    last = max(convolutions, key=lambda c: c.kernel_size)
+    return nn.Conv2d(
+        inputs,
+        outputs,
+        last.kernel_size,
+        last.stride,
+        last.padding,
+        groups=groups or (inputs if depthwise else 1),
+        bias=last.bias is not None,
+    )
 
 
 def with_published_norms(network: nn.Module) -> nn.Module:

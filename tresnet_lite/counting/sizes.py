@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tresnet_lite.counting.shapes import PlainShapes
-from tresnet_lite.counting.trace import evaluating, zeros
+from tresnet_lite.counting.trace import evaluating, trace, zeros
 from tresnet_lite.layers import BlurPool2d, InPlaceABN, SpaceToDepth
 from tresnet_lite.model import ConvNormAct
 
@@ -41,6 +42,13 @@ def _fixed_flops(model: nn.Module, counts: dict[str, dict]) -> int:
         if not [*module.children()] and not [*module.parameters()]:
             total += sum(counts.get(f"{type(model).__name__}.{path}", {}).values())
     return total
+
+
+def norm_outputs(model: nn.Module, input_size: tuple[int, ...] = (3, 224, 224)) -> int:
+    """Numbers that a network's batch norms give for one input (C, H, W)."""
+    norms = (nn.BatchNorm2d, InPlaceABN)
+    calls = trace(model, input_size)
+    return sum(prod(call.output) for call in calls if isinstance(call.module, norms))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Bytes that operations read and write, counted from the tensors that they take and give.
+"""Bytes that operations read and write, and FLOP, counted from the tensors they take and give.
 
 One rule for all, as if the operations ran one by one and no cache held anything in between:
 
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
 
 from tresnet_lite.counting.shapes import storage_of
 from tresnet_lite.counting.sizes import count_macs
@@ -36,11 +37,13 @@ class Operation:
     Attributes:
         name: PyTorch's, such as ``convolution``; it is the same in place.
         read, written: bytes.
+        flop: of a convolution or a matrix product; 0 for all else, which memory limits.
     """
 
     name: str
     read: int
     written: int
+    flop: int = 0
 
     @property
     def moved(self) -> int:
@@ -62,7 +65,9 @@ class Traffic(TorchDispatchMode):
         read, written = _read_and_written(function, args, kwargs or {}, result)
         if written:
             name = function.overloadpacket.__name__.rstrip("_")
-            self.operations.append(Operation(name, _bytes(read), _bytes(written)))
+            count = flop_registry.get(function.overloadpacket)
+            flop = count(*args, **(kwargs or {}), out_val=result) if count else 0
+            self.operations.append(Operation(name, _bytes(read), _bytes(written), flop))
         return result
 
     @property
@@ -78,14 +83,32 @@ def traffic(call: Callable[..., object], *args: object) -> list[Operation]:
     return counter.operations
 
 
-def bytes_moved(model: nn.Module, x: Tensor) -> int:
-    """Bytes that the operations of one evaluation forward on x (B, C, H, W) read and write.
+def operations_of(model: nn.Module, x: Tensor) -> list[Operation]:
+    """The operations of one evaluation forward on x (B, C, H, W).
 
     On the meta device nothing is computed.
     """
     with evaluating(model), Traffic() as counter:
         model(x)
-    return counter.moved
+    return counter.operations
+
+
+def bytes_moved(model: nn.Module, x: Tensor) -> int:
+    """Bytes that `operations_of` read and write."""
+    return sum(operation.moved for operation in operations_of(model, x))
+
+
+def least_seconds(operations: Iterable[Operation], flops: float, bandwidth: float) -> float:
+    """The roofline's time of operations that run one after another, each under its own ceiling.
+
+    A convolution with many FLOP per byte cannot make up for a norm that waits for memory: the times
+    add up.
+
+    Args:
+        flops: FLOP/s of the device.
+        bandwidth: bytes per second.
+    """
+    return sum(max(o.flop / flops, o.moved / bandwidth) for o in operations)
 
 
 def intensity(model: nn.Module, x: Tensor) -> float:

@@ -50,6 +50,14 @@ def stem_networks() -> dict[str, TResNet]:
     return {"conv7x7": TResNet(first), "resnet_d": deep, "space_to_depth": TResNet(second)}
 
 
+def resnet50_d() -> TResNet:
+    """The whole ResNet50-D: the stem of three convolutions, and averages in the shortcuts."""
+    first, _ = _rungs()
+    network = TResNet(replace(first, shortcut="avgpool"))
+    network.body.conv1 = stem_networks()["resnet_d"].body.conv1
+    return network
+
+
 def _rungs() -> list[TResNetConfig]:
     """Table 4's first two: ResNet50, and ResNet50 with SpaceToDepth."""
     return list(islice(ablation_ladder().values(), 2))
@@ -86,6 +94,7 @@ SCHEMES: dict[str, dict] = {  # name → what differs from TResNet-M
     "strided": {"antialias": False, "shortcut": "strided"},  # table 4's rung before AA
     "avgpool": {"antialias": False},
     "economic": {},  # TResNet-M as published
+    "zhang": {},  # and then `blur_shortcuts`: Zhang's ResNets leave the first downsampling alone
     "full": {},  # and then `blur_everything`
 }
 
@@ -94,16 +103,19 @@ def scheme_network(scheme: str, num_classes: int = 1000, **overrides: object) ->
     """TResNet-M that downsamples by one of `SCHEMES`; `overrides` are fields of its config."""
     config = replace(variant("tresnet_m"), **SCHEMES[scheme], **overrides)
     net = TResNet(config, num_classes)
-    return blur_everything(net) if scheme == "full" else net
+    changes = {"zhang": blur_shortcuts, "full": blur_everything}
+    return changes[scheme](net) if scheme in changes else net
 
 
 def scheme_networks(width: int = 64) -> dict[str, TResNet]:
-    """All four, by scheme."""
+    """All of them, by scheme."""
     return {scheme: scheme_network(scheme, width=width) for scheme in SCHEMES}
 
 
 def blur_everything(network: TResNet) -> TResNet:
-    """Zhang's rule at every place of a TResNet, changed in place: evaluate densely, blur and drop.
+    """Zhang's rule at every place of a TResNet, the stem included: evaluate densely, then blur.
+
+    The network is changed in place.
 
     The stem is one 12×12 convolution of stride 4 (the chapter on the stem proves it): it becomes
     one of stride 1, and two blurs of stride 2 bring it down. The shortcuts' averages become blurs.
@@ -114,6 +126,15 @@ def blur_everything(network: TResNet) -> TResNet:
     stem.conv.stride = (1, 1)
     stem.aa = nn.Sequential(BlurPool2d(2), BlurPool2d(2))
     network.body.s2d = nn.Identity()
+    return blur_shortcuts(network)
+
+
+def blur_shortcuts(network: TResNet) -> TResNet:
+    """The averages in a TResNet's shortcuts become blurs, in place.
+
+    This is what Zhang's ResNets do by default (`pool_only=True`): all downsampling is blurred, but
+    for the first, which is the costliest.
+    """
     for stage in (network.body.layer2, network.body.layer3, network.body.layer4):
         stage[0].downsample[0] = BlurPool2d(2)
     return network

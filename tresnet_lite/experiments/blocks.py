@@ -20,7 +20,13 @@ from tresnet_lite.bench.roofline import ceiling_records, ceiling_work
 from tresnet_lite.counting import count_macs, count_parameters, receptive_field
 from tresnet_lite.counting.kept import kept_mb
 from tresnet_lite.counting.shapes import shape_of
-from tresnet_lite.counting.traffic import bytes_moved, intensity
+from tresnet_lite.counting.traffic import (
+    Operation,
+    bytes_moved,
+    intensity,
+    least_seconds,
+    operations_of,
+)
 from tresnet_lite.counting.variants import (
     ALL_BASIC as ALL_BASIC,
 )
@@ -41,6 +47,7 @@ from tresnet_lite.experiments.table2 import TABLE_2_COLUMNS, beside_table_2
 from tresnet_lite.findings.sizes import counts
 from tresnet_lite.model import BLOCKS, STAGES, TResNet, TResNetConfig, paper_reading, variant
 from tresnet_lite.paper import NAMES, paper_value
+from tresnet_lite.paper.published import peak
 from tresnet_lite.profiles import DTYPES, Profile
 from tresnet_lite.records import Conditions, Record, collect
 
@@ -86,6 +93,57 @@ def block_sizes(image_size: int = 224, batch: int = 32) -> pd.DataFrame:
         row |= {"moved_mb": bytes_moved(one, x) / batch / 1e6, "intensity": intensity(one, x)}
         rows.append({**row, "kept": kept_mb(one, shape), "window": window})
     return pd.DataFrame(rows)
+
+
+# What an operation of a block is called in `step_times`: by PyTorch's name of it.
+STEPS = {
+    "convolution": "convolutions",
+    "native_batch_norm": "norms",
+    "relu": "activations",
+    "add": "sum",
+}
+
+
+def step_times(kind: str, stage: int, batch: int = 32) -> dict[str, float]:
+    """The least µs per image that a V100 takes for each kind of step of a block, at 224 px.
+
+    By its data sheet, in float16, step after step: the FLOP of a convolution cannot hide the bytes
+    of a norm (see `least_seconds`). The keys are the values of `STEPS`.
+    """
+    times = dict.fromkeys(STEPS.values(), 0.0)
+    for operation in _operations(kind, stage, batch):
+        times[STEPS[operation.name]] += least_seconds([operation], *peak()) / batch * 1e6
+    return times
+
+
+def block_times(batch: int = 32) -> pd.DataFrame:
+    """The roofline of a V100 for each block at 224 px, of the block as a whole and step by step.
+
+    By its data sheet, in float16. As a whole, a block takes the longer of the time for all of its
+    FLOP and of that for all of its bytes; that would need all steps in one kernel.
+
+    Columns: stage, block, name, intensity (FLOP per byte), block_time and step_time (µs per image),
+    block_ratio and step_ratio (the BasicBlock's time over the block's: relative speed).
+    """
+    rows = []
+    for stage, kind in product(STAGES, BLOCKS):
+        steps = _operations(kind, stage, batch)
+        flop, moved = sum(s.flop for s in steps), sum(s.moved for s in steps)
+        row = {"stage": stage, "block": kind, "name": BLOCK_LABELS[kind], "intensity": flop / moved}
+        row["block_time"] = least_seconds([Operation(kind, moved, 0, flop)], *peak()) / batch * 1e6
+        rows.append(row | {"step_time": sum(step_times(kind, stage, batch).values())})
+    table = pd.DataFrame(rows)
+    basic = table["stage"].map(table[table["block"] == "basic"].set_index("stage")["block_time"])
+    by_step = table["stage"].map(table[table["block"] == "basic"].set_index("stage")["step_time"])
+    return table.assign(
+        block_ratio=basic / table["block_time"], step_ratio=by_step / table["step_time"]
+    )
+
+
+def _operations(kind: str, stage: int, batch: int) -> list[Operation]:
+    """What one block runs on a batch at 224 px in float16."""
+    with torch.device("meta"):  # nothing is computed
+        return operations_of(block(kind, stage).half(), block_input(kind, stage, 224, batch).half())
 
 
 def main_path(block: nn.Module) -> list[nn.Module]:

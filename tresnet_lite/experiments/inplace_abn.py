@@ -10,11 +10,11 @@ ResNet50 is ours (`create_model`), here and wherever the memory that it keeps is
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import torch
+from scipy.stats import ttest_1samp
 
 from tresnet_lite.counting.kept import TARGETS, kept_per_image, memory_settings
 from tresnet_lite.experiments.experiment import Experiment
@@ -182,29 +182,14 @@ def digit_runs(
     return pd.DataFrame(rows, columns=["norm", "seed", "step", "loss"])
 
 
-def affordable(seconds: float, seeds: int, steps: int, device: str = "cpu") -> tuple[int, int]:
-    """Seeds and steps for `digit_runs` that take about so many seconds.
+def norm_difference(runs: pd.DataFrame, last: int = 10) -> tuple[float, float, float]:
+    """Loss at the end with Inplace-ABN minus with BatchNorm: mean over seeds, 95 % t interval.
 
-    At most those given, and at least 2 seeds of 20 steps. A CPU without instructions for bfloat16
-    takes ten times as long as one that has them.
-    """
-    trial = 4
-    digit_losses("iabn", 0, steps=2, device=device)  # the first steps choose kernels
-    start = time.monotonic()
-    digit_losses("iabn", 0, steps=trial, device=device)
-    total = seconds / 2 * trial / (time.monotonic() - start)  # steps of each of the two norms
-    if seeds * steps > total:
-        seeds = 2
-    return seeds, max(20, min(steps, int(total / seeds)))
-
-
-def track(runs: pd.DataFrame, last: int = 10) -> tuple[float, float]:
-    """How far the norms' losses at the end lie apart, and one run's spread over seeds (its std).
-
-    The end is the mean over the `last` steps. Two norms that train alike differ by less than the
-    spread of single runs.
+    The end is the mean over the `last` steps. A seed is a pair: both norms get the same first
+    weights and the same batches.
     """
     tail = runs[runs["step"] > runs["step"].max() - last].groupby(["norm", "seed"])["loss"].mean()
     ends = tail.unstack("seed")  # (norm, seed)
-    apart = (ends.loc["Inplace-ABN"] - ends.loc["BatchNorm"]).mean()
-    return abs(float(apart)), float((ends.var(axis=1).mean()) ** 0.5)
+    differences = ends.loc["Inplace-ABN"] - ends.loc["BatchNorm"]
+    interval = ttest_1samp(differences, 0).confidence_interval(0.95)
+    return float(differences.mean()), float(interval.low), float(interval.high)

@@ -27,7 +27,7 @@ from tresnet_lite.records import Conditions, Record, collect
 # x (N, C, H, W), weight (C,), bias (C,) → y like x
 NormFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-SLOPE = 0.01
+SLOPE = 1e-3  # as in the blocks of the published networks
 GAMMAS = tuple(10 ** (-k / 3) for k in range(13))  # 1 down to 0.0001
 PYTORCH = "BatchNorm2d, LeakyReLU"
 

@@ -23,17 +23,22 @@ STEM_LABELS = {
 
 
 ALONE = Experiment("stem", "alone", STEM_LABELS, base="conv7x7")
-# For ResNet50-D the paper prints the speed of that network, whose shortcuts differ too; it puts the
-# loss in training speed down to the stem.
+# The paper prints the speed of the whole ResNet50-D, whose shortcuts differ too, and says that its
+# stem accounts for the loss in training speed. So both are timed, on one device.
 _PRINTED = {
     "conv7x7": {"table": 1, "model": "ResNet50"},
-    "resnet_d": {"table": 1, "model": "ResNet50-D"},
+    "resnet50_d": {"table": 1, "model": "ResNet50-D"},
     "space_to_depth": {"table": 4, "refinement": "+ Stem → SpaceToDepth"},
 }
 IN_RESNET50 = Experiment(
     "stem",
     "resnet50",
-    {name: STEM_LABELS[name] for name in _PRINTED},
+    {
+        "conv7x7": STEM_LABELS["conv7x7"],
+        "resnet_d": "ResNet50-D, stem only",
+        "space_to_depth": STEM_LABELS["space_to_depth"],
+        "resnet50_d": "ResNet50-D, whole",
+    },
     base="conv7x7",
     printed=_PRINTED,
 )

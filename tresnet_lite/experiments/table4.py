@@ -7,9 +7,11 @@ import torch
 
 from tresnet_lite.ablation import ablation_ladder
 from tresnet_lite.counting.kept import kept_mb
+from tresnet_lite.counting.traffic import least_seconds, operations_of
 from tresnet_lite.findings.sizes import counts
 from tresnet_lite.model import TResNet
 from tresnet_lite.paper import paper_table
+from tresnet_lite.paper.published import peak
 
 
 def rung_sizes() -> pd.DataFrame:
@@ -24,6 +26,44 @@ def rung_sizes() -> pd.DataFrame:
         row = {"refinement": refinement, **counts(network)}
         rows.append({**row, "kept": kept_mb(network.bfloat16())})
     return pd.DataFrame(rows)
+
+
+# What PyTorch runs → the column of its time; all else is `REST`.
+KINDS = {
+    "convolution": "convolution_time",
+    "native_batch_norm": "norm_time",
+    "relu": "activation_time",
+    "leaky_relu": "activation_time",
+}
+REST = "rest_time"
+
+
+def rung_times(batch: int = 32) -> pd.DataFrame:
+    """The least time that a V100 takes for each rung, operation by operation, beside the printed.
+
+    By its data sheet, in float16, at 224 px (see `least_seconds`). Inplace-ABN's activation is
+    taken as free, as the published layer applies it in the norm's kernel.
+
+    Columns: refinement, then µs per image: those of `KINDS` and `REST`, least_time (their sum),
+    printed_time (1 over the printed speed), and the changes of these two from the rung before,
+    least_step and printed_step.
+    """
+    printed = paper_table(4).set_index("refinement")["inference_img_s"]
+    rows = []
+    for refinement, config in ablation_ladder().items():
+        with torch.device("meta"):  # nothing is computed
+            network = TResNet(config).half()
+            operations = operations_of(network, torch.zeros(batch, 3, 224, 224).half())
+        times = dict.fromkeys([*KINDS.values(), REST], 0.0)
+        for operation in operations:
+            if not (config.norm == "iabn" and operation.name == "leaky_relu"):
+                kind = KINDS.get(operation.name, REST)
+                times[kind] += least_seconds([operation], *peak()) / batch * 1e6
+        ends = {"least_time": sum(times.values()), "printed_time": 1e6 / printed[refinement]}
+        rows.append({"refinement": refinement, **times, **ends})
+    table = pd.DataFrame(rows)
+    changes = table[["least_time", "printed_time"]].diff()
+    return table.assign(least_step=changes["least_time"], printed_step=changes["printed_time"])
 
 
 def steps(table: pd.DataFrame) -> pd.DataFrame:

@@ -12,9 +12,10 @@ import pandas as pd
 
 from tresnet_lite.evaluate import accuracy
 from tresnet_lite.paper import paper_table
+from tresnet_lite.paper.published import accuracies
 from tresnet_lite.records import Record, latest
 
-ACCURACY_COLUMNS = ["network", "resolution", "protocol", "paper_top1", "measured_top1"]
+ACCURACY_COLUMNS = ["network", "resolution", "protocol", "paper_top1", "timm_top1", "measured_top1"]
 ACCURACY_COLUMNS += ["low", "high", "top5", "source"]
 EVALUATE_COMMAND = "python -m tresnet_lite.evaluate --table {table} --data IMAGENET"
 
@@ -22,16 +23,18 @@ EVALUATE_COMMAND = "python -m tresnet_lite.evaluate --table {table} --data IMAGE
 def beside_paper(records: Iterable[Record], table: int) -> pd.DataFrame:
     """The accuracies that Table 3 or 5 prints, beside measured ones; Table 5 also cropped at 448.
 
-    Columns: network, resolution, protocol, paper_top1 (NaN for the crop at 448), measured_top1, low
-    and high (95 %), top5, source.
+    Columns: network, resolution, protocol, paper_top1 (NaN for the crop at 448), timm_top1 (what
+    timm found with the same weights, cropped), measured_top1, low and high (95 %), top5, source.
     """
     records, rows = latest(records), []
+    timms = accuracies().set_index(["model", "resolution"])["top1"].to_dict()
     for line in paper_table(table).to_dict("records"):
         name, size = line["model"], line.get("resolution", 224)
         model = accuracy.our_name(name)
         for protocol in ("squash", "crop") if size >= accuracy.SQUASHED else ("crop",):
             row = {"network": name, "resolution": size, "protocol": protocol}
             row["paper_top1"] = line["top1"] if protocol == accuracy.protocol_of(size) else None
+            row["timm_top1"] = timms.get((model, size)) if protocol == "crop" else None
             devices = accuracy_records(records, model, size, protocol)
             missing = {"source": "not attempted: " + why_not(model)}
             rows += [row | _numbers(metrics) for metrics in devices.values()] or [row | missing]

@@ -55,6 +55,20 @@ def top1_by_network() -> dict[tuple[str, int], tuple[float, str]]:
     return top1
 
 
+def with_timms_accuracies(points: pd.DataFrame) -> pd.DataFrame:
+    """The points with timm's top-1 of the TResNets in place of the paper's: one evaluator for all.
+
+    At 448 px timm crops the image's centre, where the authors squash the whole of it.
+    """
+    timms = {
+        (NETWORK_NAMES[row.model], row.resolution): row.top1
+        for row in accuracies().itertuples()
+        if row.model in NETWORK_NAMES
+    }
+    keys = zip(points["network"], points["resolution"], points["top1"], strict=True)
+    return points.assign(top1=[timms.get((name, side), top1) for name, side, top1 in keys])
+
+
 def landscape(records: Iterable[Record]) -> pd.DataFrame:
     """All points, with the columns above: the paper's, then timm's, then those of the records."""
     rows = [*_printed(), *_published(), *_measured(records)]

@@ -1,7 +1,9 @@
 """Accuracies of networks trained from several seeds → gains with intervals, tested and corrected.
 
-Two rungs are compared seed by seed: the same seed gives both the same order of images. The interval
-and the test are Student's, over the seeds; a set's tests are corrected together by Holm's method.
+Two rungs are compared seed by seed: the same seed gives both the same order of images. The
+intervals are Student's, over the seeds. Those of one set hold together (Bonferroni): of m
+comparisons each has the level 1 - ALPHA/m, so that all of them cover with at least 1 - ALPHA. A
+difference counts where its interval excludes zero, which is where m times its p is below ALPHA.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from tresnet_lite.ablation import RESNET50, ablation_ladder
 from tresnet_lite.paper import paper_table
 from tresnet_lite.records import Record
 
-ALPHA = 0.05  # a difference counts where its corrected p is below; the intervals are of 1 - ALPHA
+ALPHA = 0.05  # how often at most a set of comparisons may hold a false difference
 HIGHER, LOWER, NOT_TOLD_APART, UNTESTED = "higher", "lower", "not told apart", "cannot be tested"
 
 
@@ -59,24 +61,25 @@ def levels(run: pd.DataFrame) -> pd.DataFrame:
 
 
 def paired(run: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    """Pairs of a base and a rung of one run, compared seed by seed and corrected together.
+    """Pairs of a base and a rung of one run, compared seed by seed and judged together.
 
     Columns: rung, base, seeds (that both have), gain (points, their mean), low, high, interval (as
-    text), p (paired t test), corrected (Holm), word.
+    text; simultaneous), corrected (p of the paired t test, times the number of tests), word.
     """
     wide = run.pivot(index="seed", columns="rung", values="top1")
-    rows = []
+    differences = {}
     for base, rung in pairs:
         both = base in wide and rung in wide
-        values = (wide[rung] - wide[base]).dropna().tolist() if both else []
+        differences[base, rung] = (wide[rung] - wide[base]).dropna().tolist() if both else []
+    tests = sum(len(set(values)) > 1 for values in differences.values())
+    rows = []
+    for (base, rung), values in differences.items():
         gain = sum(values) / len(values) if values else math.nan
         row = {"rung": rung, "base": base, "seeds": len(values), "gain": gain}
-        rows.append(row | _bounds(values, "+.2f") | {"p": paired_p(values)})
-    columns = ("rung", "base", "seeds", "gain", "low", "high", "interval", "p")
-    frame = pd.DataFrame(rows, columns=columns)
-    frame["corrected"] = holm(frame["p"].tolist())
-    frame["word"] = [word(*row) for row in frame[["gain", "corrected"]].itertuples(index=False)]
-    return frame
+        row |= _bounds(values, "+.2f", tests) | {"corrected": min(1.0, tests * paired_p(values))}
+        rows.append(row | {"word": word(row["low"], row["high"])})
+    columns = ("rung", "base", "seeds", "gain", "low", "high", "interval", "corrected", "word")
+    return pd.DataFrame(rows, columns=columns)
 
 
 def gains(run: pd.DataFrame) -> pd.DataFrame:
@@ -104,17 +107,17 @@ def _printed() -> dict[str, float]:
     return paper_table(4).set_index("refinement")["top1"].to_dict()
 
 
-def _bounds(values: Sequence[float], spec: str) -> dict[str, object]:
-    low, high = interval(values)
+def _bounds(values: Sequence[float], spec: str, tests: int = 1) -> dict[str, object]:
+    low, high = interval(values, tests)
     text = "–" if math.isnan(low) else f"{low:{spec}} to {high:{spec}}"
     return {"low": low, "high": high, "interval": text}
 
 
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Student's interval for the mean, of level 1 - ALPHA; NaN for one value, or no spread."""
+def interval(values: Sequence[float], tests: int = 1) -> tuple[float, float]:
+    """Student's interval for the mean, one of `tests` that hold together; NaN without a spread."""
     if len(set(values)) < 2:
         return math.nan, math.nan
-    bounds = ttest_1samp(values, 0).confidence_interval(1 - ALPHA)
+    bounds = ttest_1samp(values, 0).confidence_interval(1 - ALPHA / tests)
     return float(bounds.low), float(bounds.high)
 
 
@@ -127,20 +130,10 @@ def paired_p(differences: Sequence[float]) -> float:
     return float(ttest_1samp(differences, 0).pvalue) if len(set(differences)) > 1 else math.nan
 
 
-def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's corrected p-values (1979), in the same order. NaN stands for no test, and stays."""
-    order = sorted((i for i, p in enumerate(ps) if not math.isnan(p)), key=lambda i: ps[i])
-    corrected, largest = [math.nan] * len(ps), 0.0
-    for done, i in enumerate(order):
-        largest = max(largest, min(1.0, (len(order) - done) * ps[i]))
-        corrected[i] = largest
-    return corrected
-
-
-def word(gain: float, corrected: float) -> str:
-    """What a corrected test says. No significance is not equality."""
-    if math.isnan(corrected):
+def word(low: float, high: float) -> str:
+    """What an interval of a difference says. One that holds zero does not say that it is zero."""
+    if math.isnan(low):
         return UNTESTED
-    if corrected >= ALPHA:
+    if low <= 0 <= high:
         return NOT_TOLD_APART
-    return HIGHER if gain > 0 else LOWER
+    return HIGHER if low > 0 else LOWER

@@ -154,7 +154,8 @@ def beside(
     for run in _runs(records, lines):
         measured = {line.key: _record(records, run, line, processes) for line in lines}
         newest = max(filter(None, measured.values()), key=lambda r: r.provenance.date)
-        of_run = {"run": f"{newest.label}; {run}", "label": newest.label, "side": run.side}
+        words = f"{newest.label}; {_described(run, lines)}"
+        of_run = {"run": words, "label": newest.label, "side": run.side}
         for line in lines:
             row = {"source": _why_not(failures, run, line), **of_run, **_quoted(line, lines)}
             both = (measured[line.key], measured.get(line.base_key))
@@ -175,6 +176,14 @@ def side(resolution: int, image_side: int) -> int:
     if image_side == PAPER_SIDE:
         return resolution
     return max(32, resolution * image_side // PAPER_SIDE // 32 * 32)
+
+
+def _described(run: Run, lines: Sequence[Line]) -> str:
+    """A run in words, with the resolutions of all of its lines: "224 to 600 px, float16, …"."""
+    sides = sorted({side(line.resolution, run.side) for line in lines})
+    if len(sides) == 1:
+        return str(run)
+    return str(run).replace(f"{run.side} px", f"{sides[0]} to {sides[-1]} px", 1)
 
 
 def _runs(records: Sequence[Record], lines: Sequence[Line]) -> list[Run]:

@@ -105,7 +105,8 @@ class InPlaceABN(nn.Module):
         z = F.batch_norm(x, self.running_mean, self.running_var, weight, bias, False, 0.0, self.eps)
         if self.activation == "elu":
             return F.elu_(z, self.activation_param)
-        return F.leaky_relu_(z, self._slope)
+        # kept where a gradient is wanted: that of torch's batch norm is wrong in some layouts
+        return z if self._slope == 1 and not z.requires_grad else F.leaky_relu_(z, self._slope)
 
     def _forward_training(self, x: Tensor) -> Tensor:
         norm, spilled = self.training_arguments(x), self._channels_to_keep(x)

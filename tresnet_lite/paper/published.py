@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -61,6 +62,30 @@ def benchmarks() -> pd.DataFrame:
     table = pd.read_csv(DATA / "published" / "timm_benchmarks.csv")
     ran = pd.DataFrame([benchmark_conditions(name) for name in table["source_file"]])
     return table.assign(model=table["model"].str.removeprefix("tf_")).join(ran)
+
+
+class Peak(NamedTuple):
+    """What a data sheet promises: `flops` in FLOP/s, `bandwidth` in bytes per second."""
+
+    flops: float
+    bandwidth: float
+
+    @property
+    def ridge(self) -> float:
+        """FLOP per byte from which arithmetic is the limit instead of memory."""
+        return self.flops / self.bandwidth
+
+
+@cache
+def peak(device: str = "V100", dtype: str = "float16") -> Peak:
+    """The data-sheet peak of a device in a dtype.
+
+    Raises:
+        KeyError: a device or dtype that `data/published/devices.csv` does not have.
+    """
+    table = pd.read_csv(DATA / "published" / "devices.csv").set_index(["device", "dtype"])
+    row = table.loc[device, dtype]
+    return Peak(row["tflops"] * 1e12, row["gb_per_second"] * 1e9)
 
 
 @cache

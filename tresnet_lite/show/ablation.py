@@ -21,7 +21,7 @@ def examples(images: Digits, names: Sequence[str]) -> Html:
     """The first training image of each class, under the class's name."""
     first = [images.images[images.labels == label][0].cpu() for label in range(len(names))]
     colours = [image.expand(3, -1, -1).permute(1, 2, 0) for image in first]  # (H, W, 3)
-    description = f"An image of each class to train on: {', '.join(names)}."
+    description = f"One training image per class. The classes are {', '.join(names)}."
     return pictures(list(zip(names, colours, strict=True)), columns=4, description=description)
 
 
@@ -43,7 +43,8 @@ def network_accuracies(run: pd.DataFrame) -> tuple[Figure, str]:
     axes.set_xlabel("top-1, % (bar: mean)", fontsize=SMALL + 1)
     means = [f"{row.rung} {row.mean:.2f} % over {row.networks}" for row in table.itertuples()]
     data = run["data"].iloc[0]
-    return figure, f"Accuracy of each network on {data}. Means: {', '.join(means)}."
+    intro = f"Accuracy of each network on {data}, and the mean of each rung."
+    return figure, f"{intro} Means: {', '.join(means)}."
 
 
 @drawing
@@ -69,7 +70,9 @@ def gain_intervals(table: pd.DataFrame) -> tuple[Figure, str]:
         rows(axes, part["rung"], reference=0, size=SMALL)
         places = np.arange(len(part))  # two marks on one place would hide each other
         limits = part["low"], part["high"]
-        intervals(axes, places - 0.14, part["gain"], *limits, label="measured, 95 %", alpha=0.6)
+        intervals(
+            axes, places - 0.14, part["gain"], *limits, label="measured, 95 % together", alpha=0.6
+        )
         paper_marks(axes, part["paper_gain"], places + 0.18, label="paper, ImageNet", size=6)
         clauses += [
             f"{r.rung} {title}: {r.gain:+.2f} ({r.interval}), paper {r.paper_gain:+.1f}"
@@ -77,4 +80,5 @@ def gain_intervals(table: pd.DataFrame) -> tuple[Figure, str]:
         ]
     panels[-1].set_xlabel("points of top-1 accuracy")
     legend_above(figure)
-    return figure, f"Gains in points with intervals. {'; '.join(clauses)}."
+    intro = "Gain of each refinement in points, with simultaneous 95 % intervals."
+    return figure, f"{intro} {'; '.join(clauses)}."

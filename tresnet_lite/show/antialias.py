@@ -41,9 +41,10 @@ def aliasing(wave: Tensor, blurred: Tensor, frequency: float) -> tuple[Figure, s
         axes.set(ylim=(-1.25, 1.25), yticks=(-1, 0, 1))
     below.set_xlabel("pixel")
     description = (
-        f"Above, a wave of {1 / frequency:.3g} pixels a period; its every second sample lies on"
-        f" a slow wave of {1 / (0.5 - frequency):.3g} pixels a period. Below, the same after"
-        f" the blur: an amplitude of {blurred.abs().max().item():.3f} is left."
+        f"Every second sample of a wave with a period of {1 / frequency:.3g} pixels lies on a slow"
+        f" wave with a period of {1 / (0.5 - frequency):.3g} pixels (above), unless the wave is"
+        f" blurred first (below). After the blur an amplitude of"
+        f" {blurred.abs().max().item():.3f} remains."
     )
     return figure, description
 
@@ -60,13 +61,14 @@ def responses(filters: Mapping[str, Tensor]) -> tuple[Figure, str]:
         places = torch.arange(len(taps)) - (len(taps) - 1) / 2
         gain = (torch.cos(2 * math.pi * frequency[:, None] * places) * taps).sum(1)
         axes.plot(frequency, gain, style, color=colour, linewidth=2.2, label=name)
-        quarter, higher = f"{gain[50]:.2f} of a wave of frequency 1/4", f"{gain[75]:.2f} at 3/8"
-        clauses.append(f"{name} lets {quarter} through and {higher}")
-    axes.set(xlabel="frequency, cycles a pixel", ylabel="gain", xlim=(0, 0.5), ylim=(0, 1.02))
+        passed = f"{gain[50]:.2f} at a frequency of 1/4 and {gain[75]:.2f} at 3/8"
+        clauses.append(f"{name} has a gain of {passed}")
+    axes.set(xlabel="frequency, cycles per pixel", ylabel="gain", xlim=(0, 0.5), ylim=(0, 1.02))
     axes.set_xticks([0, 0.125, 0.25, 0.375, 0.5], ["0", "1/8", "1/4", "3/8", "1/2"])
     legend_above(figure, ncols=3, handletextpad=0.8, handlelength=1.6, columnspacing=1.0)
-    outro = "All let a constant through and stop a wave of frequency 1/2."
-    return figure, f"{'; '.join(clauses)}. {outro}"
+    intro = "Gain of each filter by frequency; waves in the shaded half fold at stride 2."
+    outro = "All pass a constant and stop a wave of frequency 1/2."
+    return figure, f"{intro} {'; '.join(clauses)}. {outro}"
 
 
 @drawing
@@ -84,7 +86,9 @@ def shift_maps(maps: Mapping[str, Tensor]) -> tuple[Figure, str]:
     scale = PowerNorm(0.5, vmin=0, vmax=max(changes.max().item() for changes in maps.values()))
     grid = list(figure.subplots(lines, 2, sharex=True, sharey=True, squeeze=False).flat)
     clauses = []
-    for axes, (name, changes) in zip(grid, maps.items(), strict=True):
+    for axes in grid[len(maps) :]:
+        axes.set_visible(False)  # an odd number of networks leaves one empty
+    for axes, (name, changes) in zip(grid, maps.items(), strict=False):
         image = axes.imshow(changes.numpy(), cmap="cividis", norm=scale, interpolation="none")
         axes.set(xticks=(0, 4, 7), yticks=(0, 4, 7))
         axes.set_title(name, pad=3)
@@ -97,5 +101,5 @@ def shift_maps(maps: Mapping[str, Tensor]) -> tuple[Figure, str]:
     bar = figure.colorbar(image, ax=grid, location="top", aspect=30, label=label)
     bar.set_ticks(MaxNLocator(5).tick_values(0, scale.vmax)[:-1])
     bar.outline.set_visible(False)
-    intro = f"Change of the features for shifts by 0 to {len(changes) - 1} pixels."
+    intro = f"How much the features change when the image shifts by 0 to {len(changes) - 1} pixels."
     return figure, f"{intro} {'; '.join(clauses)}."

@@ -15,17 +15,17 @@ from torch import nn
 
 from tresnet_lite.bench.roofline import Roofline
 from tresnet_lite.counting.block_steps import block_steps
-from tresnet_lite.experiments.blocks import BLOCK_LABELS, PAPERS_CHOICE, main_path
+from tresnet_lite.experiments.blocks import BLOCK_LABELS, PAPERS_CHOICE, STEPS, main_path
 from tresnet_lite.show.boxes import ACROSS, arrow, canvas, chain, shortcut, write
-from tresnet_lite.show.marks import plain_ticks
-from tresnet_lite.show.plots import chart, drawing, legend_above
-from tresnet_lite.show.style import BLUE, GREEN, INK, SMALL, VERMILLION
+from tresnet_lite.show.marks import name_points, plain_ticks
+from tresnet_lite.show.plots import chart, drawing, legend_above, stacked_bars
+from tresnet_lite.show.style import BLUE, GREEN, INK, SERIES_COLOURS, SMALL, VERMILLION
 
 BLOCK_COLOURS = {"basic": BLUE, "bottleneck": VERMILLION}
 BLOCK_MARKERS = {"basic": "o", "bottleneck": "s"}
+STEP_COLOURS = dict(zip(STEPS.values(), SERIES_COLOURS, strict=False))
 FILLS = {"conv 3×3": BLUE, "SE": GREEN}
 STEP, HEIGHT = 54.0, 36.0  # points from one box to the next, and of a box
-OFFSET = {"xytext": (7, 4), "textcoords": "offset points"}  # of a point's name
 
 
 @drawing
@@ -39,6 +39,7 @@ def residual_blocks(examples: Mapping[str, nn.Module]) -> tuple[Figure, str]:
     longest = max(len(labels) for labels, _ in columns.values())
     figure, axes = canvas(44 + STEP * longest + 72)
     pitch = ACROSS / len(columns)
+    intro = f"The steps of {' and '.join(f'a {name}' for name in columns)} from top to bottom."
     clauses = []
     for i, (name, (labels, last)) in enumerate(columns.items()):
         middle = (i + 0.5) * pitch - 8  # the shortcut runs on the right
@@ -52,7 +53,7 @@ def residual_blocks(examples: Mapping[str, nn.Module]) -> tuple[Figure, str]:
         _sum(axes, middle, tops[-1] + HEIGHT, 52 + STEP * longest + 6, last)
         boxes = ", ".join(labels).replace("\n", " ")
         clauses.append(f"{name}, {channels}: {boxes}, plus the block's input, then {last}")
-    return figure, f"{'; '.join(clauses)}."
+    return figure, f"{intro} {'; '.join(clauses)}."
 
 
 def block_labels(block: nn.Module) -> tuple[list[str], str]:
@@ -114,16 +115,34 @@ def windows(
     axes.set(ylabel="window, px", xlabel="stage")
     axes.tick_params(axis="x", length=0)
     legend_above(figure, ncols=1, handletextpad=0.8)
-    return figure, f"The window that one output sees, block by block. {'; '.join(clauses)}."
+    intro = "Side of the window of image pixels that one output sees, block by block."
+    return figure, f"{intro} {'; '.join(clauses)}."
 
 
 @drawing
-def roofline(points: pd.DataFrame, roof: Roofline) -> tuple[Figure, str]:
+def step_bars(times: Mapping[str, Mapping[str, float]]) -> tuple[Figure, str]:
+    """The least time of each block on a V100, in parts by kind of step.
+
+    Args:
+        times: name → kind of step (`blocks.STEPS`) → µs per image.
+    """
+    return stacked_bars(
+        times,
+        STEP_COLOURS,
+        unit="µs",
+        label="least time on a V100, µs per image",
+        intro="The least time of each block on a V100, step by step (float16, batch 32).",
+    )
+
+
+@drawing
+def roofline(points: pd.DataFrame, roof: Roofline, conditions: str) -> tuple[Figure, str]:
     """The two ceilings, and below them each block, with quartiles, at its intensity and speed.
 
     Args:
         points: as `achieved` gives them.
         roof: the ceilings, measured on the same device.
+        conditions: how the blocks ran, such as "batch 4, float32".
     """
     unit, name = (1e12, "TFLOP/s") if roof.arithmetic.median >= 1e12 else (1e9, "GFLOP/s")
     figure, axes = chart(4.2)
@@ -144,7 +163,6 @@ def roofline(points: pd.DataFrame, roof: Roofline) -> tuple[Figure, str]:
     clauses = []
     for row in points.itertuples():
         speed = row.flops / unit
-        axes.annotate(str(row.stage), (row.intensity, speed), fontsize=SMALL, **OFFSET)
         reached = f"{row.intensity:.0f} FLOP/byte, {speed:.3g} {name}"
         clauses.append(f"{row.name} of stage {row.stage}: {reached}")
     bottom = min(points["q1"].min() / unit, ceilings[0]) / 1.5
@@ -153,7 +171,9 @@ def roofline(points: pd.DataFrame, roof: Roofline) -> tuple[Figure, str]:
     plain_ticks(axes.xaxis)
     plain_ticks(axes.yaxis)
     legend_above(figure)
-    intro = f"The roofline of {bandwidth} and {arithmetic}, and the blocks under it."
+    stages = points["stage"].map(str)
+    name_points(axes, stages, points["intensity"], points["flops"] / unit, size=SMALL)
+    intro = f"The blocks under a roofline of {bandwidth} and {arithmetic} ({conditions})."
     return figure, f"{intro} {'; '.join(clauses)}."
 
 
@@ -185,7 +205,9 @@ def mixes(table: pd.DataFrame, phase: str = "inference") -> tuple[Figure, str]:
         Patch(facecolor="none", edgecolor=VERMILLION, linewidth=2, label="the paper's"),
     ]
     legend_above(figure, handles, ncols=3, handlelength=0.9, columnspacing=1.2)
-    intro = f"Parameters and {phase} speed relative to Bottlenecks alone."
+    intro = (
+        f"Parameters and {phase} speed of each mix of block types, relative to Bottlenecks alone."
+    )
     return figure, f"{intro} {'; '.join(clauses)}."
 
 

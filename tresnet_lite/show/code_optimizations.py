@@ -61,7 +61,8 @@ def draw_traffic(table: pd.DataFrame) -> tuple[Figure, str]:
         clauses.append(f"{row.operation}: {moved}")
     axes.set(ylim=(len(table) - 0.5, -0.55), yticks=[], xlabel="bytes moved, in sizes of the input")
     axes.spines["left"].set_visible(False)
-    return figure, f"Bytes moved, in sizes of the input. {'; '.join(clauses)}."
+    intro = "Bytes that each operation moves, in sizes of its input, beside the least possible."
+    return figure, f"{intro} {'; '.join(clauses)}."
 
 
 @drawing
@@ -88,7 +89,8 @@ def draw_kept(table: pd.DataFrame) -> tuple[Figure, str]:
         copy = {"copy of y": True} if in_place > 1 else {}
         _maps(axes, right, y + 10, copy | {"y, then z": True}, in_place)
         clauses.append(f"{operation}: {out:.0f} out of place, {in_place:.0f} in place")
-    return figure, f"Maps kept for backward by an operation from y to z. {'; '.join(clauses)}."
+    intro = "Maps that training keeps for an operation from y to z, out of place and in place."
+    return figure, f"{intro} {'; '.join(clauses)}."
 
 
 def _maps(axes: Axes, left: float, top: float, maps: dict[str, bool], count: float) -> None:
@@ -137,5 +139,7 @@ def draw_speeds(times: pd.DataFrame, *, base: str, quoted: str, claim: str) -> t
     speed_label(figure, base)
     legend_above(figure)
     clauses = [f"{r.what}, {r.where}, {r.way}: {r.ratio:.2f}" for r in times.itertuples()]
-    intro = f"Speed relative to {base}; the paper says {paper:g} for {quoted}."
+    intro = (
+        f"Speed of each way to write it, relative to {base}; the paper says {paper:g} for {quoted}."
+    )
     return figure, f"{intro} {'; '.join(clauses)}."

@@ -28,6 +28,8 @@ class Column(NamedTuple):
 
 SPEED, PRINTED_SPEED = Quantity("img/s", AS_THE_SLOWEST), Quantity("img/s", ",.0f")
 QUARTILES = Quantity("", AS_BEFORE)
+TIME_PER_IMAGE = Quantity("µs per image", ".2f")
+TIME_CHANGE = Quantity("µs per image", "+.1f")
 MILLISECONDS, MICROSECONDS = Quantity("ms", ".2f"), Quantity("µs", ",.1f")
 RATIO = Quantity("", ".3f")  # of whole networks or blocks; to what, the text says
 FACTOR = Quantity("", ".2f")  # the same of single operations
@@ -68,9 +70,12 @@ COLUMNS = {
     "input": Column("input, C×H×W"),
     "runs": Column("what runs"),
     "following": Column("follow the image"),
-    "lie_above": Column("above the curve"),
+    "lie_above": Column("above, the paper's accuracies"),
+    "lie_above_timm": Column("above, timm's for all"),
+    "compiled_timm": Column("compiled, timm's accuracies", POINTS),
+    "eager_timm": Column("eager, timm's accuracies", POINTS),
     "interval": Column("95 % interval"),
-    "changes": Column("its 95 % interval"),
+    "changes": Column("95 % interval of the change"),
     "word": Column("accuracy is"),
     # claims
     "id": Column("claim"),
@@ -141,6 +146,21 @@ COLUMNS = {
     "resnet50": Column("ResNet50", MEMORY),
     "batchnorm": Column("TResNet-M, BatchNorm", MEMORY),
     "moved_mb": Column("moved", MEMORY),
+    "dense_time": Column("least time, convolution", TIME_PER_IMAGE),
+    "blur_time": Column("least time, blur", TIME_PER_IMAGE),
+    "blur_share": Column("blur ÷ convolution", SHARE),
+    "convolution_time": Column("convolutions", TIME_PER_IMAGE),
+    "norm_time": Column("norms", TIME_PER_IMAGE),
+    "activation_time": Column("activations", TIME_PER_IMAGE),
+    "rest_time": Column("sums, SE, rest", TIME_PER_IMAGE),
+    "least_time": Column("all", TIME_PER_IMAGE),
+    "printed_time": Column("paper, time", TIME_PER_IMAGE),
+    "least_step": Column("change, least", TIME_CHANGE),
+    "printed_step": Column("change, paper", TIME_CHANGE),
+    "block_time": Column("least time, whole block", TIME_PER_IMAGE),
+    "step_time": Column("least time, step by step", TIME_PER_IMAGE),
+    "block_ratio": Column("ratio, whole block", FACTOR),
+    "step_ratio": Column("ratio, step by step", FACTOR),
     "peak": Column("peak", PEAK),
     "peak_per_image": Column("peak", MEMORY),
     "peak out": Column("peak out of place", MEMORY),
@@ -167,6 +187,7 @@ COLUMNS = {
     # accuracy and training
     "top1": Column("top-1 (quoted)", PRINTED_TOP1),
     "paper_top1": Column("paper, top-1", PRINTED_TOP1),
+    "timm_top1": Column("timm, top-1", PRINTED_TOP1),
     "measured_top1": Column("measured, top-1", TOP1),
     "mean": Column("measured, top-1", TOP1),
     "low": Column("from", TOP1),

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from tresnet_lite.findings.curves import FAMILIES, above, family, front
 from tresnet_lite.paper import paper_table
-from tresnet_lite.show.marks import accuracy_axes, paper_marks, plain_ticks
+from tresnet_lite.show.marks import accuracy_axes, name_points, paper_marks, plain_ticks
 from tresnet_lite.show.plots import chart, drawing, legend_above, speed_label
 from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, SMALL
 
@@ -34,16 +34,17 @@ def accuracy_against_speed(lines: pd.DataFrame) -> tuple[Figure, str]:
     paper_marks(axes, paper["paper_ratio"], paper["top1"], label=label, size=11)
     speed_label(figure, "TResNet-M at 224 px")
     legend_above(figure)
-    intro = f"Accuracy against speed in {lines['phase'].iloc[0]}"
+    name_networks(axes, points)
+    intro = f"Accuracy against {lines['phase'].iloc[0]} speed, relative to TResNet-M at 224 px"
     if points.empty:
         return figure, f"{intro}: nothing was measured."
     best = ", ".join(short(r) for r in points[front(points["x"], points["top1"])].itertuples())
     clauses = "; ".join(f"{short(r)} {r.x:.2f}, {r.top1:.1f} %" for r in points.itertuples())
-    return figure, f"{intro}, TResNet-M at 224 px = 1. {clauses}. On the front: {best}."
+    return figure, f"{intro}. {clauses}. On the front: {best}."
 
 
 def draw_points(axes: Axes, points: pd.DataFrame) -> None:
-    """Points marked by family and named, with their front behind them.
+    """Points marked by family, with their front behind them.
 
     Args:
         points: columns network, resolution, x (a speed) and top1.
@@ -60,14 +61,22 @@ def draw_points(axes: Axes, points: pd.DataFrame) -> None:
         if name == "EfficientNet":
             best = part[front(part["x"], part["top1"])]
             axes.plot(best["x"], best["top1"], "-", color=colour, label="EfficientNet's curve")
-        # The others lie too close around ResNet50 to be named in the drawing; its text names them.
-        for row in part[~part["network"].isin(OTHERS)].itertuples():
-            place = {"xytext": (-6, -4), "ha": "right", "va": "top"}
-            if name == "TResNet":
-                place = {"xytext": (7, 3), "ha": "left", "va": "center"}
-            place |= {"textcoords": "offset points", "fontsize": SMALL}
-            axes.annotate(short(row), (row.x, row.top1), **place)
-    accuracy_axes(axes, [1 / 64, 1 / 16, 1 / 4, 1, 4], xlim=(1 / 64, 4), ylim=(76, 85.4))
+    # from power to power of four, and as far as there are points
+    least, most = (min(points["x"], default=1), max(points["x"], default=1))
+    ticks = [4.0**n for n in range(-5, 4)]
+    low, high = min(1 / 64, least / 1.5), max(4, most * 1.5)
+    shown = [tick for tick in ticks if low <= tick <= high]
+    accuracy_axes(axes, shown, xlim=(low, high), ylim=(76, 85.4))
+
+
+def name_networks(axes: Axes, points: pd.DataFrame) -> None:
+    """Name the points of `draw_points`, when all else is drawn.
+
+    The others lie too close around ResNet50 to be named in the drawing; its text names them.
+    """
+    named = points[~points["network"].isin(OTHERS)]
+    names = [short(row) for row in named.itertuples()]
+    name_points(axes, names, named["x"], named["top1"], size=SMALL)
 
 
 def short(row: object) -> str:
@@ -97,7 +106,7 @@ def how_above() -> tuple[Figure, str]:
     axes.set(xscale="log", xlabel="speed", ylabel="top-1, %")
     plain_ticks(axes.xaxis, [0.1, 1])
     axes.set(xlim=(0.03, 6), ylim=(76, 86))
-    intro = "An imagined curve of four networks and four points against it."
+    intro = "How far four points lie above or below an imagined curve of four networks."
     return figure, f"{intro} {'; '.join(clauses)}."
 
 
@@ -113,5 +122,9 @@ def landscape_drawing(points: pd.DataFrame) -> tuple[Figure, str]:
     draw_points(axes, points)
     speed_label(figure, "ResNet50")
     legend_above(figure)
+    name_networks(axes, points)
     clauses = "; ".join(f"{short(r)} {r.x:.2f}, {r.top1:.1f} %" for r in points.itertuples())
-    return figure, f"Accuracy against speed, ResNet50 = 1. {clauses or 'Nothing was measured'}."
+    return (
+        figure,
+        f"Accuracy against speed relative to ResNet50. {clauses or 'Nothing was measured'}.",
+    )

@@ -10,13 +10,12 @@ import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from tresnet_lite.experiments.inplace_abn import GROUPS
 from tresnet_lite.experiments.inplace_abn_layer import SLOPE
 from tresnet_lite.show.boxes import ACROSS, HEAD, arrow, box, canvas, write
 from tresnet_lite.show.marks import plain_ticks, powers_of_ten
-from tresnet_lite.show.plots import chart, charts, drawing, legend_above
+from tresnet_lite.show.plots import chart, charts, drawing, legend_above, stacked_bars
 from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, SMALL, VERMILLION
 
 GROUP_COLOURS = dict(zip(GROUPS, (BLUE, SKY, GREEN, ORANGE, PURPLE), strict=True))
@@ -55,9 +54,10 @@ def what_is_kept() -> tuple[Figure, str]:
                 _way_back(axes, middle + 30, centre + step, centre, operation)
     axes.text(ACROSS / 2, bottom + 50, "filled: kept for backward", ha="center", fontsize=SMALL)
     description = (
-        "Two chains: convolution, x, norm, x̂, γ x̂ + β, z, leaky ReLU, y, next convolution."
-        " With BatchNorm x and y are kept for backward. Inplace-ABN keeps y alone; backward"
-        " reads z from y by undoing the activation, and x̂ from z by (z − β) / γ."
+        "BatchNorm keeps x and y for the backward pass, Inplace-ABN only y."
+        " Two chains: convolution, x, norm, x̂, γ x̂ + β, z, leaky ReLU, y, next convolution."
+        " Inplace-ABN's backward pass reads z from y by undoing the activation, and x̂ from z by"
+        " (z − β) / γ."
     )
     return figure, description
 
@@ -91,9 +91,9 @@ def read_back(
         clauses.append(f"for γ = {gamma:g}, y takes {values} values")
     panels[-1].set_xlabel(f"x̂: {len(xhat)} values; β = {beta:g}, bfloat16")
     description = (
-        "The normalised value read back from a bfloat16 output, against the true one:"
-        f" {'; '.join(clauses)}. With the large weight it is a line, with the small ones a"
-        " staircase."
+        "The normalised value read back from a bfloat16 output, against the true one."
+        f" In detail, {'; '.join(clauses)}. With the large weight it is a line, with the small"
+        " ones a staircase."
     )
     return figure, description
 
@@ -124,7 +124,7 @@ def precision(table: pd.DataFrame, plain: str, cured: str) -> tuple[Figure, str]
     legend_above(figure, handles)
     small = table[table["gamma"] < 1.01e-3].groupby(["layer", "dtype"], sort=False).first()
     clauses = [f"{layer}, {dtype}: {row.dgamma:.0e}" for (layer, dtype), row in small.iterrows()]
-    intro = "Relative errors of dγ and dx against γ. At γ = 0.001, of dγ:"
+    intro = "Relative errors of dγ and dx by γ, read back plainly and safely. Of dγ at γ = 0.001:"
     return figure, f"{intro} {'; '.join(clauses)}."
 
 
@@ -135,25 +135,13 @@ def memory_bars(networks: Mapping[str, Mapping[str, float]]) -> tuple[Figure, st
     Args:
         networks: name → group of `GROUPS` → MB per image.
     """
-    figure, axes = chart(0.62 * len(networks) + 1.9)
-    border = {"alpha": 0.55, "edgecolor": INK, "linewidth": 0.6}
-    looks = {group: {"facecolor": colour, **border} for group, colour in GROUP_COLOURS.items()}
-    handles, clauses = {}, []
-    for place, (name, groups) in enumerate(networks.items()):
-        left = 0.0
-        for group, size in groups.items():
-            axes.barh(place, size, left=left, height=0.52, **looks[group])
-            left += size
-        seen = {group: size for group, size in groups.items() if size > 0.05}
-        handles |= {group: Patch(label=group, **looks[group]) for group in seen}
-        axes.text(0, place - 0.42, f"{name}: {left:.1f} MB", va="center")
-        parts = ", ".join(f"{group} {size:.1f}" for group, size in seen.items())
-        clauses.append(f"{name} {left:.1f} MB ({parts})")
-    axes.set(ylim=(len(networks) - 0.6, -0.75), yticks=[], xlabel="kept for backward, MB an image")
-    axes.spines["left"].set_visible(False)
-    order = [handles[group] for group in GROUPS if group in handles]
-    legend_above(figure, order, loc="outside upper left", ncols=1, handlelength=1.2)
-    return figure, f"Memory kept for backward, an image. {'; '.join(clauses)}."
+    return stacked_bars(
+        networks,
+        GROUP_COLOURS,
+        unit="MB",
+        label="kept for the backward pass, MB per image",
+        intro="Memory that training keeps for the backward pass, per image, by what keeps it.",
+    )
 
 
 @drawing
@@ -178,9 +166,9 @@ def frontier(table: pd.DataFrame) -> tuple[Figure, str]:
     high, low = (1 / table["ratio_low"]).max(), (1 / table["ratio_high"]).min()
     margin = 0.18 * (high - low + 0.1)
     axes.set(xlim=(0, 1.15 * table["kept"].max()), ylim=(low - margin, high + margin))
-    axes.set_xlabel("kept for backward, MB an image at 224 px")
+    axes.set_xlabel("kept for the backward pass, MB per image at 224 px")
     axes.set_ylabel("time of a step, BatchNorm = 1")
-    intro = "Memory kept against time of a training step, BatchNorm = 1."
+    intro = "Memory kept by each setting against the time of a training step (BatchNorm = 1)."
     return figure, f"{intro} {'; '.join(clauses)}."
 
 
@@ -201,8 +189,11 @@ def losses(runs: pd.DataFrame, window: int = 5) -> tuple[Figure, str]:
         limits, mean = (smooth.min(axis=1), smooth.max(axis=1)), smooth.mean(axis=1)
         axes.fill_between(smooth.index, *limits, color=look["color"], alpha=0.2, linewidth=0)
         axes.plot(smooth.index, mean, linewidth=1.8, label=norm, **look)
-        clauses.append(f"{norm} ends at {mean.iloc[-1]:.2f}")
+        ends = f"{limits[0].iloc[-1]:.2f} to {limits[1].iloc[-1]:.2f}"
+        clauses.append(f"{norm} ends at {mean.iloc[-1]:.2f} ({ends})")
     axes.set(yscale="log", xlabel="step", ylabel="loss")
     plain_ticks(axes.yaxis)
     axes.legend()
-    return figure, f"Training losses on digits, bfloat16: {'; '.join(clauses)}."
+    seeds = runs["seed"].nunique()
+    intro = f"Training losses on digits, in bfloat16: mean and range of {seeds} seeds by norm."
+    return figure, f"{intro} {'; '.join(clauses)}."

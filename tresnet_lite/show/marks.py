@@ -9,10 +9,22 @@ from fractions import Fraction
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
+from matplotlib.transforms import Bbox
 from numpy.typing import ArrayLike
 
 from tresnet_lite.show.style import BLUE, INK, PAPER, STYLE
 
+# Where a name may stand, in points from its own: right, left, above, below, and the corners.
+AROUND = [
+    {"xytext": (7, 0), "ha": "left", "va": "center"},
+    {"xytext": (-7, 0), "ha": "right", "va": "center"},
+    {"xytext": (0, 6), "ha": "center", "va": "bottom"},
+    {"xytext": (0, -6), "ha": "center", "va": "top"},
+    {"xytext": (5, 5), "ha": "left", "va": "bottom"},
+    {"xytext": (-5, -5), "ha": "right", "va": "top"},
+    {"xytext": (5, -5), "ha": "left", "va": "top"},
+    {"xytext": (-5, 5), "ha": "right", "va": "bottom"},
+]
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -79,6 +91,31 @@ def paper_marks(
 ) -> None:
     """The paper's values: hollow diamonds, `size` points wide."""
     axes.plot(x, y, **PAPER | {"markersize": size}, label=label)
+
+
+def name_points(
+    axes: Axes, names: Sequence[str], x: Sequence[float], y: Sequence[float], *, size: float
+) -> None:
+    """Write each point's name beside it, where it covers no point and no other name.
+
+    Call it last: the axes' limits must be set. Of the places around a point the first free one is
+    taken; where none is, the first.
+    """
+    axes.figure.draw_without_rendering()  # else nobody knows where a point will be
+    points = axes.transData.transform(list(zip(x, y, strict=True)))
+    taken = [Bbox.from_extents(px - 5, py - 5, px + 5, py + 5) for px, py in points]
+    for name, place in zip(names, zip(x, y, strict=True), strict=True):
+        options = [
+            axes.annotate(name, place, textcoords="offset points", fontsize=size, **around)
+            for around in AROUND
+        ]
+        boxes = [option.get_window_extent() for option in options]
+        free = [n for n, box in enumerate(boxes) if not any(map(box.overlaps, taken))]
+        chosen = free[0] if free else 0
+        taken.append(boxes[chosen])
+        for n, option in enumerate(options):
+            if n != chosen:
+                option.remove()
 
 
 def accuracy_axes(

@@ -51,7 +51,8 @@ def chains(
             if row:
                 arrow(axes, middle, 24 + step * (row - 1) + high, top)
     words = [f"{name}: {' → '.join(labels)}" for name, labels in columns.items()]
-    return figure, f"Layers with their output shapes. {'; '.join(words)}.".replace("\n", " to ")
+    intro = f"The layers of {' and '.join(columns)}, with their output shapes."
+    return figure, f"{intro} {'; '.join(words)}.".replace("\n", " to ")
 
 
 def _layer_colour(label: str) -> str:
@@ -97,9 +98,10 @@ def permutation(image: torch.Tensor, channels: torch.Tensor) -> tuple[Figure, st
         _cells(axes, channel, (left, top), cell, patch=1, outlined=outlined)
     first, second = (channels[k].flatten().int().tolist() for k in (0, 1))
     return figure, (
-        f"Above, an image of {side}×{side} numbered pixels in patches of {block}×{block}, a"
-        f" colour each. Below, the {len(channels)} channels: channel 0 holds the upper left pixel"
-        f" of every patch, {first}, channel 1 the pixel to its right, {second}, and so on, row by"
+        f"Patches of {block}×{block} pixels (above) become {len(channels)} channels (below)."
+        f" The image has {side}×{side} numbered pixels, each patch a colour. Channel 0 holds the"
+        f" upper left pixel of every patch, {first}, channel 1 the pixel to its right, {second},"
+        " and so on, row by"
         " row of the patch."
     )
 
@@ -154,7 +156,8 @@ def network_map(
         axes.text(ACROSS - 12, top + 14, content, ha="right", va="center")
         axes.text(12, top + 31, sizes, va="center", fontsize=SMALL)
         words.append(f"{name}{' (marked)' if marked else ''}: {content}, {sizes}")
-    return figure, f"The network, part by part. {'; '.join(words)}."
+    intro = "The network, part by part: shapes, parameters and multiply-accumulates."
+    return figure, f"{intro} {'; '.join(words)}."
 
 
 def network_parts(model: TResNet, image_size: int) -> list[tuple[str, str, str]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, ParamSpec
 
@@ -22,6 +22,7 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
 from tresnet_lite.show.html import Html
@@ -100,6 +101,43 @@ def speed_label(figure: Figure, base: str) -> None:
     It stands under the figure and not under the axes, which long names make narrower than the line.
     """
     figure.supxlabel(f"speed, {base} = 1 (right is faster)", fontsize=STYLE["font.size"])
+
+
+def stacked_bars(
+    bars: Mapping[str, Mapping[str, float]],
+    colours: Mapping[str, str],
+    *,
+    unit: str,
+    label: str,
+    intro: str,
+) -> tuple[Figure, str]:
+    """A bar for each name, its parts end to end, with the total written above it.
+
+    Args:
+        bars: name → part → size. Parts of at most 0.05 are not named: nobody can see them.
+        colours: part → its colour; the legend has this order.
+        unit: of the sizes; `label` is the axis's.
+        intro: what the figure shows, a sentence.
+    """
+    figure, axes = chart(0.62 * len(bars) + 1.9)
+    border = {"alpha": 0.55, "edgecolor": INK, "linewidth": 0.6}
+    looks = {part: {"facecolor": colour, **border} for part, colour in colours.items()}
+    handles, clauses = {}, []
+    for place, (name, parts) in enumerate(bars.items()):
+        left = 0.0
+        for part, size in parts.items():
+            axes.barh(place, size, left=left, height=0.52, **looks[part])
+            left += size
+        seen = {part: size for part, size in parts.items() if size > 0.05}
+        handles |= {part: Patch(label=part, **looks[part]) for part in seen}
+        axes.text(0, place - 0.42, f"{name}: {left:.1f} {unit}", va="center")
+        sizes = ", ".join(f"{part} {size:.1f}" for part, size in seen.items())
+        clauses.append(f"{name} {left:.1f} {unit} ({sizes})")
+    axes.set(ylim=(len(bars) - 0.6, -0.75), yticks=[], xlabel=label)
+    axes.spines["left"].set_visible(False)
+    order = [handles[part] for part in colours if part in handles]
+    legend_above(figure, order, loc="outside upper left", ncols=1, handlelength=1.2)
+    return figure, f"{intro} {'; '.join(clauses)}."
 
 
 @drawing

@@ -33,7 +33,7 @@ def schedules(recipes: Mapping[str, Recipe], steps: int = 600) -> tuple[Figure, 
     rate.set(ylabel="learning rate")
     momentum.set(ylabel="momentum", xlabel="epoch")
     legend_above(figure, handletextpad=0.8)
-    return figure, f"Schedules. {'; '.join(clauses)}."
+    return figure, f"Learning rate and momentum over the steps of a run. {'; '.join(clauses)}."
 
 
 @drawing
@@ -48,7 +48,7 @@ def epoch_curves(accuracies: Mapping[str, Sequence[float]]) -> tuple[Figure, str
     axes.set(xlabel="epoch", ylabel="top-1, %", ylim=(0, 102))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(loc="lower right", fontsize=SMALL)
-    return figure, f"Accuracy after each epoch. {'; '.join(clauses)}."
+    return figure, f"Accuracy of one run after each epoch. {'; '.join(clauses)}."
 
 
 @drawing
@@ -64,5 +64,7 @@ def ingredients(table: pd.DataFrame) -> tuple[Figure, str]:
     intervals(axes, lines.index, lines["change"], lines["low"], lines["high"], alpha=0.6)
     axes.set_xlabel("points of top-1")
     clauses = [f"{row.name} {row.change:+.2f} ({row.changes})" for row in lines.itertuples()]
-    intro = "What taking an ingredient out changes, in points."
+    intro = (
+        "Change of accuracy without one ingredient, in points, with simultaneous 95 % intervals."
+    )
     return figure, f"{intro} {'; '.join(clauses) or 'Nothing was measured'}."

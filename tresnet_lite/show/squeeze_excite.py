@@ -57,7 +57,8 @@ def excitation(
     for middle, value in zip(hidden_across, hidden, strict=True):
         _numbers(axes, value, middle, tops[2], "none")
     description = (
-        f"Top to bottom: {len(x)} channels of 2×2 numbers, {_listed(x)}; their averages,"
+        "The three steps of squeeze-and-excitation, from top to bottom."
+        f" {len(x)} channels of 2×2 numbers, {_listed(x)}; their averages,"
         f" {_listed(squeezed)}; {len(hidden)} hidden numbers, {_listed(hidden)}; the gates,"
         f" {_listed(gate)}; the channels times their gates, {_listed(y)}."
     )
@@ -101,7 +102,7 @@ def block_designs(designs: Mapping[str, tuple[nn.Module, int]]) -> tuple[Figure,
         chain(axes, middle, tops, steps, STEP_COLOURS, width=width, height=height, strong=["SE"])
         shortcut(axes, (middle, 27), left - 16, (left, tops[steps.index("sum")] + height / 2))
     clauses = [f"{name}: {', '.join(steps)}" for name, steps in columns.items()]
-    intro = "The steps of each block; a shortcut leads from the input to the sum."
+    intro = "The steps of each block, with a shortcut from the input to the sum."
     return figure, f"{intro} {'; '.join(clauses)}."
 
 
@@ -133,7 +134,7 @@ def by_class(layers: Mapping[str, Tensor], labels: Tensor, *, most: int = 12) ->
         clauses.append(f"{name}: from {off.min():+.2f} to {off.max():+.2f}")
     bar = figure.colorbar(image, ax=panels, location="bottom", shrink=0.9, aspect=30)
     bar.set_label("gate, from the channel's average")
-    intro = "Average gates of each digit, as deviations from each channel's average."
+    intro = "Average gates of each digit, relative to each channel's average."
     return figure, f"{intro} {'; '.join(clauses)}."
 
 
@@ -161,7 +162,7 @@ def by_image(
         right.set(ylim=(0, 1), yticks=(0, 0.5, 1), xticks=[], ylabel="gate")
     grid[-1][1].set_xlabel(f"{len(average)} channels")
     largest = ", ".join(f"{off:.2f}" for off in (gate - average).abs().amax(1).tolist())
-    intro = f"{len(images)} images and their gates."
+    intro = f"{len(images)} images and their gates, beside each channel's average."
     return figure, f"{intro} The largest deviation from the average in each: {largest}."
 
 

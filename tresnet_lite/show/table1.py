@@ -41,4 +41,5 @@ def proxy(lines: pd.DataFrame) -> tuple[Figure, str]:
         " (paper)" + (f", {r.time:.2f} (measured)" if r.time > 0 else "")
         for r in lines.itertuples()
     ]
-    return figure, f"MACs and time of one image, ResNet50 = 1. {'; '.join(clauses)}."
+    intro = "MACs and time per image of each network, relative to ResNet50."
+    return figure, f"{intro} {'; '.join(clauses)}."

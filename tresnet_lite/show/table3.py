@@ -54,4 +54,5 @@ def batches(counted: pd.DataFrame, measured: pd.DataFrame) -> tuple[Figure, str]
         Line2D([], [], **run),
     ]
     legend_above(figure, handles, loc="outside upper left", columnspacing=1.2)
-    return figure, f"Largest batches over ResNet50's. {'; '.join(clauses)}."
+    intro = "Largest batches relative to ResNet50's, and the factors behind them."
+    return figure, f"{intro} {'; '.join(clauses)}."

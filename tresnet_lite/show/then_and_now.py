@@ -39,7 +39,8 @@ def since(
     axes.set_xlabel("speed (right is faster)", fontsize=SMALL + 1)
     legend_above(figure, ncols=3)
     clauses = [f"{r.where}, {r.ran}: {getattr(r, column):.2f}" for r in table.itertuples()]
-    return figure, f"Speed of {title}, ResNet50 = 1. {'; '.join(clauses)}."
+    intro = f"Speed of {title} relative to ResNet50, by device and way of running."
+    return figure, f"{intro} {'; '.join(clauses)}."
 
 
 def _way(row: object) -> str:
