@@ -70,6 +70,6 @@ def test_a_column_for_each_device():
     assert "01234567+" in a[3]
     assert b[2] == "– **not attempted**: because"
     assert (
-        "2 claims, 3 verdicts: ✔ reproduced 1, ✘ differs 1, (✔) holds here 0, (✘) does not hold here 0, ≈ inconclusive 0, – not attempted 1."
-        in page
+        "2 claims, 3 verdicts: ✔ reproduced 1, ✘ differs 1, (✔) holds here 0,"
+        " (✘) does not hold here 0, ≈ inconclusive 0, – not attempted 1." in page
     )
