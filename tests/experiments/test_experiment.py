@@ -148,7 +148,7 @@ def test_a_ratio_is_to_the_base_of_the_same_phase():
         table["ratio"].tolist() == pytest.approx([1.5, 1, 0.5, 1]) and (table["label"] != "").all()
     )
     first = table.iloc[0]
-    assert (first.ratio_low, first.ratio_high) == pytest.approx((1.5 / 1.2, 1.5 * 1.2))
+    assert (first.ratio_low, first.ratio_high) == pytest.approx((1.5 / 1.35, 1.5 * 1.35))
     assert first.quartiles == pytest.approx((27, 33))
 
 
@@ -165,7 +165,7 @@ def test_phases_stand_beside_each_other():
     assert wide.loc["a", "inference_ratio"] == pytest.approx(1.5) and math.isnan(
         wide.loc["a", "training"]
     )
-    assert wide.loc["a", "inference_low"] == pytest.approx(1.5 / 1.2)
+    assert wide.loc["a", "inference_low"] == pytest.approx(1.5 / 1.35)
     assert wide["training"].dtype == float and wide.loc["b", "training_quartiles"] == (4, 4)
 
 

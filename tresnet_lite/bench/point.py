@@ -31,7 +31,7 @@ from tresnet_lite.bench.comparisons import COMPARISONS, ONE_PHASE
 from tresnet_lite.bench.memory import TrainingMemory, counted_batch, counted_memory
 from tresnet_lite.bench.roofline import ceiling_records, ceiling_work
 from tresnet_lite.bench.steps import STEPS, synthetic_images
-from tresnet_lite.bench.suites import DONE, Point
+from tresnet_lite.bench.suites import DONE, LARGE, LARGER, Point
 from tresnet_lite.bench.where import operation_times, stage_times
 from tresnet_lite.counting.networks import build
 from tresnet_lite.model import TResNet
@@ -104,7 +104,10 @@ class Bench:
         p, comparison = self.point, COMPARISONS[self.point.model]
         blocks = {"repeats": MIN_REPEATS, "min_block": p.min_block}
         blocks["max_seconds"] = p.max_seconds / 4
-        images = {"image_size": p.resolution, "batch": p.batch, "dtype": p.dtype, "width": p.width}
+        batch = p.batch
+        if self.on_gpu and torch.cuda.get_device_properties(self.device).total_memory >= LARGE:
+            batch *= LARGER
+        images = {"image_size": p.resolution, "batch": batch, "dtype": p.dtype, "width": p.width}
         profile = Profile(p.measures, p.device, **images, **blocks)
         for record in measure_comparison(comparison, profile):
             here = replace(record.provenance, command=self.command)

@@ -28,6 +28,9 @@ from tresnet_lite.records.selection import PROCESS
 SUITES = ("table1", "table3", "table4", "table5", "figure4", "figure5")
 SUITES += ("stem", "antialias", "memory", "blocks", "se", "axes", "micro")
 GIB = 2**30
+# A fast GPU is done with a small batch before the host has started the next kernels. One that has
+# much memory gets a larger one.
+LARGE, LARGER = 40 * GIB, 4
 DONE = "done"  # the line after the records of a point that others may follow in its process
 
 PROFILE_SETTINGS = ("dtype", "repeats", "min_block", "max_seconds")  # as a point takes them
@@ -94,6 +97,8 @@ class Point:
         model = self.model
         if self.measures == "comparison":  # which grows with another network
             model += f" of {len(COMPARISONS[model].models)}"
+            if self.device.startswith("cuda"):
+                batch += f" ({LARGER * self.batch} from {LARGE / GIB:g} GiB)"
         work = (self.measures, model, f"{self.resolution} px", batch, search, budget)
         way = (self.dtype, self.memory_format, self.compile, norm, memory)
         width = f"width {self.width}" if self.width != 64 else ""

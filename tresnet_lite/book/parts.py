@@ -13,6 +13,7 @@ import pandas as pd
 
 from tresnet_lite.book.chapters import judging, source_link
 from tresnet_lite.book.explorer import explorer
+from tresnet_lite.book.figures import numbered_figure
 from tresnet_lite.book.landing import landing_figure, landing_numbers
 from tresnet_lite.book.network_map import linked_map
 from tresnet_lite.claims.ledger import ledger
@@ -25,7 +26,9 @@ from tresnet_lite.claims.verdict import (
     REPRODUCED,
 )
 from tresnet_lite.findings.landscape import landscape
+from tresnet_lite.findings.ratios import deviations
 from tresnet_lite.records import Record, store
+from tresnet_lite.show.processes import processes
 from tresnet_lite.show.text import as_html, as_markdown
 
 NO_DEVICE = "by counting, or why not"  # the column of verdicts without a device
@@ -96,10 +99,19 @@ def _verdict(row: object) -> str:
     return f"{MARKS[row.verdict]} **{row.verdict}**{ours}: {as_markdown(row.why)}{source}"
 
 
+def process_spread(records: Sequence[Record]) -> str:
+    """How far the ratios of the processes of one comparison lie apart: a figure and a sentence."""
+    table = deviations(records)
+    if table.empty:
+        return "No comparison has been measured by several processes yet."
+    return numbered_figure(processes(table).html, "0.2")
+
+
 PARTS: dict[str, Callable[[Sequence[Record]], str]] = {
     "claims": lambda records: claims_tables(ledger(records)),
     "explorer": lambda records: explorer(landscape(records)),
     "landing_figure": landing_figure,
     "landing_numbers": landing_numbers,
     "network_map": linked_map,
+    "processes": process_spread,
 }

@@ -17,7 +17,7 @@ from tresnet_lite.claims.verdict import (
 )
 from tresnet_lite.findings.curves import family, heights
 from tresnet_lite.findings.figures import figure
-from tresnet_lite.findings.ratios import ratio_of
+from tresnet_lite.findings.ratios import SLACK, ratio_of
 from tresnet_lite.findings.tables import PAPER_SIDE
 from tresnet_lite.paper import paper_ratio
 from tresnet_lite.records import Record
@@ -30,21 +30,21 @@ def above_curve(records: list[Record], *, number: int) -> list[Verdict]:
 
 
 def judge_curve(lines: pd.DataFrame, label: str) -> Verdict:
-    """The verdict on the lines of one run (network, resolution, top1, speed and slack)."""
+    """The verdict on the lines of one run (network, resolution, top1 and speed)."""
     ours = heights(lines)
     gaps = ours["above"]
     counts = f"{(gaps > 0).sum()} of {len(ours)}, {gaps.min():+.1f} to {gaps.max():+.1f} points"
     figures = (f"{len(ours)} of {len(ours)}", counts, label)
     missing = _missing(lines)
-    if (heights(lines, slack=1 / lines["slack"].max())["above"] < 0).any():
+    if (heights(lines, slack=1 / SLACK)["above"] < 0).any():
         below = [f"{_name(row)} ({row.above:+.2f})" for row in ours[gaps < 0].itertuples()]
         without = f"; without {missing}" if missing else ""
         why = f"below the curve, in points of top-1: {', '.join(below)}{without}"
         return judge(False, why, *figures)
     if gaps.isna().any() or _gap_in_curve(lines):
         return not_attempted(f"no records of {missing or 'slower EfficientNets'}", label=label)
-    allowed = f"a factor of {lines['slack'].max():g} in speed is allowed for"
-    if not (heights(lines, slack=lines["slack"].max())["above"] > 0).all():
+    allowed = f"a factor of {SLACK:g} in speed is allowed for"
+    if not (heights(lines, slack=SLACK)["above"] > 0).all():
         return inconclusive(f"too close to the curve for some: {allowed}", *figures)
     return judge(True, f"every one above the curve, where {allowed}", *figures)
 

@@ -14,16 +14,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 
+import pandas as pd
 from scipy.stats import t as student
 
 from tresnet_lite.records import Record
 from tresnet_lite.records.records import MIN_REPEATS
-from tresnet_lite.records.selection import standing, together
+from tresnet_lite.records.selection import PROCESS, standing, together
 
 LEVEL = 0.95
-# How far apart two processes' ratios were seen, on two cores and on an H200: there by 17 %, in
-# training, where the host is as busy as the device.
-SLACK_CPU, SLACK_GPU = 1.35, 1.2
+# How far apart two processes' ratios were seen: on two cores, and on an H200 by a third too, where
+# the host was as busy as the device.
+SLACK = 1.35
 
 
 @dataclass(frozen=True)
@@ -58,28 +59,28 @@ class Ratio:
             return f"{self.processes} processes"
         few = "one process" if self.processes == 1 else "different processes"
         few = f"{self.processes} processes" if self.processes > 1 else few
-        return f"{few}, so a factor of {slack(self.record):g} is allowed for"
-
-
-def slack(record: Record) -> float:
-    """The factor by which two processes' speeds may differ on the device of a record."""
-    return SLACK_GPU if record.provenance.cuda else SLACK_CPU
+        return f"{few}, so a factor of {SLACK:g} is allowed for"
 
 
 def ratio_of(records: list[Record], bases: list[Record]) -> Ratio:
     """The ratio of two models' values; each list holds the records of the processes that stand."""
-    # Records of version 1 name no process.
-    timed = {_place(record): record for record in bases if record.provenance.process}
-    both = [(record, timed[_place(record)]) for record in records if _place(record) in timed]
+    both = _in_processes(records, bases)
     processes, both = len(both), both or [(records[-1], bases[-1])]
     logs = [math.log(r.value.median / b.value.median) for r, b in both]
-    mean, reach = statistics.fmean(logs), math.log(slack(records[-1]))
+    mean, reach = statistics.fmean(logs), math.log(SLACK)
     if processes >= MIN_REPEATS:
         quantile = float(student.ppf((1 + LEVEL) / 2, processes - 1))
         reach = quantile * statistics.stdev(logs) / math.sqrt(processes)
     record, base = (together(list(side)) for side in zip(*both, strict=True))
     ends = (math.exp(mean - reach), math.exp(mean + reach))
     return Ratio(record, base, math.exp(mean), *ends, processes)
+
+
+def _in_processes(records: list[Record], bases: list[Record]) -> list[tuple[Record, Record]]:
+    """Pairs that one process timed."""
+    # Records of version 1 name no process.
+    timed = {_place(record): record for record in bases if record.provenance.process}
+    return [(record, timed[_place(record)]) for record in records if _place(record) in timed]
 
 
 def _place(record: Record) -> tuple[str, str]:
@@ -115,3 +116,32 @@ def ratios(records: Iterable[Record], model: str, base: str, **where: str) -> li
 
 def _best_known(ratio: Ratio) -> tuple[int, int, int]:
     return ratio.processes, ratio.record.conditions.batch, ratio.base.conditions.batch
+
+
+def deviations(records: Iterable[Record]) -> pd.DataFrame:
+    """How far each process's ratio lies from that of all, for networks that processes compared.
+
+    Ratios are to the first network of the same comparison. Columns: device, phase, case, model,
+    processes, percent.
+    """
+    repeated = {key: repeats for key, repeats in standing(records).items() if _compared(repeats)}
+    bases: dict[tuple[object, ...], list[Record]] = {}
+    rows = []
+    for repeats in repeated.values():
+        r = repeats[-1]
+        where = (r.provenance.device, r.suite, r.case, r.phase, r.conditions.batch)
+        base = bases.setdefault(where, repeats)  # in the order that they were recorded
+        if base is repeats:
+            continue
+        both = _in_processes(repeats, base)
+        logs = [math.log(r.value.median / b.value.median) for r, b in both]
+        mean = statistics.fmean(logs)
+        line = {"device": where[0], "phase": r.phase, "case": f"{r.suite}, {r.case}"}
+        line |= {"model": r.model, "processes": len(logs)}
+        rows += [{**line, "percent": 100 * (log - mean)} for log in logs]
+    columns = ["device", "phase", "case", "model", "processes", "percent"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _compared(repeats: list[Record]) -> bool:
+    return repeats[-1].metric == "throughput" and len(repeats) > 1 and PROCESS in repeats[-1].point

@@ -10,7 +10,7 @@ that has records of its suite, or once without measurements. Its columns:
     paper, paper_ratio          quoted; NaN where the paper prints nothing
     measured, q1, q3, batch     median, quartiles, and the batch that was timed
     ratio, ratio_low, ratio_high   to the network that the table compares with, and its interval
-    processes, slack            that timed both; the factor by which two processes may differ
+    processes                   that timed both
     repeats                     the record of each process
     source                      "measured" or "counted"; or why a number is missing
 """
@@ -24,7 +24,7 @@ import pandas as pd
 
 from tresnet_lite.bench.comparisons import EFFICIENTNETS
 from tresnet_lite.bench.suites import GIB
-from tresnet_lite.findings.ratios import ratio_of, slack
+from tresnet_lite.findings.ratios import ratio_of
 from tresnet_lite.paper import NAMES, paper_table
 from tresnet_lite.records import Failure, Record, latest
 from tresnet_lite.records.records import INFERENCE_FIRST, PHASES
@@ -168,7 +168,7 @@ def beside(
 
 TABLE_COLUMNS = ["run", "label", "side", "network", "resolution", "phase", "paper", "paper_ratio"]
 TABLE_COLUMNS += ["measured", "q1", "q3", "batch", "ratio", "ratio_low", "ratio_high"]
-TABLE_COLUMNS += ["processes", "slack", "repeats", "source"]
+TABLE_COLUMNS += ["processes", "repeats", "source"]
 
 
 def side(resolution: int, image_side: int) -> int:
@@ -234,7 +234,7 @@ def _measured(
         return {}
     v = record.value
     numbers = {"measured": v.median, "q1": v.q1, "q3": v.q3, "batch": record.conditions.batch}
-    numbers |= {"source": "counted" if record.counted else "measured", "slack": slack(record)}
+    numbers["source"] = "counted" if record.counted else "measured"
     numbers["repeats"] = repeated[record.key]
     if base is not None and record.counted:
         numbers["ratio"] = v.median / base.value.median
