@@ -203,10 +203,16 @@ def test_stages_and_operations_are_measured(rehearse, tmp_path):
     assert {"stem", "layer1", "head"} < {r.part for r in records if r.case == "stages"}
 
 
-def test_the_largest_batch_is_found_by_running_out_of_memory(rehearse, tmp_path):
+@pytest.mark.parametrize(
+    ("card", "cap"),
+    [({"gib": 0.32}, ()), ({"gib": 0.32, "words": "cudnn"}, ()), ({"gib": 1}, ("0.32",))],
+    ids=["torch's words", "cuDNN's words", "a smaller card emulated"],
+)
+def test_the_largest_batch_is_found_by_running_out_of_memory(rehearse, tmp_path, card, cap):
     out = tmp_path / "records.jsonl"
     command = ("-m", "tresnet_lite.bench", "run", "table3", "--profile", "gpu")
-    rehearse(*command, "--models", "resnet50", "--quick", "--out", str(out), gib=0.32)
+    command += ("--memory-cap", *cap) if cap else ()
+    rehearse(*command, "--models", "resnet50", "--quick", "--out", str(out), **card)
     batch, peak = (r for r in files.load(out) if r.suite == "table3" and "_" in r.metric)
     assert (batch.metric, peak.metric) == ("largest_batch", "peak_memory")
     assert 0.9 * 0.32 * 2**30 < peak.value.median <= 0.32 * 2**30

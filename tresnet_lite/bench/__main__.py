@@ -54,7 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--profile", choices=PROFILES, help=gpu_or_cpu)
     add("--quick", action="store_true", help="fixed batches; only tables and figures")
     add("--memory-cap", type=float, metavar="GIB", help="emulate a GPU with so many GiB of memory")
-    add("--models", type=_words, metavar="A,B", help="only these models")
+    add(
+        "--models",
+        type=_words,
+        metavar="A,B",
+        help="only these models and comparisons (stem/resnet50)",
+    )
 
     work = Parser(add_help=False, parents=[common])
     add = work.add_argument

@@ -143,24 +143,18 @@ def points(
 def select(points: list[Point], suites: list[str], models: list[str] | None = None) -> list[Point]:
     """The points of some suites ("paper": all), and of some models where these are given.
 
+    A comparison goes by its name, "stem/resnet50" for instance.
+
     Raises:
         ValueError: a suite or a model that there is none of.
     """
     if unknown := ", ".join(sorted(set(suites) - {*SUITES, "paper"})):
         raise ValueError(f"no suite {unknown}: there are {', '.join(SUITES)} and paper")
-    known = {model for p in points for model in models_of(p)}
+    known = {p.model for p in points}
     if unknown := ", ".join(sorted(set(models or ()) - known)):
         raise ValueError(f"no model {unknown}: there are {', '.join(sorted(known))}")
     wanted = set(SUITES) if "paper" in suites else set(suites)
-    chosen = [p for p in points if wanted & set(p.suites)]
-    return [p for p in chosen if not models or set(models) & set(models_of(p))]
-
-
-def models_of(point: Point) -> tuple[str, ...]:
-    """The models that a point measures; a comparison goes by its own name too."""
-    if point.measures != "comparison":
-        return (point.model,)
-    return (point.model, *COMPARISONS[point.model].models)
+    return [p for p in points if wanted & set(p.suites) and (not models or p.model in models)]
 
 
 def device_kind(profile: Profile) -> str:

@@ -132,7 +132,9 @@ def speed_ratios(records: Iterable[Record], *, suite: str, case: str, base: str)
         rows.append(row | {"label": ratio.record.label})
     order = {phase: place for place, phase in enumerate(INFERENCE_FIRST)}
     rows.sort(key=lambda row: order[row["phase"]])
-    return pd.DataFrame(rows)
+    columns = ["model", "phase", "measured", "q1", "q3", "quartiles", "ratio", "ratio_low"]
+    columns += ["ratio_high", "interval", "processes", "label"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def by_phase(speeds: pd.DataFrame) -> pd.DataFrame:

@@ -82,9 +82,16 @@ def _memory() -> dict[str, Any]:
         "max_memory_allocated": lambda _=None: MEMORY.peak,
         "max_memory_reserved": lambda _=None: MEMORY.peak,
         "reset_peak_memory_stats": lambda _=None: MEMORY.reset_peak(),
-        "set_per_process_memory_fraction": lambda share, _=None: MEMORY.limit_to(share),
+        "set_per_process_memory_fraction": _limit_memory,
         "mem_get_info": lambda _=None: (MEMORY.free_at_start - MEMORY.now, MEMORY.total),
     }
+
+
+def _limit_memory(share: float, device: Any = None) -> None:
+    if isinstance(device, torch.device) and device.index is None:
+        wanted = "Expected a torch.device with a specified index or an integer"
+        raise ValueError(f"{wanted}, but got:{device}")  # torch's words
+    MEMORY.limit_to(share)
 
 
 class Event:
