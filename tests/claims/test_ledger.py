@@ -235,19 +235,16 @@ def test_the_sizes_table_sets_counted_beside_printed():
     )
 
 
-def test_the_readme_shows_committed_stem_speeds_only(monkeypatch):
+def test_the_readme_shows_what_a_gpu_judged(monkeypatch):
     monkeypatch.setattr(store, "committed", list)
     without = readme()
-    assert (
-        "| TResNet-M | 31.389 | 29.340 | 29.4 | 5.735 | 5.5 |" in without and "img/s" not in without
-    )
-    monkeypatch.setattr(
-        store, "committed", lambda: [speed("conv7x7", 100), speed("resnet50_d", 90)]
-    )
-    assert (
-        "| resnet50_d | inference | 2,670 | 90.00 | 0.943 | 0.900 | measured (Imaginary GPU"
-        in readme()
-    )
+    assert "| TResNet-M | 31.389 | 29.340 | 29.4 | 5.735 | 5.5 |" in without
+    assert "says of speed" not in without and f"{len(load_claims())} claims; " in without
+    records = in_processes([speed("conv7x7", 100), speed("space_to_depth", 120)], 1e-4)
+    monkeypatch.setattr(store, "committed", lambda: records)
+    shown = readme()
+    assert "on the Imaginary GPU:**" in shown and "1.200× (1.200–1.200) | differs |" in shown
+    assert "measured (Imaginary GPU, 2026-01-02, abcdef12)" in shown
 
 
 def test_records_of_this_machine_join_the_committed_ones(tmp_path, monkeypatch):
