@@ -211,16 +211,53 @@ def test_a_gpu_that_is_not_there_is_named(tmp_path):
     script.write_text("import sys; sys.exit('RuntimeError: no CUDA-capable device is detected')")
     with pytest.raises(CampaignError, match="GPU 7 cannot be used: RuntimeError: no CUDA-capable"):
         find_slots("cuda", ["7"], (sys.executable, str(script)))
+    script.write_text('print(\'{"device": "A GPU"}\')')
+    slots = find_slots("cuda", ["0", "3"], (sys.executable, str(script)))
+    assert [(slot.environment["CUDA_VISIBLE_DEVICES"], slot.device) for slot in slots] == [
+        ("0", "A GPU"),
+        ("3", "A GPU"),
+    ]
     script.write_text(
         "import os; print('{\"device\": \"GPU ' + os.environ['CUDA_VISIBLE_DEVICES'] + '\"}')"
     )
-    slots = find_slots("cuda", ["0", "3"], (sys.executable, str(script)))
-    assert [(slot.environment["CUDA_VISIBLE_DEVICES"], slot.device) for slot in slots] == [
-        ("0", "GPU 0"),
-        ("3", "GPU 3"),
-    ]
+    with pytest.raises(CampaignError, match=r"these GPUs differ \(GPU 0, GPU 3\), and a table"):
+        find_slots("cuda", ["0", "3"], (sys.executable, str(script)))
     with pytest.raises(CampaignError, match="--gpus goes with --profile gpu"):
         find_slots("cpu", ["0"])
+
+
+ROUNDS = """
+import json, os, pathlib, sys
+for line in sys.stdin:
+    job = json.loads(line)
+    with open(sys.argv[1], "a") as log:
+        log.write(f"{job['point']['model']} {os.getpid()}\\n")
+    answers = json.loads(pathlib.Path(sys.argv[2]).read_text())
+    print(*answers[job["point"]["model"]]["lines"], sep="\\n")
+    if not job["more"]:
+        break
+    print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_one_process_of_a_gpu_measures_a_round(tmp_path, ahead):
+    """Points of one round share a process, a failure ends it, and others have one of their own."""
+    fakes = Fakes(tmp_path, "abcdef", b="fail")
+    rounds = {"a": 1, "b": 1, "c": 1, "d": 2, "e": 2, "f": 0}
+    fakes.points = [
+        dataclasses.replace(p, process=rounds[p.model], priority=place)
+        for place, p in enumerate(fakes.points)
+    ]
+    fakes.answer(b="fail")
+    script, log = tmp_path / "rounds.py", tmp_path / "log"
+    script.write_text(ROUNDS)
+    fakes.command = (sys.executable, "-S", str(script), str(log), str(tmp_path / "answers.json"))
+    assert fakes.run(slots=[Slot({}, HERE.device, shared=True, ahead=ahead)]) == []
+    pid = dict(line.split() for line in log.read_text().splitlines())
+    assert pid["a"] == pid["b"] and pid["d"] == pid["e"]
+    assert len({pid["a"], pid["c"], pid["d"], pid["f"]}) == 4
+    assert fakes.measured() == fakes.expected(*"abcdef")
 
 
 # The command line.

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from tresnet_lite.checkout import ROOT
-from tresnet_lite.records import Failure, files, provenance, store
+from tresnet_lite.records import Failure, Record, files, provenance, store
 from tresnet_lite.train import read_log
 
 HERE = Path(__file__).parent
@@ -228,3 +228,13 @@ def test_a_chapter_is_executed_on_the_gpu(rehearse, tmp_path, record_file):
     records = files.load(record_file)
     assert records and all(record.provenance.rehearsed for record in records)
     assert {record.conditions.dtype for record in records} == {"float16"}
+
+
+def test_bfloat16_is_not_measured_where_a_gpu_emulates_it(rehearse, tmp_path):
+    out = tmp_path / "records.jsonl"
+    command = ("-m", "tresnet_lite.bench", "run", "axes", "--profile", "gpu", "--models")
+    rehearse(*command, "resnet50", "--out", str(out), capability="7.0")
+    lines = files.read(out)
+    (failure,) = (line for line in lines if isinstance(line, Failure))
+    assert "bfloat16" in failure.point and "emulates it" in failure.message
+    assert any(isinstance(line, Record) for line in lines)

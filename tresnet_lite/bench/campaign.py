@@ -77,7 +77,8 @@ def find_slots(
     A GPU is tried by a process of its own: one that has used a GPU keeps a part of its memory.
 
     Raises:
-        CampaignError: a GPU that is not there, or that this torch cannot use.
+        CampaignError: a GPU that is not there, that this torch cannot use, or that is of another
+            kind than the first.
     """
     if device == "cpu":
         if gpus:
@@ -86,7 +87,11 @@ def find_slots(
     environments = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus] or [{}]
     ahead = (os.cpu_count() or 1) >= CORES_AHEAD
     options = {"shared": True, "ahead": ahead}
-    return [Slot(env, _probe(device, env, command), **options) for env in environments]
+    slots = [Slot(env, _probe(device, env, command), **options) for env in environments]
+    if len(kinds := {slot.device for slot in slots}) > 1:
+        why = "a table is measured on one kind: take one after the other, each with its --out"
+        raise CampaignError(f"these GPUs differ ({', '.join(sorted(kinds))}), and {why}")
+    return slots
 
 
 def _probe(device: str, environment: Mapping[str, str], command: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from tresnet_lite.bench.peak import training_peak
 from tresnet_lite.bench.steps import step_maker, synthetic_images
 from tresnet_lite.layers import InPlaceABN
 from tresnet_lite.model import TResNet, TResNetConfig
-from tresnet_lite.profiles import Profile
+from tresnet_lite.profiles import DTYPES, Profile
 from tresnet_lite.records import Conditions, Record, Spread, collect
 from tresnet_lite.records.records import PHASES
 
@@ -101,8 +101,10 @@ def _at_a_batch_that_fits(
     while True:
         inputs, batch = None, profile.batch
         if comparison.inputs:
-            inputs = comparison.inputs(batch, profile.image_size, phase).to(profile.device)
-            inputs = inputs.detach().requires_grad_(inputs.requires_grad)
+            # in the precision that maps have inside a network
+            maps = comparison.inputs(batch, profile.image_size, phase)
+            inputs = maps.detach().to(profile.device, DTYPES[profile.dtype])
+            inputs.requires_grad_(maps.requires_grad)
         try:
             case = {"suite": comparison.suite, "case": comparison.case, "phase": phase}
             options = {"loss": comparison.loss, "inputs": inputs, "sides": sides}

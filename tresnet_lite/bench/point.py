@@ -56,6 +56,7 @@ def run(point: Point, command: str = "") -> Iterator[Record | Failure]:
     measures = {"comparison": bench.comparison, "speed": bench.speeds, "stages": bench.stages}
     measures |= {"operations": bench.operations, "ceilings": bench.ceilings}
     try:
+        bench.refuse_emulation()
         yield from measures[point.measures]()
     except Exception as error:  # a point that fails is a result too, and the campaign goes on
         yield from bench.failures(error)
@@ -83,6 +84,12 @@ class Bench:
         self.before = self.provenance()
         channels_last = point.memory_format == "channels_last"
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
+
+    def refuse_emulation(self) -> None:
+        """Raises NotImplementedError for bfloat16 on a GPU without it, such as a V100."""
+        emulated = self.on_gpu and not torch.cuda.is_bf16_supported(including_emulation=False)
+        if self.point.dtype == "bfloat16" and emulated:
+            raise NotImplementedError("this GPU has no bfloat16 of its own, and emulates it slowly")
 
     # The network and its images.
 

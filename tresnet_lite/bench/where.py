@@ -10,7 +10,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from tresnet_lite.bench.clock import measure_many
-from tresnet_lite.bench.steps import inference_step, training_step
+from tresnet_lite.bench.steps import autocast, inference_step, training_step
 from tresnet_lite.model import TResNet
 from tresnet_lite.records import Spread
 from tresnet_lite.records.records import MIN_REPEATS
@@ -49,7 +49,7 @@ def stage_times(
             x = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
             x.register_post_accumulate_grad_hook(_drop_gradient)  # else steps would add up
             steps[name] = training_step(stage, x, dtype=dtype, loss=lambda y: y.float().mean())
-        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+        with torch.no_grad(), autocast(images, dtype):  # a map, in the precision it has there
             images = stage(images)
     timings = measure_many(steps, **options)
     return {name: timing.seconds for name, timing in timings.items()}

@@ -161,7 +161,8 @@ def measure_blocks(settings: Profile) -> list[Record]:
     places = list(product(STAGES, BLOCKS))
     steps: dict[str, dict] = {"inference": {}, "training": {}}
     for stage, kind in places:
-        x = block_input(kind, stage, settings.image_size, settings.batch).to(settings.device)
+        x = block_input(kind, stage, settings.image_size, settings.batch)
+        x = x.to(settings.device, DTYPES[settings.dtype])  # as maps are inside a network
         evaluated, trained = (block(kind, stage).to(settings.device) for _ in range(2))
         steps["inference"][stage, kind] = inference_step(evaluated, x, dtype=settings.dtype)
         steps["training"][stage, kind] = block_training_step(trained, x, settings.dtype)

@@ -24,13 +24,13 @@ from tresnet_lite.experiments.small_training import one_thread
 from tresnet_lite.experiments.studies import Study, adjusted, plural
 from tresnet_lite.findings import statistics
 from tresnet_lite.model import create_model
-from tresnet_lite.profiles import Profile
+from tresnet_lite.profiles import DTYPES, Profile
 from tresnet_lite.records import Conditions
 from tresnet_lite.train.data import Data, load_data
 from tresnet_lite.train.digits import SIDE, digits
 from tresnet_lite.train.engine import Result, train
 from tresnet_lite.train.networks import build_network
-from tresnet_lite.train.optimisation import make_optimizer, parameter_groups
+from tresnet_lite.train.optimisation import half_type, make_optimizer, parameter_groups
 from tresnet_lite.train.recipe import INGREDIENTS, Recipe, make_recipe
 from tresnet_lite.transforms import train_transform
 
@@ -201,7 +201,10 @@ class RecipeStudy(Study):
     def train(self, variant: str, seed: int, device: str) -> tuple[float, Conditions]:
         result = self.run(variant, seed, device)
         recipe = recipes(self.training.epochs)[variant]
-        return result.top1, Conditions(recipe.batch, recipe.size, norm=norm_backend(result.model))
+        half = half_type(recipe, torch.device(device))
+        dtype = next((name for name, kind in DTYPES.items() if kind == half), "float32")
+        ran = Conditions(recipe.batch, recipe.size, dtype, norm=norm_backend(result.model))
+        return result.top1, ran
 
 
 def study(
