@@ -7,8 +7,10 @@ import timm
 import torch
 from planted import in_processes, speed, verdict
 
+from tresnet_lite import create_model
 from tresnet_lite.claims import memory, printed
 from tresnet_lite.counting.kept import kept_mb
+from tresnet_lite.layers import InPlaceABN
 from tresnet_lite.paper import paper_table
 
 
@@ -132,6 +134,28 @@ def test_a_share_of_a_loss_is_judged_on_one_device(part, whole, word, ours):
     assert (found.word, found.ours.partition(" ")[0]) == (word, ours)
     small = [replace(r, conditions=replace(r.conditions, resolution=64)) for r in records]
     assert "needs resnet50_d and conv7x7" in verdict(small, "resnet-d-stem-training-loss").why
+
+
+def test_the_papers_own_numbers_agree_with_each_other(monkeypatch):
+    hours = verdict([], "table3-a-day-by-its-speeds")
+    # 300 · 1281167 / (8 · 730) seconds
+    assert hours.word == "reproduced" and "TResNet-M 18.3 h" in hours.ours
+    assert verdict([], "table3-m-gain").ours == "+1.8"
+    alike = verdict([], "table1-m-is-table3-m")
+    assert (alike.word, alike.ours) == ("reproduced", "6 of 6")
+    monkeypatch.setattr(printed, "paper_value", lambda table, *_, **__: float(table))
+    found = verdict([], "table1-m-is-table3-m")
+    assert found.word == "differs" and "TResNet-M's top1" in found.why
+    assert verdict([], "table3-m-gain").word == "differs"
+    assert verdict([], "table3-a-day-by-its-speeds").word == "differs"
+
+
+def test_every_norm_is_in_place(monkeypatch):
+    norms = sum(isinstance(m, InPlaceABN) for m in create_model("tresnet_m").modules())
+    assert verdict([], "iabn-every-norm").ours == f"{norms} of {norms}"
+    monkeypatch.setattr(memory, "create_model", lambda name: create_model(name, norm="bn"))
+    found = verdict([], "iabn-every-norm")
+    assert (found.word, found.ours.split()[0]) == ("differs", "0")
 
 
 def test_half_of_the_strides_are_blurred():

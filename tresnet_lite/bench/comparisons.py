@@ -142,7 +142,7 @@ ALL = (
         "memory",
         "activation",
         variants.activation_networks,
-        {"inference": ("relu", "leaky_relu", "iabn")},
+        both("relu", "leaky_relu", "iabn"),
     ),
     Comparison(
         "blocks",

@@ -13,6 +13,8 @@ from tresnet_lite.counting.kept import kept_for_backward, kept_mb, kept_per_imag
 from tresnet_lite.counting.networks import build, with_one_path
 from tresnet_lite.experiments.in_place import kept_table
 from tresnet_lite.findings.tables import MODELS, PAPER_SIDE
+from tresnet_lite.layers import InPlaceABN
+from tresnet_lite.model import create_model
 from tresnet_lite.paper import paper_ratio
 from tresnet_lite.records import Record, latest
 
@@ -68,6 +70,17 @@ def _kept_with(activation: str) -> int:
         middle = [nn.BatchNorm2d(8), getattr(nn, activation)(inplace=True)]
         unit = nn.Sequential(nn.Conv2d(8, 8, 1), *middle, nn.Conv2d(8, 8, 1))
         return sum(item.bytes for item in kept_for_backward(unit, torch.empty(2, 8, 16, 16)))
+
+
+def norms_in_place(records: list[Record], *, model: str) -> list[Verdict]:
+    """Is every norm of `model` an Inplace-ABN?"""
+    with torch.device("meta"):
+        modules = list(create_model(model).modules())
+    in_place = sum(isinstance(module, InPlaceABN) for module in modules)
+    others = sum(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in modules)
+    count = f"{in_place} of {in_place + others}"
+    why = "norms that are Inplace-ABN, in front of an activation or at a block's end"
+    return [counted(not others, why, "all", count)]
 
 
 def multi_path_keeps(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tresnet_lite.claims.tables import EPOCHS, IMAGENET_IMAGES
 from tresnet_lite.claims.verdict import Verdict, judge, not_attempted
 from tresnet_lite.paper import paper_table, paper_value
 from tresnet_lite.records import Record
@@ -86,6 +87,42 @@ def printed_batches(records: list[Record], *, base: str) -> list[Verdict]:
     each = ", ".join(f"{name} {batch}" for name, batch in others.items())
     why = f"{each}; {base} {batches[base]}"
     return [_by_table(3, larger == total, why, f"{total} of {total}", f"{larger} of {total}")]
+
+
+def printed_hours(
+    records: list[Record], *, networks: Sequence[str], gpus: int, hours: float
+) -> list[Verdict]:
+    """Would `gpus` V100s at Table 3's training speeds take less than `hours` for all epochs?"""
+    speeds = {name: paper_value(3, "training_img_s", model=name) for name in networks}
+    images = EPOCHS * IMAGENET_IMAGES
+    times = {name: images / (gpus * speed) / 3600 for name, speed in speeds.items()}
+    why = f"{EPOCHS} epochs at the speed of one GPU times {gpus}, the validation left out"
+    quoted = ", ".join(f"{name} {time:.1f} h" for name, time in times.items())
+    return [_by_table(3, max(times.values()) < hours, why, f"< {hours:g} h", quoted)]
+
+
+def printed_gain(
+    records: list[Record], *, cell: dict, base_cell: dict, points: float
+) -> list[Verdict]:
+    """Is one cell of a table above another by what the text says?"""
+    ours, base = paper_value(**cell), paper_value(**base_cell)
+    good, why = round(ours - base, 1) == points, f"{ours:g} and {base:g}"
+    return [_by_table(cell["table"], good, why, f"{points:+.1f}", f"{ours - base:+.1f}")]
+
+
+def printed_alike(
+    records: list[Record], *, models: Sequence[str], tables: Sequence[int], columns: Sequence[str]
+) -> list[Verdict]:
+    """Do two tables print the same for the same networks?"""
+    cells = [(model, column) for model in models for column in columns]
+    values = {
+        (model, column): {paper_value(table, column, model=model) for table in tables}
+        for model, column in cells
+    }
+    unlike = [f"{model}'s {column}" for (model, column), of in values.items() if len(of) > 1]
+    why = f"not {', '.join(unlike)}" if unlike else "every one"
+    alike = f"{len(cells) - len(unlike)} of {len(cells)}"
+    return [_by_table(tables[0], not unlike, why, f"{len(cells)} of {len(cells)}", alike)]
 
 
 def _by_table(table: int, good: bool, why: str, paper: str, quoted: str) -> Verdict:
