@@ -3,6 +3,7 @@ campaign.
 """
 
 import json
+import platform
 import subprocess
 import sys
 from dataclasses import asdict
@@ -41,6 +42,7 @@ def test_both_phases_are_measured_once_and_filed_where_they_are_shown():
         isinstance(r, Record) and r.point == p.id and r.provenance.command == "measure this"
         for r in records
     )
+    assert {r.provenance.memory_held for r in records} == {platform.libc_ver()[0] == "glibc"}
     filed = {(r.suite, r.phase, r.metric) for r in records}
     training = {
         (s, "training", m)

@@ -74,7 +74,7 @@ class Bench:
         self.on_gpu = self.device.type == "cuda"
         if self.on_gpu and self.device.index is None:  # a limit of memory takes a GPU by its number
             self.device = torch.device("cuda", torch.cuda.current_device())
-        hold_freed_memory()
+        self.held = None if self.on_gpu else hold_freed_memory()
         if self.on_gpu:
             torch.backends.cudnn.benchmark = True  # shapes do not change while a step is timed
             if point.memory_budget:
@@ -117,7 +117,7 @@ class Bench:
         images = {"image_size": p.resolution, "batch": batch, "dtype": p.dtype, "width": p.width}
         profile = Profile(p.measures, p.device, **images, **blocks)
         for record in measure_comparison(comparison, profile):
-            here = replace(record.provenance, command=self.command)
+            here = replace(record.provenance, command=self.command, memory_held=self.held)
             yield replace(record, provenance=here, point=p.id)
 
     def speeds(self) -> Iterator[Record | Failure]:
@@ -212,7 +212,7 @@ class Bench:
     def provenance(self, step: Callable[[], object] | None = None) -> Provenance:
         """Of now; on a GPU while `step` goes on, so that clocks, power and heat are the work's."""
         if step is None or not self.on_gpu:
-            return replace(collect(self.device), command=self.command)
+            return replace(collect(self.device), command=self.command, memory_held=self.held)
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(self.provenance)
             while not answer.done():

@@ -40,6 +40,8 @@ class Provenance:
     and temperature once before it. Memory in MiB: the GPU's, what all processes used of it, and
     what torch held of that for this process.
 
+    `memory_held` says whether a process on a CPU kept the memory that it freed.
+
     `process` is an id of the process that measured, and `run` one of the run that it was part of: a
     `make reproduce`, a campaign, a chapter. Both are random, and empty in records of version 1.
     """
@@ -70,6 +72,7 @@ class Provenance:
     memory_total: float | None = None
     memory_used: float | None = None
     memory_own: float | None = None
+    memory_held: bool | None = None
     process: str = ""
     run: str = ""
 
