@@ -138,6 +138,9 @@ COLUMNS = {
     "printed_channels": Column("C/r printed", COUNT),
     "coded": Column("r coded", SETTING),
     "coded_channels": Column("C/r coded", COUNT),
+    # of the whole network
+    **{f"share {part}": Column(part, SHARE) for part in ("stem", "head")},
+    **{f"share stage {n}": Column(f"stage {n}", SHARE) for n in (1, 2, 3, 4)},
     # memory and traffic
     "kept": Column("kept", MEMORY),
     "kept_ratio": Column("kept, ratio", RATIO),
