@@ -39,7 +39,6 @@ SUITE, CASE = "micro", "stages"  # as campaigns file the times of stages
 PARTS = ("stem", "stage 1", "stage 2", "stage 3", "stage 4", "head")
 KINDS = ("3×3 convolutions", "1×1 convolutions", "norms, activations", "sums, ReLUs", "SE", "blurs")
 REST = "rest"  # SpaceToDepth, averages, the classifier
-BATCH = 32  # of what is counted: weights are read once for all of it
 # the columns of costs whose shares are shown → what their lines are called
 COSTS = {
     "parameters_m": "parameters",
@@ -118,36 +117,38 @@ def kind_of(call: Call) -> str:
     return names.get(type(call.module), REST)
 
 
-def step_costs(image_size: int = 224) -> pd.DataFrame:
-    """What each step of an inference costs, per image of a batch of 32 in float16.
+def step_costs(image_size: int = 224, batch: int = 32) -> pd.DataFrame:
+    """What each step of an inference costs, per image of a batch in float16.
+
+    The batch matters to bytes and time: weights are read once for all of it.
 
     Columns: place, kind, macs (billions, of convolutions and the classifier), moved_mb, least_time
     (µs on a V100, by its data sheet, see `least_seconds`).
     """
-    network, images = _on_meta(image_size, BATCH)
+    network, images = _on_meta(image_size, batch)
     rows = []
     for step in steps(network, images):
         kind = kind_of(step.call)
         # a blur multiplies too, but by a fixed filter: see `count_macs`
         flop = 0 if kind == "blurs" else sum(o.flop for o in step.operations)
-        row = {"place": place_of(step.call.path), "kind": kind, "macs": flop / 2 / BATCH / 1e9}
-        row["moved_mb"] = sum(o.moved for o in step.operations) / BATCH / 1e6
-        rows.append(row | {"least_time": least_seconds(step.operations, *peak()) / BATCH * 1e6})
+        row = {"place": place_of(step.call.path), "kind": kind, "macs": flop / 2 / batch / 1e9}
+        row["moved_mb"] = sum(o.moved for o in step.operations) / batch / 1e6
+        rows.append(row | {"least_time": least_seconds(step.operations, *peak()) / batch * 1e6})
     return pd.DataFrame(rows)
 
 
-def place_costs(image_size: int = 224) -> pd.DataFrame:
+def place_costs(image_size: int = 224, batch: int = 32) -> pd.DataFrame:
     """The same by place, in the order in which they run, with sizes and what training keeps.
 
     Columns: part, place, blocks (the places that are alike, in one name), output (C×H×W),
     parameters_m (millions), macs (billions), moved_mb, kept (MB, where it is first kept),
     least_time (µs).
     """
-    network, images = _on_meta(image_size, BATCH)
+    network, images = _on_meta(image_size, batch)
     outputs = {place_of(s.call.path): shape_of(s.call.output) for s in steps(network, images)}
     table = pd.DataFrame({"place": [*outputs]})
     sizes = {name: count_parameters(module) / 1e6 for name, module in places(network).items()}
-    costs = step_costs(image_size).groupby("place")[["macs", "moved_mb", "least_time"]].sum()
+    costs = step_costs(image_size, batch).groupby("place")[["macs", "moved_mb", "least_time"]].sum()
     return table.join(costs, on="place").assign(
         part=table["place"].str.partition(",")[0],
         blocks=table["place"].map(_names_of_alike(network)),

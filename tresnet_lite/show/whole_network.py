@@ -41,7 +41,8 @@ def shrinking_block(block: nn.Module, input_size: tuple[int, int, int]) -> tuple
         block: a block whose shortcut is an average and a convolution.
         input_size: (C, H, W), of the block's input.
     """
-    shapes = {call.path: shape_of(call.output) for call in trace(block, input_size)}
+    calls = [call for call in trace(block, input_size) if not isinstance(call.module, nn.Identity)]
+    shapes = {call.path: shape_of(call.output) for call in calls}
     labels, last = block_labels(block)
     paths = [path for path in shapes if path.startswith(("conv", "se")) and "." not in path]
     main = [f"{label}\n{shapes[path]}" for label, path in zip(labels, paths, strict=True)]
