@@ -237,12 +237,12 @@ def test_shares_of_counted_costs_and_of_whole_runs(places):
         *whole.COSTS.values(),
         "inference time, Imaginary GPU, 224 px",
     ]
-    assert table.sum(axis=1).tolist() == pytest.approx([1] * len(table))
-    assert table.iloc[-1].tolist() == pytest.approx([0.1, 0.2, 0.3, 0.3, 0.05, 0.05])
+    assert table.sum(axis=1).tolist() == pytest.approx([100] * len(table))
+    assert table.iloc[-1].tolist() == pytest.approx([10, 20, 30, 30, 5, 5])
     with torch.device("meta"):
         theirs = timm.create_model("tresnet_m")
     head = sum(p.numel() for p in theirs.head.parameters())
-    share = head / sum(p.numel() for p in theirs.parameters())
+    share = 100 * head / sum(p.numel() for p in theirs.parameters())
     assert table.loc["parameters", "share head"] == pytest.approx(share)
 
 

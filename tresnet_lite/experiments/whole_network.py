@@ -47,7 +47,7 @@ COSTS = {
     "kept": "bytes kept, training",
     "least_time": "least time, inference, V100",
 }
-SHARES = [f"share {part}" for part in PARTS]  # columns
+SHARES = [f"share {part}" for part in PARTS]  # columns of `part_shares`
 TIMED_PARTS = ("stem", "layer1", "layer2", "layer3", "layer4", "head")  # as records name them
 
 
@@ -240,7 +240,7 @@ def measure_stages(settings: Profile) -> list[Record]:
 
 
 def part_shares(table: pd.DataFrame, records: Iterable[Record]) -> pd.DataFrame:
-    """Each part's share of a cost: parameters, MACs, bytes, and time, least and measured.
+    """Each part's share of a cost, per cent: parameters, MACs, bytes, and time, least and measured.
 
     Args:
         table: of `place_costs`.
@@ -261,7 +261,7 @@ def part_shares(table: pd.DataFrame, records: Iterable[Record]) -> pd.DataFrame:
             lines[name] = [times[part] for part in TIMED_PARTS]
     rows = []
     for name, values in lines.items():
-        shares = (value / sum(values) for value in values)
+        shares = (100 * value / sum(values) for value in values)
         rows.append({"name": name, **dict(zip(SHARES, shares, strict=True))})
     return pd.DataFrame(rows)
 
