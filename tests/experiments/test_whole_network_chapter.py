@@ -232,7 +232,9 @@ def test_shares_of_counted_costs_and_of_whole_runs(places):
     seconds = {"stem": 1, "layer1": 2, "layer2": 3, "layer3": 3, "layer4": 0.5, "head": 0.5}
     lacking = times({"stem": 1.0, "head": 1.0}, "training")
     others = times(seconds, "training", model="Original ResNet50")
-    table = whole.part_shares(places, [*times(seconds), *lacking, *others]).set_index("name")
+    table = whole.part_shares(
+        places, [*times(seconds), *times(dict.fromkeys(seconds, 1.0)), *lacking, *others]
+    ).set_index("name")
     assert table.index.tolist() == [
         *whole.COSTS.values(),
         "inference time, Imaginary GPU, 224 px",

@@ -244,7 +244,8 @@ def part_shares(table: pd.DataFrame, records: Iterable[Record]) -> pd.DataFrame:
 
     Args:
         table: of `place_costs`.
-        records: times of parts, of any devices; those of a run that lacks a part are left out.
+        records: times of parts, of any devices. Of the same case the first counts, and a run that
+            lacks a part is left out.
 
     Columns: name, then those of `SHARES`.
     """
@@ -254,7 +255,7 @@ def part_shares(table: pd.DataFrame, records: Iterable[Record]) -> pd.DataFrame:
     for r in records:
         if (r.suite, r.case, r.model, r.metric) == (SUITE, CASE, MODEL, "time"):
             where = (r.provenance.device, r.conditions, r.phase)
-            runs.setdefault(where, {})[r.part] = r.value.median
+            runs.setdefault(where, {}).setdefault(r.part, r.value.median)
     for (device, ran, phase), times in runs.items():
         if len(times) == len(PARTS):
             name = f"{phase} time, {device}, {ran.resolution} px"
