@@ -42,6 +42,7 @@ MEMORY, PEAK, TOTAL = Quantity("MB per image", ".2f"), Quantity("MB", ",.1f"), Q
 MAPS, TRAFFIC = Quantity("maps", ".0f"), Quantity("× input", ".2f")
 TOP1, PRINTED_TOP1 = Quantity("%", ".2f"), Quantity("%", ".1f")
 POINTS, PRINTED_POINTS = Quantity("points", "+.2f"), Quantity("points", "+.1f")
+PART = Quantity("%", ".0f")  # of the whole network
 SHARE, ERROR, NUMBER = Quantity("", ".0%"), Quantity("", ".3%"), Quantity("", ".3f")
 P_VALUE, WEIGHT, SETTING = Quantity("", ".2g"), Quantity("", ".4f"), Quantity("", "g")
 
@@ -138,6 +139,9 @@ COLUMNS = {
     "printed_channels": Column("C/r printed", COUNT),
     "coded": Column("r coded", SETTING),
     "coded_channels": Column("C/r coded", COUNT),
+    # of the whole network
+    **{f"share {part}": Column(part, PART) for part in ("stem", "head")},
+    **{f"share stage {n}": Column(f"stage {n}", PART) for n in (1, 2, 3, 4)},
     # memory and traffic
     "kept": Column("kept", MEMORY),
     "kept_ratio": Column("kept, ratio", RATIO),
