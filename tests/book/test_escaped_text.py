@@ -86,7 +86,7 @@ def test_html_in_a_page_is_a_text_too(render):
 
 
 @pytest.mark.parametrize(
-    "text", ["=1+1", "+1", "-1+1", "@SUM(A1)", " =1", "a;=1", "\N{FULLWIDTH EQUALS SIGN}1"]
+    "text", ["=1+1", "+1", "-1+1", "@SUM(A1)", "a;=1", "a; =1", "\N{FULLWIDTH EQUALS SIGN}1"]
 )
 def test_no_cell_is_a_formula(text):
     names = ("tresnet_m", "resnet50")

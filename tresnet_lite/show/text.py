@@ -19,7 +19,8 @@ ADDRESS = r"@|:(?=//)|(?<=\w)\.(?=[^\W\d])"  # of an address, which would become
 IN_HTML = re.compile(rf"{UNDERSCORE}|{ADDRESS}")
 MARKUP = re.compile(  # of what is found, the last character is escaped
     rf"[\\`*{{}}\[\]<|$~^#]|&(?=#|\w)|{UNDERSCORE}|{ADDRESS}"
-    r"|^[>=:%(+-]|^\d+[.)]"  # of a quotation, a comment, a target, a line or a list
+    r"|^[>=:%]|^\((?=.*\)=$)"  # of a quotation, a comment or a target
+    r"|^[+-](?=[\s+-]|$)|^\d+[.)](?=\s|$)"  # of a list, or a line across
 )
 CELL = re.compile(
     r"(?:^|(?<=;))(?=\s*[=+\-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
