@@ -365,6 +365,28 @@ def test_names_that_an_error_cannot_print_are_refused(name, tmp_path):
     assert str(raised.value).isprintable() and len(str(raised.value)) < 500
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.ones(1, dtype=torch.bool),
+        torch.ones(1, dtype=torch.complex64),
+        torch.zeros(1, dtype=torch.float8_e4m3fn),
+        torch.zeros(1, dtype=torch.uint8).view(torch.float4_e2m1fn_x2),
+        torch.ones([1] * 60),
+    ],
+    ids=lambda value: f"{value.dtype} {value.dim()}",
+)
+def test_tensors_that_no_network_has_are_refused(value, tmp_path):
+    """Of some, torch takes no absolute value, or loads the real part; some it cannot load."""
+    from safetensors.torch import save_file
+
+    for layout in ("layer1.0.conv1.1.weight", "head.fc.weight"):
+        state = {"conv1.0.weight": torch.ones(1), layout: value}
+        save_file(state, tmp_path / "w.safetensors")
+        with pytest.raises(ValueError, match="this is no checkpoint"):
+            subject("tresnet_m", tmp_path / "w.safetensors")
+
+
 def test_bytes_of_any_kind_are_no_traceback(tmp_path):
     """Every cut of a good file, and every byte of its pickle changed."""
     path = archive(tmp_path / "good.pt", {"weight": tensor((1,))}, ONE)

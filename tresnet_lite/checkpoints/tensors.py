@@ -25,6 +25,10 @@ ITEM_SIZES = {  # bytes of an element
     **dict.fromkeys(("LongStorage", "DoubleStorage", "ComplexFloatStorage"), 8),
     "ComplexDoubleStorage": 16,
 }
+# What weights are of: in other types, torch has no arithmetic, or loads less than it is given.
+NUMBERS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+NUMBERS |= {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+DIMENSIONS = 8  # at most
 END, END64, LOCATOR = 22, 56, 20  # bytes of a zip archive's last entries
 LARGEST_PICKLE = 4 << 20  # bytes; a byte of it can become a hundred in memory
 # The steps of a pickle that torch's own reader knows, but for sets: no number of over 255 bytes,
@@ -63,6 +67,12 @@ def read_tensors(
     if not isinstance(checkpoint, Mapping):
         raise ValueError(f"{name} holds a {type(checkpoint).__name__}, not a state dict")
     return checkpoint
+
+
+def holds_numbers(value: Any) -> bool:
+    """Is it a tensor that can be a network's, of real numbers and a sensible shape?"""
+    dense = isinstance(value, torch.Tensor) and value.layout == torch.strided
+    return dense and value.dtype in NUMBERS and value.dim() <= DIMENSIONS
 
 
 def _read(file: IO[bytes], path: Path, device: str | torch.device) -> Any:
