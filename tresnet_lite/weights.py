@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from tresnet_lite.checkpoints import read_checkpoint
+from tresnet_lite.checkpoints import holds_numbers, read_checkpoint
 from tresnet_lite.layers import InPlaceABN
 from tresnet_lite.model import ConvNormAct, TResNet, make_activation
 
@@ -79,9 +79,9 @@ def unwrap(checkpoint: Mapping[str, Any]) -> StateDict:
 
 
 def _is_entry(key: Any, value: Any) -> bool:
-    """A tensor under a name that an error can print."""
+    """A tensor of numbers under a name that an error can print."""
     named = isinstance(key, str) and key.isprintable() and len(key) <= 200
-    return named and isinstance(value, torch.Tensor)
+    return named and holds_numbers(value)
 
 
 def _from_authors(key: str) -> str:

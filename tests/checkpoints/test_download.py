@@ -1,10 +1,12 @@
 """Weights by URL, from a server in this process: what comes, what is refused, what stays cached."""
 
 import base64
+import contextlib
 import hashlib
 import io
 import ssl
 import threading
+import time
 import warnings
 import zipfile
 from pathlib import Path
@@ -233,9 +235,9 @@ def test_a_download_is_bounded_in_size(server, cached, monkeypatch, page):
 
 
 def test_a_download_is_bounded_in_time(server, cached, monkeypatch):
-    monkeypatch.setattr(download, "LONGEST", 0)
     server.pages["/w.pt"] = endless
-    with pytest.raises(ConnectionError, match="took longer than"):
+    with monkeypatch.context() as short, pytest.raises(ConnectionError, match="took longer than"):
+        short.setattr(download, "LONGEST", 0)
         value(f"{server.url}/w.pt")
     released = threading.Event()
     monkeypatch.setattr(download, "SILENCE", 0.1)
@@ -246,6 +248,67 @@ def test_a_download_is_bounded_in_time(server, cached, monkeypatch):
     finally:
         released.set()
     assert cached() == []
+
+
+def sent(head, again=b"", pause=0.0):
+    """A page of raw bytes, the last ones again and again until the client goes away."""
+
+    def page(handler):
+        handler.close_connection = True
+        with contextlib.suppress(OSError):
+            handler.wfile.write(head)
+            while again:
+                handler.wfile.write(again)
+                time.sleep(pause)
+
+    return page
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+ENDLESS = {
+    "informed": sent(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "a header": sent(b"HTTP/1.1 200 OK\r\nX: ", b"a", pause=0.05),
+    "a part's length": sent(CHUNKED, b"0", pause=0.05),
+    "trailers": sent(CHUNKED + b"1\r\na\r\n0\r\n", b"X: y\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_no_part_of_an_answer_is_endless(name, server, cached, monkeypatch):
+    monkeypatch.setattr(download, "LONGEST", 0.3)
+    server.pages["/w.pt"] = ENDLESS[name]
+    with pytest.raises(ConnectionError, match="took longer than"):
+        value(f"{server.url}/w.pt")
+    assert cached() == []
+
+
+def test_what_is_no_address_is_refused_in_a_line(server, cached):
+    server.pages["/w.pt"] = sent(b"HTTP/1.1 302 Found\r\nLocation: http://[::1/?SECRET\r\n\r\n")
+    for url in (f"{server.url}/w.pt", "http://a..b/w.pt", f"http://{'a' * 300}/w.pt"):
+        with pytest.raises(
+            ConnectionError, match="it is no address, or redirects to none"
+        ) as raised:
+            value(url)
+        assert "SECRET" not in str(raised.value)
+
+
+def test_a_url_in_a_path_is_refused_without_its_secrets(cached):
+    """A Path makes one slash of two."""
+    with pytest.raises(ValueError, match="https://host/w.pt: .* no Path") as raised:
+        read_checkpoint(Path("https://me:SECRET@host/w.pt?SECRET"))
+    assert "SECRET" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["a folder", "a file"])
+def test_a_cache_that_holds_nothing_is_told_in_a_line(name, server, cached, tmp_path, monkeypatch):
+    server.pages["/w.pt"] = saved()
+    url = f"{server.url}/w.pt"
+    if name == "a folder":
+        (download.cache() / f"{sha256(url.encode())}.pth").mkdir(parents=True)
+    else:
+        (tmp_path / "cache").write_text("")
+    with pytest.raises(ConnectionError, match="nothing can be kept in .*: set XDG_CACHE_HOME"):
+        value(url)
 
 
 def test_a_planted_link_is_not_followed(server, cached, tmp_path, monkeypatch):

@@ -365,6 +365,28 @@ def test_names_that_an_error_cannot_print_are_refused(name, tmp_path):
     assert str(raised.value).isprintable() and len(str(raised.value)) < 500
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.ones(1, dtype=torch.bool),
+        torch.ones(1, dtype=torch.complex64),
+        torch.zeros(1, dtype=torch.float8_e4m3fn),
+        torch.zeros(1, dtype=torch.uint8).view(torch.float4_e2m1fn_x2),
+        torch.ones([1] * 60),
+    ],
+    ids=lambda value: f"{value.dtype} {value.dim()}",
+)
+def test_tensors_that_no_network_has_are_refused(value, tmp_path):
+    """Of some, torch takes no absolute value, or loads the real part; some it cannot load."""
+    from safetensors.torch import save_file
+
+    for layout in ("layer1.0.conv1.1.weight", "head.fc.weight"):
+        state = {"conv1.0.weight": torch.ones(1), layout: value}
+        save_file(state, tmp_path / "w.safetensors")
+        with pytest.raises(ValueError, match="this is no checkpoint"):
+            subject("tresnet_m", tmp_path / "w.safetensors")
+
+
 def test_bytes_of_any_kind_are_no_traceback(tmp_path):
     """Every cut of a good file, and every byte of its pickle changed."""
     path = archive(tmp_path / "good.pt", {"weight": tensor((1,))}, ONE)
@@ -381,3 +403,86 @@ def test_bytes_of_any_kind_are_no_traceback(tmp_path):
         changed.write_bytes(good[:number])
         with pytest.raises(ValueError, match="cannot be read as a checkpoint of plain tensors"):
             read_tensors(changed)
+
+
+BYTES = struct.pack("<I", 1 << 18) + b"a" * (1 << 18)
+ORDERED, SIZE, COUNTER = (
+    f"c{name}\n".encode()
+    for name in ("collections\nOrderedDict", "torch\nSize", "collections\nCounter")
+)
+NUMBERS = b"(" + b"".join(b"J" + struct.pack("<i", number) + b"N" for number in range(9999)) + b"u"
+NEST = b"K\x01\x85" + b"q\x05h\x05\x86" * 60  # the hash of (x, x), 60 times, takes 2 ** 60 steps
+BUSY = {
+    "a nested key": (b"}" + NEST + b"Ns.", "a tuple as a key"),
+    "a nested key of many": (b"}(" + NEST + b"Nu.", "a tuple as a key"),
+    "a nested key of a pair": (ORDERED + b"]" + NEST + b"N\x86a\x85R.", "a tuple as a key"),
+    "a nested name": (
+        b"(X\7\0\0\0storagectorch\nFloatStorage\n" + NEST + b"X\3\0\0\0cpuK\1tQ.",
+        "a storage of an unknown kind",
+    ),
+    "a text, copied": (
+        b"X" + BYTES + b"q\2" + SIZE + b"q\3](" + b"h\3h\2\x85R" * 9999 + b"e.",
+        "copies more than it holds",
+    ),
+    "a dict, copied": (
+        ORDERED + b"q\1}" + NUMBERS + b"q\2](" + b"h\1h\2\x85R" * 9999 + b"e.",
+        "copies more than it holds",
+    ),
+    "a counter, copied": (
+        COUNTER + b"q\1}" + NUMBERS + b"q\2](" + b"h\1h\2\x85R" * 9999 + b"e.",
+        "copies more than it holds",
+    ),
+    "millions of dicts": (b"](" + b"}" * (5 << 20) + b"e.", "its pickle is larger than 4 MiB"),
+    "a huge number": (
+        b"\x8b" + struct.pack("<i", 1 << 20) + b"\1" * (1 << 20) + b".",
+        "torch.save did not write it",
+    ),
+    "a set": (b"\x8f.", "torch.save did not write it"),
+}
+
+
+@pytest.mark.parametrize("name", BUSY)
+def test_a_pickle_that_would_keep_its_reader_busy_is_refused(name, tmp_path):
+    """Some would take years, some gigabytes: nested keys, copies of copies, a hundredfold."""
+    content, reason = BUSY[name]
+    path = tmp_path / "busy.pt"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a/data.pkl", b"\x80\2" + content)
+    with pytest.raises(ValueError, match=reason):
+        read_tensors(path)
+
+
+@pytest.mark.parametrize("keys", [Call(bytearray, 1 << 40), Call(torch.Tensor, *HUGE)], ids=str)
+def test_an_old_files_names_of_storages_create_nothing(keys, tmp_path):
+    """The names are a pickle of their own, behind the checkpoint."""
+    path = legacy(tmp_path / "old.pt", {"weight": tensor((1,))})
+    path.write_bytes(path.read_bytes().removesuffix(pickle.dumps([], 2)) + pickled(keys))
+    with pytest.raises(ValueError, match=NESTED):
+        read_tensors(path)
+
+
+def test_a_member_of_two_names_is_refused(tmp_path):
+    """Newer Pythons take the name in Unicode (an extra field), torch the other one."""
+    path = archive(tmp_path / "good.pt", {"weight": tensor((1,))}, ONE)
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("a/other\0name", b"")
+        file.filelist[-1].orig_filename = file.filelist[-1].filename
+        file.filelist[-1].filename = "a/other\0name"
+    with pytest.raises(ValueError, match="hides a member"):
+        read_tensors(path)
+
+
+def test_a_large_archives_last_entry_must_be_whole(tmp_path):
+    """Without its signature, torch's reader goes on with the small entry's other numbers."""
+    good = archive(tmp_path / "good.pt", {"weight": tensor((1,))}, ONE).read_bytes()
+    size, start = struct.unpack("<II", good[-10:-2])
+    path = tmp_path / "large.pt"
+    for mark, accepted in ((b"PK\6\6", True), (b"PK\6\0", False)):
+        end64 = mark + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 4, 4, size, start)
+        locator = b"PK\6\7" + struct.pack("<IQI", 0, start + size, 1)
+        path.write_bytes(good[:-22] + end64 + locator + good[-22:])
+        if accepted:
+            assert read_tensors(path)["weight"].item() == 1.0
+        else:
+            with pytest.raises(ValueError, match="does not end as an archive"):
+                read_tensors(path)

@@ -43,6 +43,9 @@ DIGEST = "sha256=" + "0f" * 32
         ("https://me:SEC#RET@host/w.pt", "https://…"),
         ("https://host/w.pt?to=https://SECRET&token=SECRET", "https://host/w.pt"),
         ("https://a/x,https://me:SECRET@b/y", "https://a/x,"),
+        ("https:/me:SECRET@host/w.pt?SECRET", "https://host/w.pt"),
+        ("file:///a/w.pt", "file://…"),
+        ("/usr/bin:/bin", "/usr/bin:/bin"),
         ("no address: a/b@c?d#e", "no address: a/b@c?d#e"),
     ],
 )

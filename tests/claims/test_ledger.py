@@ -308,3 +308,40 @@ def test_a_misshapen_claim_is_refused_by_its_id(entry, reason, tmp_path):
     file.write_text(yaml.safe_dump([claim]), encoding="utf-8")
     with pytest.raises(ValueError, match=reason):
         load_claims(file)
+
+
+def grown(template, separator, link):
+    """Ten lists or mappings in YAML, each with ten of the one before: ten thousand million."""
+    names = "abcdefghijk"
+    bodies = [separator.join([link.format(name)] * 10) for name in names]
+    later = [f"&{names[i]} {template.format(bodies[i - 1])}" for i in range(1, 11)]
+    return ["&a {x: 1}", *later]
+
+
+LISTS = ", ".join(f"f{i}: {x}" for i, x in enumerate(grown("[{}]", ", ", "*{}")))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f"- {{{LISTS}}}", "got an unexpected keyword argument"),
+        (f"- {{id: {{{LISTS}}}}}", "missing 4 required"),
+        (f"- {{id: a, section: s, sentence: s, check: c, kind: {{{LISTS}}}}}", "must be a text"),
+        ("\n".join(f"- {x}" for x in grown("{{<<: [{}]}}", ", ", "*{}")), "more than 100 fields"),
+        ("\n".join(f"- {x}" for x in grown("{{{}}}", ", ", "<<: *{}")), "more than 100 fields"),
+        ("- &a {id: *a}", "missing 4 required"),
+        ("[" * 5000, "is not YAML as"),
+        ("5", "must be a list of claims"),
+        ("[5]", "claim 5: "),
+        (
+            "- {id: [1], section: s, kind: size, sentence: s, check: {name: macs}}",
+            "id must be a text",
+        ),
+    ],
+)
+def test_claims_that_would_fill_the_memory_are_refused(text, reason, tmp_path):
+    file = tmp_path / "claims.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=reason) as raised:
+        load_claims(file)
+    assert len(str(raised.value)) < 2000

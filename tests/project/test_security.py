@@ -121,7 +121,7 @@ def test_no_advice_to_install_this_package_from_an_index():
 def test_claims_create_no_objects(tmp_path):
     mark, file = tmp_path / "ran", tmp_path / "claims.yaml"
     file.write_text(f"- id: !!python/object/apply:os.mkdir ['{mark}']\n", encoding="utf-8")
-    with pytest.raises(yaml.YAMLError, match="python/object"):
+    with pytest.raises(ValueError, match="python/object"):
         load_claims(file)
     assert not mark.exists()
     yaml.unsafe_load(file.read_text(encoding="utf-8"))  # the payload would have worked

@@ -154,7 +154,7 @@ def test_a_history_that_is_cut_short_knows_no_better(record_file, history, tmp_p
         check_contribution(store.COMMITTED / NAME, tmp_path)
 
 
-@pytest.mark.parametrize("device", ["Imaginary GPU", "imaginary  GPU", "Imaginary-GPU"])
+@pytest.mark.parametrize("device", ["Imaginary GPU", "imaginary GPU", "Imaginary-GPU"])
 def test_nothing_committed_is_replaced_by_another_file(record_file, device):
     """Not by a later date, not by a name that only looks the same."""
     append(store.COMMITTED / NAME, record())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import time
 
 import pytest
@@ -28,7 +29,7 @@ from tresnet_lite.records import (
 from tresnet_lite.records.files import LARGEST, read
 from tresnet_lite.records.lines import digest
 from tresnet_lite.records.records import from_json
-from tresnet_lite.records.text import LONGEST, LONGEST_MESSAGE, check_text, clean
+from tresnet_lite.records.text import LONGEST, LONGEST_MESSAGE, check_text, clean, printable
 
 OTHERS = {"memory": "paper", "timm": "1", "cuda": "12", "driver": "5", "throttled": ""}
 RECORD = json.loads(speed("table3", "resnet50", "training", 9.0).to_json())
@@ -97,6 +98,9 @@ def test_what_is_no_text_is_refused(value):
         ("value", "median", float("nan")),
         ("value", "median", 10**400),
         ("value", "repeats", 5.0),
+        ("value", "repeats", 10**400),
+        ("provenance", "date", "2026-W01-1T00:00:00+00:00"),
+        ("provenance", "date", "2026-01-01 00:00:00+00:00"),
         ("", "seed", 1.0),
         ("", "counted", "yes"),
         ("", "conditions", []),
@@ -129,7 +133,50 @@ def test_what_could_keep_a_reader_busy_is_refused_at_once(tmp_path, content, rea
     assert time.monotonic() - start < 5
 
 
-def test_a_million_lines_are_refused_unread(tmp_path):
+@pytest.mark.parametrize(
+    "text", ["\u3164", "\u115f", "\u2800", "\ufe0f", "\u034f", "\U000e0100", " "]
+)
+def test_a_text_that_looks_like_another_is_refused(tmp_path, text):
+    """It would be another device by the same name."""
+    for name in (f"Imaginary GPU{text}", f"Imaginary{text} GPU"):
+        (tmp_path / "r.jsonl").write_text(doctored(RECORD, "provenance", "device", name) + "\n")
+        with pytest.raises(RecordError, match="device has (a character that is not|spaces)"):
+            read(tmp_path / "r.jsonl")
+        assert clean(name) != name and (text == " " or text not in printable(name))
+
+
+def test_a_field_stands_in_a_line_once(tmp_path):
+    """Of two, people and programs would read different ones."""
+    line = json.dumps(RECORD)
+    for twice in (
+        line.replace("{", '{"suite": "other", ', 1),
+        line.replace('"provenance": {', '"provenance": {"device": "other", '),
+    ):
+        (tmp_path / "r.jsonl").write_text(twice + "\n")
+        with pytest.raises(RecordError, match="a field stands in the line twice"):
+            read(tmp_path / "r.jsonl")
+
+
+def test_an_error_is_not_as_long_as_its_line(tmp_path):
+    (tmp_path / "r.jsonl").write_text(doctored(RECORD, "", "unit", "x" * 15_000) + "\n")
+    with pytest.raises(RecordError, match="unit is 'xxx") as raised:
+        read(tmp_path / "r.jsonl")
+    assert len(str(raised.value)) < LONGEST_MESSAGE + 200
+
+
+@pytest.mark.parametrize("kind", ["a device", "a pipe"])
+def test_what_never_ends_is_not_read(tmp_path, kind):
+    """A link to a device can be committed."""
+    path = tmp_path / "r.jsonl"
+    if kind == "a device":
+        path.symlink_to("/dev/zero")
+    else:
+        os.mkfifo(path)
+    with pytest.raises(RecordError, match=r"r\.jsonl is no file"):
+        read(tmp_path)
+
+
+def test_a_million_lines_are_refused(tmp_path):
     file = tmp_path / "r.jsonl"
     with file.open("wb") as sparse:
         sparse.truncate(LARGEST + 1)

@@ -20,7 +20,7 @@ from tresnet_lite.records import Record
 from tresnet_lite.records.text import printable
 from tresnet_lite.show.figures import landscape_drawing
 from tresnet_lite.show.html import Html
-from tresnet_lite.show.text import as_html, as_json
+from tresnet_lite.show.text import as_cell, as_html, as_json
 
 CHOICES = {  # what can be chosen, in this order; the data's columns
     "place": "Device and source",
@@ -92,8 +92,9 @@ def explorer(points: pd.DataFrame) -> str:
 
 
 def speeds_file(points: pd.DataFrame) -> str:
-    """The points as CSV."""
-    return _seen(points).to_csv(index=False, lineterminator="\n")
+    """The points as CSV, whose texts no spreadsheet computes."""
+    points = points.map(lambda value: as_cell(value) if isinstance(value, str) else value)
+    return points.to_csv(index=False, lineterminator="\n")
 
 
 def _seen(points: pd.DataFrame) -> pd.DataFrame:

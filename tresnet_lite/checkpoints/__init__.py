@@ -5,7 +5,14 @@ file, and what a URL says of its user is kept nowhere.
 """
 
 from tresnet_lite.checkpoints.sources import read_checkpoint
-from tresnet_lite.checkpoints.tensors import read_tensors
+from tresnet_lite.checkpoints.tensors import holds_numbers, read_tensors
 from tresnet_lite.checkpoints.urls import file_name, public_command, without_secrets
 
-__all__ = ["file_name", "public_command", "read_checkpoint", "read_tensors", "without_secrets"]
+__all__ = [
+    "file_name",
+    "holds_numbers",
+    "public_command",
+    "read_checkpoint",
+    "read_tensors",
+    "without_secrets",
+]

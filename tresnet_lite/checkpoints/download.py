@@ -7,17 +7,25 @@ there whole or not at all. No other program reads this cache, and nothing is unp
 import base64
 import hashlib
 import http.client
+import io
 import os
 import re
 import sys
 import tempfile
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import SplitResult, unquote, urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import (
+    HTTPHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    Request,
+    build_opener,
+)
 
 from tresnet_lite.checkpoints.urls import without_secrets
 
@@ -47,26 +55,37 @@ def fetch(url: str) -> Path:
     path = cache() / (name + (".safetensors" if parts.path.endswith(".safetensors") else ".pth"))
     if path.is_file() and digest in (None, _sha256(path)):
         return path
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # A name that nobody can foresee, and a new file: no planted link is followed.
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # A name that nobody can foresee, and a new file: no planted link is followed.
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+    except OSError as error:
+        raise _no_cache(error) from error
     try:
         with os.fdopen(descriptor, "wb") as file:
             _download(parts, file, must_say_length=digest is None)
         if digest not in (None, _sha256(temporary)):
             shown = without_secrets(parts.geturl())
             raise ValueError(f"{shown} has the SHA-256 {_sha256(temporary)}, not {digest}")
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except OSError as error:  # a folder is there
+            raise _no_cache(error) from error
     finally:
         Path(temporary).unlink(missing_ok=True)
     return path
+
+
+def _no_cache(error: OSError) -> ConnectionError:
+    advice = "set XDG_CACHE_HOME to a folder of your own"
+    return ConnectionError(f"nothing can be kept in {cache()} ({error.strerror}): {advice}")
 
 
 def _parse(url: str) -> tuple[SplitResult, str | None]:
     """A URL's parts without the fragment, and the digest that this asks for."""
     shown = without_secrets(url)
     if not re.match("https?://", url, re.IGNORECASE):
-        raise ValueError(f"{shown}: weights come by http:// and https:// alone")
+        raise ValueError(f"{shown}: weights come by http:// and https:// alone, as text, no Path")
     if not re.fullmatch(r"[!-~]+", url):
         raise ValueError(f"{shown} is no URL: write spaces and other letters as %20 …")
     try:
@@ -90,6 +109,54 @@ def _sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+class _Timed(io.RawIOBase):
+    """A stream until a moment: a server's headers may be endless, and not only what they announce.
+
+    Args:
+        end: the moment by `time.monotonic`.
+    """
+
+    def __init__(self, stream: Any, end: float) -> None:
+        self.stream, self.end = stream, end
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if time.monotonic() > self.end:
+            raise URLError(f"it took longer than {LONGEST / 3600:g} hours")
+        return int(self.stream.readinto(buffer))
+
+    def close(self) -> None:
+        self.stream.close()
+        super().close()
+
+
+class _Answer(http.client.HTTPResponse):
+    def __init__(self, *arguments: Any, end: float, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.fp: Any = io.BufferedReader(_Timed(self.fp.detach(), end))
+
+
+class _Web(HTTPSHandler, HTTPHandler):
+    """Opens addresses of the web, whose answers may together take `LONGEST`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.end = time.monotonic() + LONGEST
+
+    def http_open(self, req: Request) -> Any:
+        return self.do_open(partial(self._connected, http.client.HTTPConnection), req)
+
+    def https_open(self, req: Request) -> Any:
+        return self.do_open(partial(self._connected, http.client.HTTPSConnection), req)
+
+    def _connected(self, kind: Any, host: str, **options: Any) -> Any:
+        connection = kind(host, **options)
+        connection.response_class = partial(_Answer, end=self.end)
+        return connection
+
+
 class _Redirects(HTTPRedirectHandler):
     """Follows a redirect to the web alone, and never from an encrypted address to another one."""
 
@@ -111,13 +178,20 @@ def _download(parts: SplitResult, file: IO[bytes], must_say_length: bool) -> Non
             stacklevel=6,
         )
     try:
-        with build_opener(_Redirects).open(_request(parts), timeout=SILENCE) as answer:
+        with _open(_request(parts)) as answer:
             _copy(answer, file, shown, must_say_length)
     except HTTPError as error:
         raise _unreachable(shown, f"the server answers {error.code}") from None
     except (OSError, http.client.HTTPException) as error:  # whose texts may hold the whole URL
         reason = error.reason if isinstance(error, URLError) else type(error).__name__
         raise _unreachable(shown, str(reason)) from None
+
+
+def _open(request: Request) -> Any:
+    try:
+        return build_opener(_Redirects, _Web).open(request, timeout=SILENCE)
+    except ValueError:  # of the names of hosts, for example
+        raise URLError("it is no address, or redirects to none") from None
 
 
 def _unreachable(shown: str, reason: str) -> ConnectionError:
@@ -137,7 +211,7 @@ def _request(parts: SplitResult) -> Request:
 
 
 def _copy(answer: Any, file: IO[bytes], shown: str, must_say_length: bool) -> None:
-    total, end, done = answer.length, time.monotonic() + LONGEST, 0
+    total, done = answer.length, 0
     if total is None and not answer.chunked and must_say_length:
         why = "the server does not say how long the file is, so a part would look whole"
         raise URLError(f"{why}: give its digest too, #sha256=…")
@@ -149,8 +223,6 @@ def _copy(answer: Any, file: IO[bytes], shown: str, must_say_length: bool) -> No
         done += len(part)
         if max(done, total or 0) > LARGEST:
             raise ValueError(f"{shown} is larger than {LARGEST / 2**30:g} GiB: no weights are")
-        if time.monotonic() > end:
-            raise URLError(f"it took longer than {LONGEST / 3600:g} hours")
         file.write(part)
         _progress(shown, done, total)
     if total is not None and done != total:

@@ -11,9 +11,9 @@ import pickle
 import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import torch
 
@@ -25,7 +25,19 @@ ITEM_SIZES = {  # bytes of an element
     **dict.fromkeys(("LongStorage", "DoubleStorage", "ComplexFloatStorage"), 8),
     "ComplexDoubleStorage": 16,
 }
+# What weights are of: in other types, torch has no arithmetic, or loads less than it is given.
+NUMBERS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+NUMBERS |= {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+DIMENSIONS = 8  # at most
 END, END64, LOCATOR = 22, 56, 20  # bytes of a zip archive's last entries
+LARGEST_PICKLE = 4 << 20  # bytes; a byte of it can become a hundred in memory
+# The steps of a pickle that torch's own reader knows, but for sets: no number of over 255 bytes,
+# whose product would take hours.
+STEPS: dict[int, Callable[[Any], None]] = {
+    code: pickle._Unpickler.dispatch[code]
+    for code in b"\x80.(cR\x81batsue)]}\x85\x86\x87N\x88\x89JKMG\x8aXUQhjqr"
+}
+SETITEM, SETITEMS = pickle.SETITEM[0], pickle.SETITEMS[0]
 
 
 class UnsafeCheckpoint(ValueError):
@@ -57,6 +69,12 @@ def read_tensors(
     return checkpoint
 
 
+def holds_numbers(value: Any) -> bool:
+    """Is it a tensor that can be a network's, of real numbers and a sensible shape?"""
+    dense = isinstance(value, torch.Tensor) and value.layout == torch.strided
+    return dense and value.dtype in NUMBERS and value.dim() <= DIMENSIONS
+
+
 def _read(file: IO[bytes], path: Path, device: str | torch.device) -> Any:
     if path.suffix == ".safetensors":  # a format whose reader compares the sizes itself
         try:
@@ -85,13 +103,13 @@ def refuse_excess(file: IO[bytes]) -> None:
     length = os.fstat(file.fileno()).st_size
     try:
         if file.read(4) == b"PK\3\4":  # as torch.save has written since 1.6
-            sizes = _Sizes(io.BytesIO(_pickle_of_archive(file, length)))
-        else:  # a magic number, the version, the system, the checkpoint, its storages
+            sizes = _Sizes(_pickle_of_archive(file, length))
+            sizes.load()
+        else:  # a magic number, the version, the system, the checkpoint, its storages' names
             file.seek(0)
-            for _ in range(3):
-                _Sizes(file).load()
-            sizes = _Sizes(file)
-        sizes.load()
+            sizes = _Sizes(file.read(LARGEST_PICKLE))
+            for _ in range(5):
+                sizes.load()
     except UnsafeCheckpoint:
         raise
     except Exception as error:  # bytes that are no pickle raise anything
@@ -112,8 +130,12 @@ def _pickle_of_archive(file: IO[bytes], length: int) -> bytes:
             names = ", ".join(ascii(info.filename[:80]) for info in members[:3])
             raise UnsafeCheckpoint(f"it is a zip archive of {names}: unpack it, give the file")
         stored = all(info.compress_type == zipfile.ZIP_STORED for info in members)
-        if not stored or sum(info.file_size for info in members) > length or len(pickles) > 1:
+        # A member may have two names; readers differ in which one they take.
+        plain = all(info.filename == info.orig_filename for info in members) and len(pickles) == 1
+        if not stored or sum(info.file_size for info in members) > length or not plain:
             raise UnsafeCheckpoint("it would become larger when unpacked, or hides a member")
+        if pickles[0].file_size > LARGEST_PICKLE:
+            raise UnsafeCheckpoint(f"its pickle is larger than {LARGEST_PICKLE >> 20} MiB")
         return archive.read(pickles[0])
 
 
@@ -133,7 +155,8 @@ def _has_one_directory(file: IO[bytes], length: int) -> bool:
         return bool(start + size == length - END)
     (where,) = struct.unpack("<Q", locator[8:16])
     size, start = struct.unpack("<QQ", end64[40:56])
-    return bool(where == start + size == length - END - LOCATOR - END64)
+    whole = end64[:4] == b"PK\6\6" and where == start + size
+    return bool(whole and where == length - END - LOCATOR - END64)
 
 
 class _Dict(OrderedDict[Any, Any]):
@@ -149,19 +172,24 @@ class _Sizes(pickle._Unpickler):
 
     It is Python's own implementation, as the faster one in C reserves memory for what it is told.
 
+    Args:
+        content: one pickle, or several that follow each other.
+
     Attributes:
         storages: bytes of each storage.
         viewed: bytes of all tensors together; several may share a storage.
+        room: how many more items may be copied; an honest pickle has a byte or more for each.
     """
 
-    def __init__(self, file: Any) -> None:
-        super().__init__(file, encoding="utf-8")
+    def __init__(self, content: bytes) -> None:
+        super().__init__(io.BytesIO(content), encoding="utf-8")
         self.storages: dict[str, int] = {}
         self.viewed = 0
+        self.room = len(content)
         self.known: dict[str, Any] = {
-            "collections.OrderedDict": _Dict,
-            "collections.Counter": dict,
-            "torch.Size": tuple,
+            "collections.OrderedDict": lambda items=(): self._copied(_Dict, items),
+            "collections.Counter": lambda items=(): self._copied(dict, items),
+            "torch.Size": lambda items=(): self._copied(tuple, items),
             "torch._utils._rebuild_tensor_v2": self._tensor,
             "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
         }
@@ -176,10 +204,31 @@ class _Sizes(pickle._Unpickler):
     def persistent_load(self, pid: Any) -> tuple[int, int]:
         """(bytes of an element, elements) of a storage."""
         what, itemsize, key, _, elements, *view = pid
-        if what != "storage" or not _are_counts(itemsize, elements) or view not in ([], [None]):
+        named = what == "storage" and isinstance(key, str) and view in ([], [None])
+        if not named or not _are_counts(itemsize, elements):
             raise UnsafeCheckpoint("it has a storage of an unknown kind")
         self.storages[key] = max(self.storages.get(key, 0), itemsize * elements)
         return itemsize, elements
+
+    def _set_item(self) -> None:
+        _refuse_nested(self.stack[-2:-1])
+        STEPS[SETITEM](self)
+
+    def _set_items(self) -> None:
+        _refuse_nested(self.stack[::2])
+        STEPS[SETITEMS](self)
+
+    stack: list[Any]
+    dispatch: ClassVar[Any] = STEPS | {SETITEM: _set_item, SETITEMS: _set_items}
+
+    def _copied(self, kind: Callable[[Any], Any], items: Any) -> Any:
+        """A dict or tuple of items, as long as the same ones are not copied again and again."""
+        self.room -= len(items)
+        if self.room < 0:
+            raise UnsafeCheckpoint("it copies more than it holds")
+        if kind is not tuple and not isinstance(items, Mapping):
+            _refuse_nested(key for key, _ in items)
+        return kind(items)
 
     def _tensor(self, storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> None:
         itemsize, room = storage
@@ -191,6 +240,12 @@ class _Sizes(pickle._Unpickler):
             shape = str(tuple(size))[:80]
             raise UnsafeCheckpoint(f"it has {room:,} numbers for a tensor of shape {shape}")
         self.viewed += itemsize * elements
+
+
+def _refuse_nested(keys: Iterable[Any]) -> None:
+    """Refuse a dict's keys that are tuples: of nested ones, a hash may take years."""
+    if any(isinstance(key, tuple) for key in keys):
+        raise UnsafeCheckpoint("it has a dict with a tuple as a key")
 
 
 def _are_counts(*values: Any) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://\S*", re.IGNORECASE)
+_URL = re.compile(r"(?:[a-z][a-z0-9+.-]*://|https?:/)\S*", re.IGNORECASE)  # a Path has one slash
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(:\d*)?", re.IGNORECASE)
 _SHA256 = re.compile(r"#sha256=[0-9a-f]{64}$", re.IGNORECASE)
 
@@ -24,7 +24,7 @@ def without_secrets(text: str) -> str:
 
 
 def _public(url: str) -> str:
-    scheme, _, rest = url.partition("://")
+    scheme, rest = re.split("://?", url, maxsplit=1)
     place = re.split(r"[?#]|\w+://", rest)[0].rpartition("@")[2]  # a second URL goes with a query
     if not _HOST.fullmatch(place.partition("/")[0]):  # perhaps "user:password"
         return f"{scheme}://…"

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from reprlib import repr  # short, whatever an entry repeats by its anchors
 from types import ModuleType
 
 import pandas as pd
@@ -41,6 +42,7 @@ def _checks(*modules: ModuleType) -> dict[str, Check]:
 
 
 CHECKS = _checks(speed, size, memory, accuracy, tables, figures, printed)
+LARGEST = 100  # fields of a mapping in claims.yaml
 KINDS = ("speed", "memory", "accuracy", "size")
 
 
@@ -55,12 +57,17 @@ class Claim:
     check: dict[str, object]
 
     def __post_init__(self) -> None:
+        for name in ("id", "section", "kind", "sentence"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"claim {repr(self.id)}: {name} must be a text")
         if self.kind not in KINDS:
             known = ", ".join(KINDS)
-            raise ValueError(f"claim {self.id}: kind is {self.kind!r}, not one of {known}")
+            raise ValueError(f"claim {self.id}: kind is {repr(self.kind)}, not one of {known}")
         name = self.check.get("name") if isinstance(self.check, dict) else self.check
         if not isinstance(name, str) or name not in CHECKS:
-            raise ValueError(f"claim {self.id}: no check {name!r}; there are {', '.join(CHECKS)}")
+            raise ValueError(
+                f"claim {self.id}: no check {repr(name)}; there are {', '.join(CHECKS)}"
+            )
         if not isinstance(self.check, dict):
             raise ValueError(f"claim {self.id}: write its check as {{name: {name}, …}}")
         try:
@@ -85,11 +92,23 @@ class Claim:
         return [on_a_cpu(verdict) if verdict.label in cpus else verdict for verdict in verdicts]
 
 
+# ten times faster in C, where yaml was built with it
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """Plain values; "<<" cannot copy mappings into mappings until they fill the memory."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > LARGEST:
+            raise yaml.MarkedYAMLError(problem=f"more than {LARGEST} fields, with those of <<")
+
+
 def _claim(entry: dict[str, object]) -> Claim:
     try:
         return Claim(**entry)
     except TypeError as error:
-        raise ValueError(f"claim {entry.get('id', entry)}: {error}") from error
+        name = entry.get("id", entry) if isinstance(entry, dict) else entry
+        name = name if isinstance(name, str) else repr(name)[:200]
+        raise ValueError(f"claim {name}: {error}") from error
 
 
 def load_claims(path: Path = DATA / "paper" / "claims.yaml") -> list[Claim]:
@@ -99,9 +118,13 @@ def load_claims(path: Path = DATA / "paper" / "claims.yaml") -> list[Claim]:
         ValueError: a field too many or too few, an unknown kind or check, arguments that the check
             does not take, an id used twice.
     """
-    # ten times faster, where yaml was built with it
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    claims = [_claim(entry) for entry in yaml.load(path.read_text(encoding="utf-8"), loader)]
+    try:
+        entries = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"{path} is not YAML as this ledger has it: {error}") from error
+    if not isinstance(entries, list):
+        raise ValueError(f"{path} must be a list of claims")
+    claims = [_claim(entry) for entry in entries]
     twice = [name for name, count in Counter(claim.id for claim in claims).items() if count > 1]
     if twice:
         raise ValueError(f"{path}: ids used twice: {', '.join(twice)}")

@@ -43,7 +43,7 @@ def check_contribution(file: Path, package: Path | None = None) -> Path:
     (device, _), *_ = Counter(line.provenance.device for line in lines).most_common(1)
     place = store.COMMITTED / store.file_name(device)
     if file.resolve().parent == store.COMMITTED.resolve() and file.name != place.name:
-        move = f"git mv {file.name} {place.name}"
+        move = f"git mv {shlex.quote(file.name)} {place.name}"
         raise RecordError(f"{file} is to be called after its device: {move}")
     others = [path for path in sorted(store.COMMITTED.glob("*.jsonl")) if path.name != place.name]
     store.read_apart([*others, file])

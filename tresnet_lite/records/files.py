@@ -17,6 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tresnet_lite.records.records import Failure, Record, from_json
+from tresnet_lite.records.text import LONGEST_MESSAGE
 
 LARGEST = 64 << 20  # bytes of a file that is read
 
@@ -144,9 +145,13 @@ def exclusive(lock: Path, busy: Exception) -> Iterator[None]:
 
 
 def _read_file(path: Path) -> Iterator[Record | Failure]:
-    if path.stat().st_size > LARGEST:
+    if path.exists() and not path.is_file():
+        raise RecordError(f"{path} is no file")  # reading a pipe would never end, nor /dev/zero
+    with path.open("rb") as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
         raise RecordError(f"{path} is larger than {LARGEST >> 20} MiB: no campaign writes so much")
-    *lines, rest = path.read_bytes().split(b"\n")
+    *lines, rest = content.split(b"\n")
     if rest:
         raise RecordError(f"{path}:{len(lines) + 1}: a half-written line; repair() removes it")
     for number, line in enumerate(lines, 1):
@@ -154,7 +159,7 @@ def _read_file(path: Path) -> Iterator[Record | Failure]:
             record = from_json(line.decode())
             _refuse_future(record)
         except (ValueError, TypeError) as error:
-            raise RecordError(f"{path}:{number}: {error}") from error
+            raise RecordError(f"{path}:{number}: {str(error)[:LONGEST_MESSAGE]}") from error
         yield record
 
 

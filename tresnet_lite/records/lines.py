@@ -34,7 +34,7 @@ def decode(line: str) -> dict[str, Any]:
     if len(line) > LONGEST:
         raise ValueError(f"a line of {len(line):,} characters: at most {LONGEST:,} are allowed")
     try:
-        fields = json.loads(line)
+        fields = json.loads(line, object_pairs_hook=_once)
         its_digest = digest(fields) if isinstance(fields, dict) else ""
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}") from error
@@ -54,6 +54,14 @@ def decode(line: str) -> dict[str, Any]:
         raise ValueError("the digest does not fit: was the line changed after it was measured?")
     fields.pop("version", None)
     return upgrade(fields) if version == 1 else fields
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, whose names stand in it once: of two, a reader of the line sees the first."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a field stands in the line twice")
+    return fields
 
 
 def digest(fields: dict[str, Any]) -> str:

@@ -84,6 +84,9 @@ class Provenance:
         check_fields(self)
         if self.moment.utcoffset() != datetime.timedelta(0):
             raise ValueError(f"provenance date {self.date!r} is not in UTC")
+        written = self.moment.isoformat()
+        if not self.date.startswith(written[:19]):  # a week's day, for example
+            raise ValueError(f"provenance date {self.date!r} is written as {written}")
 
     @property
     def moment(self) -> datetime.datetime:

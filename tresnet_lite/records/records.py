@@ -6,6 +6,7 @@ What could not be measured is a line too, a `Failure` with its reason.
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -250,8 +251,8 @@ def _check_name(field: str, value: str) -> None:
 
 
 def _check_count(field: str, value: object) -> None:
-    if type(value) is not int or value < 1:
-        raise ValueError(f"{field} is {value!r}: it must be a whole number, 1 or more")
+    if type(value) is not int or not 1 <= value < 1 << 53:
+        raise ValueError(f"{field} is {reprlib.repr(value)}: it must be a whole number, 1 or more")
 
 
 def _check_seed(seed: int | None) -> None:

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import argparse
 import functools
+import re
 import reprlib
 from typing import Any, NoReturn, TextIO, get_args, get_type_hints
 
 FORBIDDEN = frozenset('<>{}`|$"\\')  # what begins markup in a page, a table or a figure
 LONGEST, LONGEST_MESSAGE = 300, 1000  # characters
+# Letters, marks and a symbol that leave no ink, or only choose how the one before them is drawn.
+INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -45,7 +50,7 @@ def _kinds(record: type) -> dict[str, tuple[type, ...]]:
 
 
 def check_text(field: str, text: str) -> None:
-    """Refuse text with characters that cannot be seen, or that begin markup, and long text.
+    """Refuse long text, and such as looks like another: with what cannot be seen, or begins markup.
 
     Raises:
         ValueError: the message names the field and the character.
@@ -53,11 +58,15 @@ def check_text(field: str, text: str) -> None:
     longest = LONGEST_MESSAGE if field == "message" else LONGEST
     if len(text) > longest:
         raise ValueError(f"{field} has {len(text)} characters: at most {longest} are allowed")
-    if text.isprintable() and FORBIDDEN.isdisjoint(text):
-        return
     for character in text:
-        if character in FORBIDDEN or not character.isprintable():
+        if character in FORBIDDEN or not _is_seen(character):
             raise ValueError(f"{field} has a character that is not allowed: {ascii(character)}")
+    if text != " ".join(text.split()):
+        raise ValueError(f"{field} has spaces at an end, or two in a row")
+
+
+def _is_seen(character: str) -> bool:
+    return character.isprintable() and not INVISIBLE.match(character)
 
 
 def clean(text: str, longest: int = LONGEST) -> str:
@@ -66,8 +75,8 @@ def clean(text: str, longest: int = LONGEST) -> str:
     White space becomes a space; what is not allowed becomes a look-alike, or "?".
     """
     plain = " ".join(text.split()).translate(str.maketrans('<>{}`"\\', "‹›()''/"))
-    safe = "".join("?" if c in FORBIDDEN or not c.isprintable() else c for c in plain)
-    return safe if len(safe) <= longest else safe[: longest - 1] + "…"
+    safe = "".join("?" if c in FORBIDDEN or not _is_seen(c) else c for c in plain)
+    return safe if len(safe) <= longest else safe[: longest - 1].rstrip() + "…"
 
 
 def printable(text: str) -> str:
@@ -97,6 +106,6 @@ class Parser(argparse.ArgumentParser):
 
 
 def _printable(c: str) -> str:
-    if c.isprintable() or c == "\N{NO-BREAK SPACE}":
+    if _is_seen(c) or c == "\N{NO-BREAK SPACE}":
         return c
     return " " if c.isspace() else "\N{REPLACEMENT CHARACTER}"
