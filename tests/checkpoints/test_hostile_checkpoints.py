@@ -452,7 +452,9 @@ def test_a_pickle_that_would_keep_its_reader_busy_is_refused(name, tmp_path):
         read_tensors(path)
 
 
-@pytest.mark.parametrize("keys", [Call(bytearray, 1 << 40), Call(torch.Tensor, *HUGE)], ids=str)
+@pytest.mark.parametrize(
+    "keys", [Call(bytearray, 1 << 40), Call(torch.Tensor, *HUGE)], ids=["bytes", "a tensor"]
+)
 def test_an_old_files_names_of_storages_create_nothing(keys, tmp_path):
     """The names are a pickle of their own, behind the checkpoint."""
     path = legacy(tmp_path / "old.pt", {"weight": tensor((1,))})

@@ -141,7 +141,9 @@ def test_columns_that_a_chapter_shows_are_in_the_list(path):
 
 
 def test_columns_that_the_package_shows_are_in_the_list():
-    assert {*runs.SPEEDS, *runs.BATCHES, *readme.SIZE_COLUMNS, *readme.STEM_COLUMNS} <= set(COLUMNS)
+    assert {*runs.SPEEDS, *runs.BATCHES, *readme.SIZE_COLUMNS, *readme.VERDICT_COLUMNS} <= set(
+        COLUMNS
+    )
 
 
 def test_no_other_place_has_formats_of_columns():
