@@ -8,7 +8,7 @@ import pytest
 
 from tresnet_lite.predict import devices
 from tresnet_lite.predict.constants import shipped
-from tresnet_lite.predict.devices import Constants, datasheet
+from tresnet_lite.predict.devices import Constants, datasheet, device_memory
 from tresnet_lite.records.lines import digest
 
 LINE = devices.FILE.read_text(encoding="utf-8").splitlines()[2]  # the RTX 4090's
@@ -51,7 +51,14 @@ def test_no_constant_exceeds_a_data_sheet():
         sheet = datasheet(constants.device)
         assert constants.fit.rates.arithmetic < sheet.arithmetic
         assert constants.fit.rates.bandwidth < sheet.bandwidth
-    assert datasheet("Imaginary GPU") is None
+
+
+def test_a_data_sheet_is_found_by_the_name_that_torch_gives_a_device():
+    assert datasheet("NVIDIA GeForce RTX 4090") == datasheet("RTX 4090")
+    assert datasheet("RTX 4090").bandwidth == 1008e9
+    assert device_memory("NVIDIA GeForce RTX 4090") == 24
+    for unknown in ("Imaginary GPU", "GTX 4090", "NVIDIA GeForce RTX 4090 Laptop GPU"):
+        assert datasheet(unknown) is device_memory(unknown) is None
 
 
 def set_rate(**changes):

@@ -25,9 +25,9 @@ import pandas as pd
 
 from tresnet_lite.predict import devices, paper_report, validate
 from tresnet_lite.predict.constants import own_constants, shipped
-from tresnet_lite.predict.devices import Constants, datasheet
+from tresnet_lite.predict.devices import Constants, datasheet, device_memory
 from tresnet_lite.predict.load import PARAMETER_BYTES, Load
-from tresnet_lite.predict.memory import device_memory, largest_batch
+from tresnet_lite.predict.memory import largest_batch
 from tresnet_lite.predict.roofline import Rules, demand, image_seconds, share_of_bytes
 from tresnet_lite.predict.sources import NORMS, Untraceable, counted_load
 from tresnet_lite.records import RecordError, load
@@ -60,7 +60,8 @@ def _predict(words: list[str]) -> int:
         return 0
     side, batch = options.image_size, options.batch
     memory = options.memory or device_memory(constants.device)
-    say("", f"{side} px, batches of {batch}; memory {memory or 'not known: give --memory'} GiB")
+    known = f"{memory:g} GiB" if memory else "not known: give --memory"
+    say("", f"{side} px, batches of {batch}; memory {known}")
     say(ROW.format(*COLUMNS))
     given = (constants, side, batch, memory, options.norm or constants.norm)
     results = [predict_network(name, *given) for name in options.networks]

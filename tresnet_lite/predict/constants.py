@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from tresnet_lite.predict.devices import Constants, datasheet
+from tresnet_lite.predict.devices import Constants, datasheet, sheet_row
 from tresnet_lite.predict.fit import Errors, Fit, Speed, fit, left_out
 from tresnet_lite.predict.paper_speeds import paper_speeds
 from tresnet_lite.predict.roofline import Rules
@@ -104,7 +104,8 @@ def own_constants(records: Iterable[Record]) -> Constants:
         needed = len(TWO) + len(both) + 2
         raise ValueError(f"speeds of {networks} networks: at least {needed} are needed")
     best = min(usable, key=lambda refit: Errors.of(left_out(speeds, refit)).rms)
-    key = "".join(device.lower().split()[-1:])
+    row = sheet_row(device)
+    key = (device if row is None else row["device"]).lower().replace(" ", "")
     way = f"{c.dtype}, {c.memory_format.replace('_', ' ')}, {c.compile}"
     source = f"records of {networks} networks, {record.provenance.source}"
     about = {"key": key, "device": device, "way": way, "source": source, "norm": "iabn"}

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from tresnet_lite.checkout import DATA
 from tresnet_lite.paper.published import peak
@@ -28,13 +29,29 @@ FILE = DATA / "predict" / "constants.jsonl"
 ROUNDING = 1.001  # of rates that a fit held to the data sheet
 
 
+def sheet_row(device: str) -> pd.Series | None:
+    """The row of `data/published/devices.csv` whose name a device's own name ends in, if any.
+
+    torch calls an "RTX 4090" "NVIDIA GeForce RTX 4090".
+    """
+    table = pd.read_csv(DATA / "published" / "devices.csv")
+    rows = table[[f" {device}".endswith(f" {name}") for name in table["device"]]]
+    return None if rows.empty else rows.iloc[0]
+
+
 def datasheet(device: str) -> Rates | None:
     """The rates that a device's maker promises, which none can exceed; None if not known."""
-    try:
-        promised = peak(device)
-    except KeyError:
+    row = sheet_row(device)
+    if row is None:
         return None
+    promised = peak(row["device"])
     return Rates(promised.flops / 2, promised.bandwidth)
+
+
+def device_memory(device: str) -> float | None:
+    """GiB of a device; None if not known."""
+    row = sheet_row(device)
+    return None if row is None else float(row["memory_gib"])
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
-
-import pandas as pd
 import torch
 
-from tresnet_lite.checkout import DATA
 from tresnet_lite.counting.kept import bytes_per_image
 from tresnet_lite.counting.networks import OURS, build
 from tresnet_lite.predict.load import in_half_precision
@@ -36,10 +32,3 @@ def largest_batch(name: str, side: int, memory_gib: float, norm: str | None = No
 
     per_image = sum(bytes_per_image(network, images).values())
     return max(0, int((memory_gib * GIB - 4 * numbers) / per_image))
-
-
-@cache
-def device_memory(device: str) -> float | None:
-    """GiB of a device of `data/published/devices.csv`; None for others."""
-    table = pd.read_csv(DATA / "published" / "devices.csv").set_index("device")["memory_gib"]
-    return float(table[device]) if device in table else None
