@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from made_up import load
+from torch import nn
 
-from tresnet_lite.predict import Load
+from tresnet_lite.predict import Load, load_of
 from tresnet_lite.predict.roofline import (
     Rates,
     Rules,
@@ -92,3 +94,20 @@ def test_networks_side_by_side_take_what_they_take_alone():
         assert function(together, rates) == pytest.approx(alone, rel=1e-12)
     with pytest.raises(ValueError, match="batch is 0: it must be 1 or more"):
         demand([(load(1), 0)], Rules())
+
+
+def test_halves_are_counted_and_norms_keep_float32():
+    """A convolution's map takes 2 bytes a number; batch norm's weight and statistics take 4."""
+    with torch.device("meta"):
+        network = nn.Sequential(nn.Conv2d(3, 8, 1, bias=False), nn.BatchNorm2d(8))
+    asked = load_of(network, 16)
+    pixels = 16 * 16
+    assert asked.names == ("convolution", "native_batch_norm")
+    assert asked.macs.tolist() == [pixels * 3 * 8, 0]
+    assert asked.moved.tolist() == [2 * pixels * (3 + 8), 2 * pixels * (8 + 8)]
+    assert asked.once.tolist() == [2 * 3 * 8, 4 * 4 * 8]
+    assert (asked.parameters, asked.activations) == (3 * 8 + 2 * 8, pixels * 8)
+    assert asked.parameter_bytes == 6 * asked.parameters
+    assert asked.has_batch_norm and not asked.has_attention
+    with pytest.raises(ValueError, match="phase 'testing': give one of inference, training"):
+        load_of(network, 16, "testing")

@@ -86,7 +86,8 @@ def about(constants: Constants) -> Iterator[str]:
     if sheet:
         promised = f"data sheet {2 * sheet.arithmetic / 1e12:g} and {sheet.bandwidth / 1e9:g}"
     dense, memory = 2 * rates.arithmetic / 1e12, rates.bandwidth / 1e9
-    yield f"{constants.device} ({constants.key}), {constants.way}"
+    outside = "compiled networks are outside of this"
+    yield f"{constants.device} ({constants.key}), {constants.way}; {outside}"
     yield f"  {dense:.1f} TFLOP/s dense, {memory:.0f} GB/s; {promised}"
     if rates.depthwise:
         yield f"  {2 * rates.depthwise / 1e12:.2f} TFLOP/s depthwise"

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tresnet_lite.counting.published_abn import PublishedABN
 from tresnet_lite.counting.traffic import MANY, StepOperation, step_operations
 
 # Bytes per parameter and step beside the operations, in mixed precision with float32 weights.
@@ -87,7 +88,7 @@ def in_half_precision(network: nn.Module) -> nn.Module:
     """The network, in place: float16, but float32 in batch norms, as mixed precision has them."""
     network.half()
     for module in network.modules():
-        if hasattr(module, "running_mean") or type(module).__name__ == "PublishedABN":
+        if hasattr(module, "running_mean") or isinstance(module, PublishedABN):
             module.float()
     return network
 
