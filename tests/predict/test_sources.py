@@ -59,6 +59,7 @@ def test_the_committed_records_of_a_gpu_give_constants():
     assert "launch" in constants.fit.free and "slowdown" in constants.fit.free
     assert 5e-6 < constants.fit.rates.launch < 1e-4
     assert constants.rms < 0.15
+    assert constants.way == "float16, channels first, eager"  # though the file has others too
 
 
 def test_too_few_networks_give_no_constants():

@@ -158,9 +158,9 @@ def _validate(words: list[str]) -> int:
     for file in files:
         rows.append(validate.validate(file))
         say(validate.line(rows[-1]))
-    if options.out:
-        table = pd.DataFrame([dataclasses.asdict(row) for row in rows])
-        table.to_csv(options.out, index=False, float_format="%.4g")
+        if options.out:  # after each, as a folder takes minutes
+            table = pd.DataFrame([dataclasses.asdict(row) for row in rows])
+            table.to_csv(options.out, index=False, float_format="%.4g")
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -12,8 +12,8 @@ from tresnet_lite.predict.devices import Constants, datasheet, sheet_row
 from tresnet_lite.predict.fit import Errors, Fit, Speed, fit, left_out
 from tresnet_lite.predict.paper_speeds import paper_speeds
 from tresnet_lite.predict.roofline import Rules
-from tresnet_lite.predict.sources import published_speeds, record_speeds
-from tresnet_lite.records import Record, latest
+from tresnet_lite.predict.sources import network_records, published_speeds, record_speeds
+from tresnet_lite.records import Record
 
 TWO = ("arithmetic", "bandwidth")
 PAPER_FREE = (*TWO, "depthwise", "slowdown")
@@ -94,7 +94,7 @@ def own_constants(records: Iterable[Record]) -> Constants:
         raise ValueError("records of inference are needed, and may be of training too")
     choices = [both, (*both, "launch"), (*both, "depthwise"), (*both, "depthwise", "launch")]
     networks = len({speed.name for speed in speeds})
-    record = next(r for r in latest(records) if r.metric == "throughput")
+    record = network_records(records)[-1]
     device, c = record.provenance.device, record.conditions
     ways = {"rules": RULES, "ceiling": datasheet(device)}
     fits = [partial(fit, free=(*TWO, *choice), **ways) for choice in choices]
@@ -112,8 +112,10 @@ def own_constants(records: Iterable[Record]) -> Constants:
     return _constants(speeds, best, **about, training="fitted" if both else "as inference")
 
 
-def _constants(speeds: Sequence[Speed], refit, **about: str) -> Constants:
-    fitted: Fit = refit(speeds)
+def _constants(
+    speeds: Sequence[Speed], refit: Callable[[Sequence[Speed]], Fit], **about: str
+) -> Constants:
+    fitted = refit(speeds)
     errors = Errors.of(left_out(speeds, refit))
     numbers = {"speeds": len(speeds), "median": errors.median, "rms": errors.rms}
     return Constants(**about, **numbers, fit=fitted)

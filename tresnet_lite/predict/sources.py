@@ -85,6 +85,11 @@ def record_speeds(records: Iterable[Record]) -> list[Speed]:
     Raises:
         ValueError: no such speed, or records of several devices or ways of running.
     """
+    return [_of_record(record) for record in network_records(records)]
+
+
+def network_records(records: Iterable[Record]) -> list[Record]:
+    """The records that `record_speeds` takes; it raises as that does."""
     eager = [r for r in latest(records) if r.metric == "throughput" and _is_network(r)]
     if not eager:
         raise ValueError("no speed of a whole network in these records: measure some networks")
@@ -92,8 +97,7 @@ def record_speeds(records: Iterable[Record]) -> list[Speed]:
     if len(ways) > 1:
         several = "; ".join(", ".join(way) for way in sorted(ways))
         raise ValueError(f"constants belong to one device and way of running, not to {several}")
-    different = {(r.model, r.phase, r.conditions): r for r in eager}
-    return [_of_record(record) for record in different.values()]
+    return list({(r.model, r.phase, r.conditions): r for r in eager}.values())
 
 
 def _is_network(record: Record) -> bool:

@@ -6,7 +6,7 @@ The files are the `results/` folder of https://github.com/huggingface/pytorch-im
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -39,7 +39,7 @@ class Validation:
         within_10: share of networks within 10 %.
         covered, ratios_covered: share of speeds, and of ratios between two networks, inside of
             their 95 % intervals.
-        arithmetic, bandwidth: constants of the two halves, in FLOP/s and bytes per second.
+        tflops, gb_per_second: the constants, the mean of both halves'.
     """
 
     file: str
@@ -51,8 +51,8 @@ class Validation:
     within_10: float
     covered: float
     ratios_covered: float
-    arithmetic: tuple[float, float]
-    bandwidth: tuple[float, float]
+    tflops: float
+    gb_per_second: float
 
 
 def result_files(folder: Path) -> list[Path]:
@@ -142,12 +142,14 @@ def validate(file: Path) -> Validation:
         float((off <= 0.1).mean()),
         float(np.mean(inside)),
         float(np.mean(pairs_inside)),
-        tuple(2 * fitted.rates.arithmetic for fitted in fits),
-        tuple(fitted.rates.bandwidth for fitted in fits),
+        float(np.mean([2 * fitted.rates.arithmetic / 1e12 for fitted in fits])),
+        float(np.mean([fitted.rates.bandwidth / 1e9 for fitted in fits])),
     )
 
 
-def power_law(seen: Sequence[Speed], unseen: Sequence[Speed], proxy) -> list[float]:
+def power_law(
+    seen: Sequence[Speed], unseen: Sequence[Speed], proxy: Callable[[Load], float]
+) -> list[float]:
     """Predicted over published speed by speed = a · proxy^b, fitted to the networks seen."""
     logs = [
         (np.log([proxy(s.load) for s in half]), np.log([s.images_per_second for s in half]))
