@@ -1,6 +1,7 @@
 """What is rendered into the book's pages, and what becomes of a notebook on its way there."""
 
 import dataclasses
+import html
 import re
 import threading
 import xml.etree.ElementTree as ElementTree
@@ -190,7 +191,7 @@ def test_a_staged_notebook_tells_time_command_and_sources(notebook, tmp_path):
     nbformat.write(notebook, source)
     staging.stage_notebook(source, target, ROOT)
     staged = nbformat.read(target, as_version=4)
-    told = staged.cells[-1].source
+    told = html.unescape(staged.cells[-1].source)
     assert "It took 12 seconds" in told and "make reproduce PROFILE=cpu" in told
     assert "papermill --cwd notebooks notebooks/07_x.ipynb build/07_x.ipynb -p profile cpu" in told
     links = re.findall(r"/(?:blob|tree)/main/([^\"]+)", told)

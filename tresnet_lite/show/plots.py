@@ -172,7 +172,9 @@ def ratios(table: pd.DataFrame, *, base: str, description: str = "") -> tuple[Fi
         description: what the text begins with; default: "Speed relative to" the base.
     """
     phases, names = table["phase"].unique(), list(table["name"].unique())
-    figure, panels = charts(len(phases), len(phases) * (0.7 + 0.3 * len(names)) + 0.5)
+    lines = max(name.count("\n") + 1 for name in names)
+    row = 0.3 if lines == 1 else 0.19 * lines
+    figure, panels = charts(len(phases), len(phases) * (0.7 + row * len(names)) + 0.5)
     for axes, phase in zip(panels, phases, strict=True):
         lines = table[table["phase"] == phase]
         places = lines["name"].map(names.index)

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from tresnet_lite.show.plots import charts, drawing
-from tresnet_lite.show.style import BLUE, INK
+from tresnet_lite.show.style import BLUE, INK, STYLE
 
 
 @drawing
@@ -29,6 +29,6 @@ def processes(table: pd.DataFrame) -> tuple[Figure, str]:
         axes.spines["left"].set_visible(False)
         half, largest = percent.median(), percent.max()
         clauses.append(f"{device}, {phase}: half within {half:.1f} %, all within {largest:.1f} %")
-    figure.supxlabel("a process\u2019s ratio, % from the mean of its processes")
+    figure.supxlabel("% from the mean of all processes", fontsize=STYLE["font.size"])
     intro = "Each process\u2019s ratios, as distances from the mean of all processes."
     return figure, f"{intro} {'; '.join(clauses)}."
