@@ -27,12 +27,14 @@ from tresnet_lite.records.files import read
 from tresnet_lite.records.lines import VERSION, digest
 from tresnet_lite.records.provenance import NO_COMMIT
 from tresnet_lite.records.records import from_json
-from tresnet_lite.records.text import FORBIDDEN
+from tresnet_lite.records.text import FORBIDDEN, INVISIBLE
 
 CONDITIONS = Conditions(batch=8, resolution=224)
 
 
-VISIBLE = st.characters(exclude_categories=("C", "Z"), exclude_characters=FORBIDDEN)
+VISIBLE = st.characters(exclude_categories=("C", "Z"), exclude_characters=FORBIDDEN).filter(
+    lambda character: not INVISIBLE.match(character)
+)
 TEXTS, NAMES = st.text(VISIBLE, max_size=50), st.text(VISIBLE, min_size=1, max_size=50)
 
 
