@@ -22,8 +22,9 @@ from tresnet_lite.records.records import MIN_REPEATS
 from tresnet_lite.records.selection import PROCESS, standing, together
 
 LEVEL = 0.95
-# How far apart two processes' ratios were seen: on two cores, and on an H200 by a third too, where
-# the host was as busy as the device.
+# About how far apart two processes' ratios were seen: on two cores, and on an H200 by a third too,
+# where the host was as busy as the device. (Our Inplace-ABN in training, which judges nothing
+# there, differed more.)
 SLACK = 1.35
 
 
