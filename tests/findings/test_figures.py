@@ -12,8 +12,7 @@ from tresnet_lite.claims import figures
 from tresnet_lite.claims.ledger import load_claims
 from tresnet_lite.findings import landscape, then_and_now
 from tresnet_lite.findings.figures import figure
-from tresnet_lite.findings.tables import MODELS
-from tresnet_lite.paper import paper_table, paper_value
+from tresnet_lite.paper import MODELS, paper_table, paper_value
 from tresnet_lite.show import figures as chapter
 from tresnet_lite.show import then_and_now as then_and_now_drawings
 from tresnet_lite.show.plots import chart

@@ -7,7 +7,7 @@ import pytest
 from planted import in_processes, speed
 from scipy.stats import t, ttest_rel
 
-from tresnet_lite.findings.ratios import SLACK, ratio_of, ratios
+from tresnet_lite.findings.ratios import SLACK, deviations, ratio_of, ratios
 from tresnet_lite.records import Conditions
 
 
@@ -105,3 +105,15 @@ def test_processes_that_timed_one_of_the_two_do_not_count():
     mean = sum(logs) / 4
     sd = math.sqrt(sum((x - mean) ** 2 for x in logs) / 3)
     assert math.log(ratio.high / ratio.value) == pytest.approx(t.ppf(0.975, 3) * sd / 2)
+
+
+def test_processes_that_share_no_base_have_no_deviation():
+    """As where a network joined a comparison later: its processes are others."""
+    first, later = in_processes(both()[1:], noise=0.01), in_processes(both()[:1], noise=0.01)
+    later = [
+        dataclasses.replace(r, provenance=dataclasses.replace(r.provenance, process=f"{k + 10}"))
+        for k, r in enumerate(later)
+    ]
+    assert deviations([*first, *later]).empty
+    together = deviations(in_processes(both(), noise=0.01))
+    assert len(together) == 5 and together["percent"].sum() == pytest.approx(0, abs=1e-9)

@@ -18,7 +18,7 @@ from tresnet_lite.claims.ledger import CHECKS
 from tresnet_lite.counting import count_parameters
 from tresnet_lite.experiments import campaigns, table1, table3, table4, table5
 from tresnet_lite.findings import tables
-from tresnet_lite.paper import paper_table, paper_value
+from tresnet_lite.paper import MODELS, paper_table, paper_value
 from tresnet_lite.records import Failure, Record, append, store, text
 from tresnet_lite.show import table1 as table1_drawings
 from tresnet_lite.show import table3 as table3_drawings
@@ -85,19 +85,25 @@ def test_the_suites_measure_what_the_tables_show():
             for p in points
             if f"table{number}" in p.suites and p.case == cases and p.measures == "speed"
         } | {(model, side) for model, suite, side in compared if suite == f"table{number}"}
-        names = tables.MODELS | {n: n for n in paper_table(4)["refinement"]}
+        names = MODELS | {n: n for n in paper_table(4)["refinement"]}
         frame = TABLES[number]([])
         assert have == {(names[line.network], line.resolution) for line in frame.itertuples()}
 
 
 @pytest.mark.parametrize("image_size", [64, 128, 224, 320])
-def test_side_is_the_resolution_that_a_campaign_takes(image_size):
+def test_side_is_the_resolution_that_a_campaign_takes(image_size, monkeypatch):
     profile = profiles.resolve("cpu", image_size=image_size)
     points = {p.model: p for p in suites.points(profile) if p.measures == "speed"}
     for model, resolution in EFFICIENTNETS.items():
-        if model in points:  # B1 is compared
+        if model in points:  # B1 is compared, below
             assert points[model].resolution == tables.side(resolution, image_size)
-        assert compare.side(model, image_size) == tables.side(resolution, image_size)
+    seen = {}
+    monkeypatch.setattr(compare, "compare", lambda *_, sides, **__: seen.update(sides) or [])
+    all_tables = COMPARISONS["tables/all"]
+    unbuilt = dataclasses.replace(all_tables, build=lambda width: dict.fromkeys(all_tables.models))
+    assert list(compare.measure_comparison(unbuilt, profile)) == []
+    expected = {m: tables.side(EFFICIENTNETS.get(m, 224), image_size) for m in all_tables.models}
+    assert seen == expected
 
 
 def test_a_line_is_measured_beside_its_base():

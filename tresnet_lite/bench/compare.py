@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tresnet_lite.bench.batch_search import ran_out_of_memory
 from tresnet_lite.bench.clock import clock_options, measure_many
-from tresnet_lite.bench.comparisons import EFFICIENTNETS, Comparison
+from tresnet_lite.bench.comparisons import EFFICIENTNETS, Comparison, side
 from tresnet_lite.bench.peak import training_peak
 from tresnet_lite.bench.steps import step_maker, synthetic_images
 from tresnet_lite.layers import InPlaceABN
@@ -97,7 +97,7 @@ def _at_a_batch_that_fits(
     comparison: Comparison, timed: Mapping[str, nn.Module], profile: Profile, phase: str
 ) -> tuple[list[Record], Profile]:
     """The records of one phase, and the profile with the batch that they were taken at."""
-    sides = {name: side(name, profile.image_size) for name in timed}
+    sides = {name: side(EFFICIENTNETS.get(name, 224), profile.image_size) for name in timed}
     while True:
         inputs, batch = None, profile.batch
         if comparison.inputs:
@@ -118,12 +118,6 @@ def _at_a_batch_that_fits(
         gc.collect()
         torch.cuda.empty_cache()
         profile = replace(profile, batch=batch // 2)
-
-
-def side(model: str, image_size: int) -> int:
-    """The image size of a model where `image_size` stands for 224 pixels."""
-    own = EFFICIENTNETS.get(model, 224)
-    return max(32, own * image_size // 224 // 32 * 32) if image_size != 224 else own
 
 
 def training_peaks(

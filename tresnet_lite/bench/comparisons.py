@@ -42,6 +42,11 @@ TABLES = {  # of networks at their own resolutions → those it shows
 ONE_PHASE = {"figure4": "inference", "figure5": "training"}  # suites with one phase
 
 
+def side(resolution: int, image_size: int) -> int:
+    """What stands for a resolution where images of `image_size` stand for those of 224 pixels."""
+    return resolution if image_size == 224 else max(32, resolution * image_size // 224 // 32 * 32)
+
+
 def to_scalar(output: Tensor) -> Tensor:
     """The loss of what gives no classes."""
     return output.float().mean()
@@ -130,11 +135,7 @@ ALL = (
         "antialias",
         "tresnet_m",
         variants.scheme_networks,
-        # in training we spare the time for averages
-        {
-            "inference": tuple(variants.SCHEMES),
-            "training": ("strided", "economic", "zhang", "full"),
-        },
+        {"inference": tuple(variants.SCHEMES), "training": BLURRED},
         peaks=True,
     ),
     Comparison("memory", "tresnet_m", variants.memory_networks, {"training": NORMS}, peaks=True),

@@ -13,7 +13,7 @@ from tresnet_lite.bench.batch_search import Largest, largest_batch, runs_in_memo
 from tresnet_lite.bench.peak import training_peak
 from tresnet_lite.bench.steps import training_step
 from tresnet_lite.bench.suites import Point
-from tresnet_lite.counting.kept import bytes_per_image
+from tresnet_lite.counting.kept import training_memory
 from tresnet_lite.counting.networks import build
 from tresnet_lite.counting.trace import trace
 from tresnet_lite.profiles import DTYPES
@@ -99,19 +99,11 @@ class TrainingMemory:
 
 
 def counted_memory(point: Point) -> tuple[float, float]:
-    """Bytes that training holds whatever the batch, and bytes for each image; nothing is run.
-
-    The first are weights, momentum and statistics; the second what autograd keeps for backward, in
-    the point's dtype throughout. Passing buffers and the gradients are left out: where the
-    activations reach their peak, the gradients of the weights have only begun to appear.
-    """
+    """`training_memory` of a point's network, in the point's dtype throughout."""
     size, dtype = (3, point.resolution, point.resolution), DTYPES[point.dtype]
     with torch.device("meta"):
         network = build(point.model, norm=point.norm, memory=point.memory).to(dtype).train()
-    kept = bytes_per_image(network, lambda b: torch.empty(b, *size, device="meta", dtype=dtype))
-    parameters = sum(p.numel() for p in network.parameters())
-    statistics = sum(b.numel() for b in network.buffers())
-    return 4 * (2 * parameters + statistics), sum(kept.values())
+    return training_memory(network, lambda b: torch.empty(b, *size, device="meta", dtype=dtype))
 
 
 def counted_batch(point: Point) -> int:

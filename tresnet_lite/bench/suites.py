@@ -20,6 +20,7 @@ from tresnet_lite.bench.comparisons import (
     TABLE3,
     TRESNETS,
     Comparison,
+    side,
 )
 from tresnet_lite.profiles import Profile
 from tresnet_lite.records.records import PHASES
@@ -285,9 +286,7 @@ def _micro(profile: Profile) -> list[Point]:
 def _settle(point: Point, profile: Profile, memory_budget: int | None) -> Point:
     """A point with what depends on the profile: batch, resolution, memory budget, estimate."""
     on_cpu = device_kind(profile) == "cpu"
-    if profile.image_size != 224:
-        side = max(32, point.resolution * profile.image_size // 224 // 32 * 32)
-        point = replace(point, resolution=side)
+    point = replace(point, resolution=side(point.resolution, profile.image_size))
     if on_cpu or not point.largest:
         batch = profile.batch * (profile.image_size / point.resolution) ** 2
         # Training a batch of one is fine here: every normalised map has more than one pixel.

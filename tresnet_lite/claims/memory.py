@@ -12,10 +12,10 @@ from tresnet_lite.claims.verdict import Verdict, counted, judge, near, not_attem
 from tresnet_lite.counting.kept import kept_for_backward, kept_mb, kept_per_image
 from tresnet_lite.counting.networks import build, with_one_path
 from tresnet_lite.experiments.in_place import kept_table
-from tresnet_lite.findings.tables import MODELS, PAPER_SIDE
+from tresnet_lite.findings.tables import PAPER_SIDE
 from tresnet_lite.layers import InPlaceABN
 from tresnet_lite.model import create_model
-from tresnet_lite.paper import paper_ratio
+from tresnet_lite.paper import MODELS, paper_ratio
 from tresnet_lite.records import Record, latest
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tresnet_lite.claims.tables import EPOCHS, IMAGENET_IMAGES
+from tresnet_lite.claims.tables import trained_in_time
 from tresnet_lite.claims.verdict import Verdict, judge, not_attempted
 from tresnet_lite.paper import paper_table, paper_value
 from tresnet_lite.records import Record
@@ -94,11 +94,8 @@ def printed_hours(
 ) -> list[Verdict]:
     """Would `gpus` V100s at Table 3's training speeds take less than `hours` for all epochs?"""
     speeds = {name: paper_value(3, "training_img_s", model=name) for name in networks}
-    images = EPOCHS * IMAGENET_IMAGES
-    times = {name: images / (gpus * speed) / 3600 for name, speed in speeds.items()}
-    why = f"{EPOCHS} epochs at the speed of one GPU times {gpus}, the validation left out"
-    quoted = ", ".join(f"{name} {time:.1f} h" for name, time in times.items())
-    return [_by_table(3, max(times.values()) < hours, why, f"< {hours:g} h", quoted)]
+    good, why, quoted = trained_in_time(speeds, gpus, hours)
+    return [_by_table(3, good, why, f"< {hours:g} h", quoted)]
 
 
 def printed_gain(

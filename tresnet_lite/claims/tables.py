@@ -20,8 +20,8 @@ from tresnet_lite.claims.verdict import (
 from tresnet_lite.experiments.table1 import network_sizes
 from tresnet_lite.findings import tables
 from tresnet_lite.findings.ratios import ratio_of
-from tresnet_lite.findings.tables import MODELS, PAPER_SIDE
-from tresnet_lite.paper import paper_table
+from tresnet_lite.findings.tables import PAPER_SIDE
+from tresnet_lite.paper import MODELS, paper_table
 from tresnet_lite.records import Record
 from tresnet_lite.records.selection import standing
 
@@ -141,12 +141,17 @@ def trains_within(
         speeds = lines.loc[list(networks), "measured"]
         if gpu not in label or speeds.isna().any():
             continue
-        images = EPOCHS * IMAGENET_IMAGES
-        times = {name: images / (gpus * speed) / 3600 for name, speed in speeds.items()}
-        why = f"{EPOCHS} epochs at the speed of one GPU times {gpus}, the validation left out"
-        ours = ", ".join(f"{name} {time:.1f} h" for name, time in times.items())
-        verdicts.append(judge(max(times.values()) < hours, why, f"< {hours:g} h", ours, label))
+        good, why, ours = trained_in_time(speeds, gpus, hours)
+        verdicts.append(judge(good, why, f"< {hours:g} h", ours, label))
     return verdicts or [not_attempted(f"needs the training speed of a {gpu} at 224 px")]
+
+
+def trained_in_time(speeds: Mapping[str, float], gpus: int, hours: float) -> tuple[bool, str, str]:
+    """Would all epochs take less than `hours` at these images per second? Why, and the times."""
+    images = EPOCHS * IMAGENET_IMAGES
+    times = {name: images / (gpus * speed) / 3600 for name, speed in speeds.items()}
+    why = f"{EPOCHS} epochs at the speed of one GPU times {gpus}, the validation left out"
+    return max(times.values()) < hours, why, ", ".join(f"{n} {t:.1f} h" for n, t in times.items())
 
 
 def table_1_macs(records: list[Record], *, but: Sequence[str] = ()) -> list[Verdict]:

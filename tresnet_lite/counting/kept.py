@@ -98,6 +98,21 @@ def bytes_per_image(
     return {key: (total - few.get(key, 0)) / 2 for key, total in many.items()}
 
 
+def training_memory(
+    network: nn.Module, make_images: Callable[[int], Tensor]
+) -> tuple[float, float]:
+    """Bytes that training holds whatever the batch, and bytes for each image; nothing is run.
+
+    The first are weights, momentum and statistics, in float32; the second what autograd keeps for
+    backward. Passing buffers and the gradients are left out: where the activations reach their
+    peak, the gradients of the weights have only begun to appear. Arguments as `bytes_per_image`'s.
+    """
+    parameters = sum(p.numel() for p in network.parameters())
+    statistics = sum(b.numel() for b in network.buffers())
+    kept = bytes_per_image(network, make_images)
+    return 4 * (2 * parameters + statistics), sum(kept.values())
+
+
 def _bytes_by_kind(model: nn.Module, images: Tensor) -> dict[tuple[str, str], int]:
     total: dict[tuple[str, str], int] = {}
     for kept in kept_for_backward(model, images):

@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import torch
-from scipy.stats import ttest_1samp
 
 from tresnet_lite.counting.kept import TARGETS, kept_per_image, memory_settings
 from tresnet_lite.experiments.experiment import Experiment
 from tresnet_lite.experiments.small_training import TRAINING_BATCH, fit, one_thread
+from tresnet_lite.findings.statistics import interval
 from tresnet_lite.model import create_model
 from tresnet_lite.paper import NAMES, paper_value
 from tresnet_lite.records import Record
@@ -191,5 +191,4 @@ def norm_difference(runs: pd.DataFrame, last: int = 10) -> tuple[float, float, f
     tail = runs[runs["step"] > runs["step"].max() - last].groupby(["norm", "seed"])["loss"].mean()
     ends = tail.unstack("seed")  # (norm, seed)
     differences = ends.loc["Inplace-ABN"] - ends.loc["BatchNorm"]
-    interval = ttest_1samp(differences, 0).confidence_interval(0.95)
-    return float(differences.mean()), float(interval.low), float(interval.high)
+    return float(differences.mean()), *interval(differences.tolist())

@@ -13,8 +13,8 @@ import torch
 from tresnet_lite.bench.comparisons import EFFICIENTNETS
 from tresnet_lite.counting.networks import build
 from tresnet_lite.findings.sizes import counts
-from tresnet_lite.findings.tables import MODELS, PAPER_SIDE
-from tresnet_lite.paper import paper_table
+from tresnet_lite.findings.tables import PAPER_SIDE
+from tresnet_lite.paper import MODELS, paper_table
 
 
 @cache

@@ -11,8 +11,8 @@ from dataclasses import replace
 import pandas as pd
 
 from tresnet_lite.counting.kept import kept_per_image, memory_settings
-from tresnet_lite.findings.tables import MODELS, Run
-from tresnet_lite.paper import paper_table
+from tresnet_lite.findings.tables import Run
+from tresnet_lite.paper import MODELS, paper_table
 from tresnet_lite.records import Record, latest
 
 HALF = "bfloat16"  # a half precision, which takes the bytes that the paper's float16 takes

@@ -9,9 +9,9 @@ import torch
 
 from tresnet_lite.counting import count_macs
 from tresnet_lite.counting.kept import kept_mb
-from tresnet_lite.findings.tables import MODELS, PAPER_SIDE
+from tresnet_lite.findings.tables import PAPER_SIDE
 from tresnet_lite.model import create_model
-from tresnet_lite.paper import paper_table
+from tresnet_lite.paper import MODELS, paper_table
 
 
 @cache

@@ -13,8 +13,8 @@ import pandas as pd
 from tresnet_lite.bench.comparisons import EFFICIENTNETS, ONE_PHASE
 from tresnet_lite.findings import landscape
 from tresnet_lite.findings.curves import heights
-from tresnet_lite.findings.tables import MODELS, PAPER_SIDE, Line, beside
-from tresnet_lite.paper import paper_table
+from tresnet_lite.findings.tables import PAPER_SIDE, Line, beside
+from tresnet_lite.paper import MODELS, paper_table
 from tresnet_lite.records import Failure, Record
 
 BASE_NETWORK = ("TResNet-M", PAPER_SIDE)  # what ratios are to

@@ -21,8 +21,8 @@ import pandas as pd
 
 from tresnet_lite.bench.comparisons import EFFICIENTNETS
 from tresnet_lite.findings.curves import family
-from tresnet_lite.findings.tables import NETWORKS, PAPER_SIDE
-from tresnet_lite.paper import paper_table
+from tresnet_lite.findings.tables import PAPER_SIDE
+from tresnet_lite.paper import NETWORKS, paper_table
 from tresnet_lite.paper.published import accuracies, benchmarks
 from tresnet_lite.records import Record, latest
 from tresnet_lite.records.records import PHASES

@@ -9,19 +9,18 @@ were seen to differ.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
+from statistics import fmean
 
 import pandas as pd
-from scipy.stats import t as student
 
+from tresnet_lite.findings.statistics import interval
 from tresnet_lite.records import Record
 from tresnet_lite.records.records import MIN_REPEATS
 from tresnet_lite.records.selection import PROCESS, standing, together
 
-LEVEL = 0.95
 # About how far apart two processes' ratios were seen: on two cores, and on an H200 by a third too,
 # where the host was as busy as the device. (Our Inplace-ABN in training, which judges nothing
 # there, differed more.)
@@ -67,14 +66,13 @@ def ratio_of(records: list[Record], bases: list[Record]) -> Ratio:
     """The ratio of two models' values; each list holds the records of the processes that stand."""
     both = _in_processes(records, bases)
     processes, both = len(both), both or [(records[-1], bases[-1])]
-    logs = [math.log(r.value.median / b.value.median) for r, b in both]
-    mean, reach = statistics.fmean(logs), math.log(SLACK)
-    if processes >= MIN_REPEATS:
-        quantile = float(student.ppf((1 + LEVEL) / 2, processes - 1))
-        reach = quantile * statistics.stdev(logs) / math.sqrt(processes)
+    logs = _logs(both)
+    mean = fmean(logs)
+    ends = (mean - math.log(SLACK), mean + math.log(SLACK))
+    if processes >= MIN_REPEATS:  # a network beside itself has no spread
+        ends = interval(logs) if len(set(logs)) > 1 else (mean, mean)
     record, base = (together(list(side)) for side in zip(*both, strict=True))
-    ends = (math.exp(mean - reach), math.exp(mean + reach))
-    return Ratio(record, base, math.exp(mean), *ends, processes)
+    return Ratio(record, base, *map(math.exp, (mean, *ends)), processes)
 
 
 def _in_processes(records: list[Record], bases: list[Record]) -> list[tuple[Record, Record]]:
@@ -82,6 +80,10 @@ def _in_processes(records: list[Record], bases: list[Record]) -> list[tuple[Reco
     # Records of version 1 name no process.
     timed = {_place(record): record for record in bases if record.provenance.process}
     return [(record, timed[_place(record)]) for record in records if _place(record) in timed]
+
+
+def _logs(pairs: Iterable[tuple[Record, Record]]) -> list[float]:
+    return [math.log(record.value.median / base.value.median) for record, base in pairs]
 
 
 def _place(record: Record) -> tuple[str, str]:
@@ -134,9 +136,10 @@ def deviations(records: Iterable[Record]) -> pd.DataFrame:
         base = bases.setdefault(where, repeats)  # in the order that they were recorded
         if base is repeats:
             continue
-        both = _in_processes(repeats, base)
-        logs = [math.log(r.value.median / b.value.median) for r, b in both]
-        mean = statistics.fmean(logs)
+        logs = _logs(_in_processes(repeats, base))
+        if not logs:  # no process timed both
+            continue
+        mean = fmean(logs)
         line = {"device": where[0], "phase": r.phase, "case": f"{r.suite}, {r.case}"}
         line |= {"model": r.model, "processes": len(logs)}
         rows += [{**line, "percent": 100 * (log - mean)} for log in logs]

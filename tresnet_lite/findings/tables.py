@@ -22,10 +22,10 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from tresnet_lite.bench.comparisons import EFFICIENTNETS
+from tresnet_lite.bench.comparisons import EFFICIENTNETS, side
 from tresnet_lite.bench.suites import GIB
 from tresnet_lite.findings.ratios import ratio_of
-from tresnet_lite.paper import NAMES, paper_table
+from tresnet_lite.paper import MODELS, paper_table
 from tresnet_lite.records import Failure, Record, latest
 from tresnet_lite.records.records import INFERENCE_FIRST, PHASES
 from tresnet_lite.records.selection import standing
@@ -33,14 +33,6 @@ from tresnet_lite.records.selection import standing
 LARGEST_BATCH = "largest batch"
 PRINTED = {"training": "training_img_s", "inference": "inference_img_s", LARGEST_BATCH: "max_batch"}
 PAPER_SIDE = 224  # pixels; the EfficientNets and Table 5 have their own
-NETWORKS = NAMES | {  # records' → the paper's
-    "resnet50d": "ResNet50-D",
-    "resnext50_32x4d": "ResNeXt50",
-    "efficientnet_b1": "EfficientNetB1",
-    "seresnext50_32x4d": "SEResNeXt50",
-    "mixnet_l": "MixNet-L",
-}
-MODELS = {printed: model for model, printed in NETWORKS.items()}
 
 
 @dataclass(frozen=True)
@@ -169,13 +161,6 @@ def beside(
 TABLE_COLUMNS = ["run", "label", "side", "network", "resolution", "phase", "paper", "paper_ratio"]
 TABLE_COLUMNS += ["measured", "q1", "q3", "batch", "ratio", "ratio_low", "ratio_high"]
 TABLE_COLUMNS += ["processes", "repeats", "source"]
-
-
-def side(resolution: int, image_side: int) -> int:
-    """The resolution that a campaign takes for a printed one where `image_side` stands for 224."""
-    if image_side == PAPER_SIDE:
-        return resolution
-    return max(32, resolution * image_side // PAPER_SIDE // 32 * 32)
 
 
 def _described(run: Run, lines: Sequence[Line]) -> str:

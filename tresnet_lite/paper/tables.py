@@ -17,6 +17,14 @@ NAMES = {  # ours → the paper's
     "tresnet_l": "TResNet-L",
     "tresnet_xl": "TResNet-XL",
 }
+NETWORKS = NAMES | {  # timm's of Table 1 too
+    "resnet50d": "ResNet50-D",
+    "resnext50_32x4d": "ResNeXt50",
+    "efficientnet_b1": "EfficientNetB1",
+    "seresnext50_32x4d": "SEResNeXt50",
+    "mixnet_l": "MixNet-L",
+}
+MODELS = {printed: model for model, printed in NETWORKS.items()}
 
 
 def paper_table(number: int) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from tresnet_lite.checkout import DATA
 from tresnet_lite.paper.published import peak
 from tresnet_lite.predict.fit import Fit
 from tresnet_lite.predict.roofline import Rates, Rules
+from tresnet_lite.records.files import replacing
 from tresnet_lite.records.lines import digest
 from tresnet_lite.records.text import check_fields
 
@@ -159,5 +160,5 @@ def read(file: Path = FILE) -> dict[str, Constants]:
 
 def write(constants: Iterable[Constants], file: Path) -> None:
     """Write a file of constants in place of what was there."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("".join(c.to_json() + "\n" for c in constants), encoding="utf-8")
+    with replacing(file) as new:
+        new.write_text("".join(c.to_json() + "\n" for c in constants), encoding="utf-8")

@@ -10,6 +10,7 @@ import numpy as np
 
 from tresnet_lite.ablation import ablation_ladder
 from tresnet_lite.counting.networks import OURS
+from tresnet_lite.paper import MODELS
 from tresnet_lite.predict.constants import PAPER_RULES, fit_paper
 from tresnet_lite.predict.fit import (
     Errors,
@@ -18,7 +19,7 @@ from tresnet_lite.predict.fit import (
     predicted_over_measured,
     proxy_left_out,
 )
-from tresnet_lite.predict.paper_speeds import MODELS, digitised_speeds, paper_speeds
+from tresnet_lite.predict.paper_speeds import digitised_speeds, paper_speeds
 from tresnet_lite.predict.roofline import Rules
 
 # What is decided before anything is fitted, and moves what competitors alone say of TResNets

@@ -5,20 +5,13 @@ from __future__ import annotations
 import pandas as pd
 
 from tresnet_lite.checkout import DATA
-from tresnet_lite.paper import NAMES, paper_table
+from tresnet_lite.paper import MODELS, paper_table
 from tresnet_lite.predict.fit import Speed
 from tresnet_lite.predict.sources import counted_load
 
 SHARE = 0.9  # of the largest batch, at which the paper timed
 USUAL = 256  # images of 224 px: taken as the largest batch where Table 3 prints none
-MODELS = {printed: model for model, printed in NAMES.items()} | {
-    "ResNet50-D": "resnet50d",
-    "ResNeXt50": "resnext50_32x4d",
-    "EfficientNetB1": "efficientnet_b1",
-    "SEResNeXt50": "seresnext50_32x4d",
-    "MixNet-L": "mixnet_l",
-    "EfficientNet-B7": "efficientnet_b7",
-}
+BUILT = MODELS | {"EfficientNet-B7": "efficientnet_b7"}  # Table 6's too
 SIDES = {"EfficientNetB1": 240}  # of Table 1; all others 224
 PHASES = {"inference": "inference_img_s", "training": "training_img_s"}
 
@@ -42,7 +35,7 @@ def paper_speeds() -> list[Speed]:
 
 
 def _speed(network: str, side: int, phase: str, images_per_second: float) -> Speed:
-    load = counted_load(MODELS.get(network, network), side, phase, "published")
+    load = counted_load(BUILT.get(network, network), side, phase, "published")
     return Speed(network, load, paper_batch(network, side), images_per_second)
 
 
@@ -59,7 +52,7 @@ def digitised_speeds() -> list[Speed]:
     speeds = []
     for row in table.to_dict("records"):
         name = row["model"]
-        model = MODELS.get(name, name.lower().replace("efficientnet-", "efficientnet_"))
+        model = BUILT.get(name, name.lower().replace("efficientnet-", "efficientnet_"))
         load = counted_load(model, row["resolution"], row["phase"], "published")
         batch = paper_batch(name, row["resolution"])
         speeds.append(Speed(name, load, batch, row["img_s"]))
