@@ -11,6 +11,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from tresnet_lite.bench.clock import measure_many
 from tresnet_lite.bench.steps import autocast, inference_step, training_step
+from tresnet_lite.counting.variants import stem_of
 from tresnet_lite.model import TResNet
 from tresnet_lite.records import Spread
 from tresnet_lite.records.records import MIN_REPEATS
@@ -20,10 +21,9 @@ def stages(network: TResNet) -> dict[str, nn.Module]:
     """The network in pieces that follow each other: stem, layer1 … layer4, head."""
     if not isinstance(network, TResNet):
         raise TypeError(f"stages are known of our networks, not of a {type(network).__name__}")
-    parts = dict(network.body.named_children())
-    layers = {name: part for name, part in parts.items() if name.startswith("layer")}
-    stem = nn.Sequential(*(part for name, part in parts.items() if name not in layers))
-    return {"stem": stem, **layers, "head": network.head}
+    parts = network.body.named_children()
+    layers = {name: part for name, part in parts if name.startswith("layer")}
+    return {"stem": stem_of(network), **layers, "head": network.head}
 
 
 def stage_times(
