@@ -100,6 +100,13 @@ def test_every_comparison_is_measured_once_before_any_a_second_time(profile):
     assert again == set(names) - fewer
 
 
+def test_a_smoke_run_has_the_time_for_each_of_its_comparisons():
+    """What may take longer than a chapter's campaign is never begun."""
+    smoke = PROFILES["smoke"]
+    estimates = {p.model: p.seconds for p in points(smoke) if p.process}
+    assert estimates and max(estimates.values()) <= 60 * smoke.minutes, estimates
+
+
 def test_every_comparison_builds_what_it_times():
     for name, comparison in COMPARISONS.items():
         with torch.device("meta"):

@@ -121,6 +121,12 @@ def test_each_device_has_its_verdict(monkeypatch):
     assert rows["verdict"].tolist() == ["reproduced", "differs"] and set(rows["id"]) == {one[0].id}
 
 
+def test_other_claims_are_judged_anew(monkeypatch):
+    one, whole = load_claims()[:1], ledger([])
+    monkeypatch.setattr(claims_module, "load_claims", lambda: one)
+    assert set(ledger([])["id"]) == {one[0].id} < set(whole["id"])
+
+
 def test_a_cpu_judges_itself_and_not_the_paper():
     """What the paper says of GPUs; sizes are counted, whatever the device."""
     gpu = in_processes([speed("conv7x7", 100), speed("space_to_depth", 120)])

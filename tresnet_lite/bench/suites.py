@@ -198,7 +198,7 @@ def _comparison(profile: Profile, name: str, process: int, priority: int) -> Poi
     point = _point(profile, tuple(suites), comparison.case, name, phases=phases, **settings)
     step = 4.1e9 * (point.resolution / 224) ** 2 * point.batch / 45e9
     timed = sum(
-        max(0.2, step) * {"training": 15, "inference": 5}[phase] * len(comparison.in_(phase))
+        max(0.05, step) * {"training": 15, "inference": 5}[phase] * len(comparison.in_(phase))
         for phase in phases
     )
     if device_kind(profile) != "cpu":

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from reprlib import repr  # short, whatever an entry repeats by its anchors
@@ -54,7 +54,7 @@ class Claim:
     section: str
     kind: str
     sentence: str
-    check: dict[str, object]
+    check: dict[str, object] = field(hash=False)
 
     def __post_init__(self) -> None:
         for name in ("id", "section", "kind", "sentence"):
@@ -136,14 +136,14 @@ def ledger(records: Iterable[Record]) -> pd.DataFrame:
 
     Columns: id, section, kind, sentence, verdict, why, paper, ours, label, device ("": none).
     """
-    return pd.DataFrame(list(_rows(tuple(records))))
+    return pd.DataFrame(list(_rows(tuple(load_claims()), tuple(records))))
 
 
 # several pages of the book ask for the same ledger, and counting takes seconds
 @lru_cache(maxsize=4)
-def _rows(records: tuple[Record, ...]) -> tuple[dict[str, str], ...]:
+def _rows(claims: tuple[Claim, ...], records: tuple[Record, ...]) -> tuple[dict[str, str], ...]:
     rows, devices = [], {r.label: r.provenance.device for r in records}
-    for claim in load_claims():
+    for claim in claims:
         about = {name: getattr(claim, name) for name in ("id", "section", "kind", "sentence")}
         for v in claim.verdicts(list(records)):
             figures = {"why": v.why, "paper": v.paper, "ours": v.ours, "label": v.label}
