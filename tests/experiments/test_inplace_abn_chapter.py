@@ -346,3 +346,30 @@ def test_the_chapter_shares_its_parameters_with_the_first():
     )
     ours, theirs = this["parameters"], first["parameters"]
     assert (ours.source, ours.metadata) == (theirs.source, theirs.metadata)
+
+
+def test_a_batch_in_quarters_gives_the_same_gradients():
+    """Outputs in evaluation agree image by image; the parts' gradients add up."""
+    torch.manual_seed(0)
+    networks = variants.batch_networks(width=8)
+    images = torch.rand(8, 3, 64, 64)
+    for network in networks.values():
+        network.eval()
+    grads = []
+    for network in networks.values():
+        network.zero_grad()
+        output = network(images)
+        output.square().mean().backward()
+        grads.append([output, *(p.grad for p in network.parameters() if p.grad is not None)])
+    torch.testing.assert_close(*grads, rtol=1e-3, atol=1e-4)  # float32 sums in another order
+    seen = []
+    networks["whole"].register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    networks["quarters"](images)
+    assert seen == [2, 2, 2, 2]
+
+
+def test_what_the_activations_alone_share():
+    layers = variants.activation_layers(4)
+    x = torch.randn(2, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+    for name, layer in layers.items():
+        torch.testing.assert_close(layer(x), getattr(torch.nn, name)()(layer[0](x)))

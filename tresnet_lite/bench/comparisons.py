@@ -99,12 +99,16 @@ def _networks(names: Collection[str]) -> Callable[[int], dict[str, nn.Module]]:
     return lambda width: {name: build(name) for name in names}
 
 
-def _maps(batch: int, side: int, phase: str) -> Tensor:
-    """What the third stage sees: 1024 maps of a sixteenth of the image's side."""
-    generator = torch.Generator().manual_seed(0)
-    maps = torch.rand(batch, 1024, side // 16, side // 16, generator=generator)
-    # inside a network, a block's backward goes on to its input
-    return maps.requires_grad_(phase == "training")
+def _maps(channels: int, stride: int) -> Callable[[int, int, str], Tensor]:
+    """What a part inside a network sees, at a `stride`-th of the image's side."""
+
+    def inputs(batch: int, side: int, phase: str) -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        maps = torch.rand(batch, channels, side // stride, side // stride, generator=generator)
+        # inside a network, a part's backward pass goes on to its input
+        return maps.requires_grad_(phase == "training")
+
+    return inputs
 
 
 STEMS = ("conv7x7", "resnet_d", "space_to_depth")
@@ -145,6 +149,15 @@ ALL = (
         variants.activation_networks,
         both("relu", "leaky_relu", "iabn"),
     ),
+    Comparison("memory", "batch", variants.batch_networks, both("whole", "quarters")),
+    Comparison(
+        "memory",
+        "activation alone",
+        lambda width: variants.activation_layers(),
+        both("ReLU", "LeakyReLU", "SiLU", "Mish"),
+        loss=to_scalar,
+        inputs=_maps(64, stride=4),  # the first stage's
+    ),
     Comparison(
         "blocks",
         "mixes",
@@ -165,7 +178,7 @@ ALL = (
         lambda width: variants.se_blocks(),
         both("none", "inside", "end"),
         loss=to_scalar,
-        inputs=_maps,
+        inputs=_maps(1024, stride=16),  # the third stage's
     ),
 )
 COMPARISONS = {c.name or f"{c.suite}/{c.case}": c for c in ALL}

@@ -160,6 +160,36 @@ def activation_networks(width: int = 64) -> dict[str, TResNet]:
     return {name: TResNet(replace(config, width=width)) for name, config in configs.items()}
 
 
+class InSteps(nn.Module):
+    """A network that takes its batch in `steps` parts, one after the other."""
+
+    def __init__(self, network: nn.Module, steps: int) -> None:
+        super().__init__()
+        self.network, self.steps = network, steps
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat([self.network(part) for part in images.chunk(self.steps)])
+
+
+def batch_networks(width: int = 64) -> dict[str, nn.Module]:
+    """TResNet-M, and the same network that takes the same images as four smaller batches.
+
+    In training, the four share one backward pass and one step of the optimiser: no more than the
+    size of the batch differs.
+    """
+    network = create_model("tresnet_m", width=width)
+    return {"whole": network, "quarters": InSteps(network, 4)}
+
+
+def activation_layers(channels: int = 64) -> dict[str, nn.Module]:
+    """A batch norm and an activation, in place, on maps (B, channels, H, W)."""
+    activations = (nn.ReLU, nn.LeakyReLU, nn.SiLU, nn.Mish)
+    return {
+        activation.__name__: nn.Sequential(nn.BatchNorm2d(channels), activation(inplace=True))
+        for activation in activations
+    }
+
+
 # --- block types (§2.1)
 
 FORMER_RUNG, RUNG = "+ Stem → SpaceToDepth", "+ Block-type selection"  # of table 4

@@ -3,7 +3,9 @@
 One layer by itself is in `inplace_abn_layer`. The records, suite "memory":
 
     case "tresnet_m"    training of TResNet-M: on BatchNorm, with Inplace-ABN by `memory` setting
-    case "activation"   inference of Table 4's second and third steps: activation, then norm
+    case "activation"   Table 4's second and third steps: activation, then norm
+    case "batch"        TResNet-M on the same images, at once and as four smaller batches
+    case "activation alone"     a batch norm with one of four activations
 
 ResNet50 is ours (`create_model`), here and wherever the memory that it keeps is counted.
 """
@@ -137,6 +139,13 @@ ACTIVATION = Experiment(
         "iabn": {"table": 4, "refinement": "+ Inplace-ABN"},
     },
 )
+
+
+BATCH = Experiment(
+    "memory", "batch", {"whole": "the whole batch", "quarters": "a quarter at a time"}, "quarters"
+)
+_LAYERS = {name: f"BatchNorm, {name}" for name in ("ReLU", "LeakyReLU", "SiLU", "Mish")}
+ACTIVATION_ALONE = Experiment("memory", "activation alone", _LAYERS, base="ReLU")
 
 
 # --- training
