@@ -14,6 +14,7 @@ from tresnet_lite.book import __main__ as reproduce
 from tresnet_lite.book import device, execute, freshness
 from tresnet_lite.book.project import Project
 from tresnet_lite.checkout import ROOT
+from tresnet_lite.claims.ledger import EVIDENCE
 from tresnet_lite.records import collect, store
 from tresnet_lite.records.provenance import RUN
 
@@ -166,7 +167,8 @@ def test_the_claims_are_judged_again_after_a_change_alone(project, monkeypatch, 
         "paper": "",
         "ours": "",
         "label": "",
-    }
+        "device": "",
+    } | {f"{kind}{end}": "" for kind in EVIDENCE for end in ("", "_figures", "_source")}
     monkeypatch.setattr(reproduce, "ledger", lambda _: judged.append(1) or pd.DataFrame([row]))
 
     def told() -> str:
@@ -174,7 +176,7 @@ def test_the_claims_are_judged_again_after_a_change_alone(project, monkeypatch, 
         return capsys.readouterr().out
 
     first = told()
-    assert "1 claims, 1 verdicts: reproduced 1" in first
+    assert "1 claims, of which 0 have no evidence" in first and "reproduced 1" in first
     assert told() == first and len(judged) == 1
     records = project.records("smoke")
     records.parent.mkdir(parents=True)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, dataclass, field
+from functools import cache, lru_cache
 from pathlib import Path
 from reprlib import repr  # short, whatever an entry repeats by its anchors
 from types import ModuleType
@@ -22,7 +22,11 @@ import yaml
 
 from tresnet_lite.checkout import DATA
 from tresnet_lite.claims import accuracy, figures, memory, printed, size, speed, tables
-from tresnet_lite.claims.verdict import WORDS, Verdict, on_a_cpu
+from tresnet_lite.claims.evidence import WORDS as EVIDENCE_WORDS
+from tresnet_lite.claims.evidence import Evidence
+from tresnet_lite.claims.predicted import predicted
+from tresnet_lite.claims.published import published
+from tresnet_lite.claims.verdict import INCONCLUSIVE, NOT_ATTEMPTED, WORDS, Verdict, on_a_cpu
 from tresnet_lite.records import Record
 
 Check = Callable[..., list[Verdict]]  # (records, arguments of the claim) → verdicts
@@ -44,17 +48,25 @@ def _checks(*modules: ModuleType) -> dict[str, Check]:
 CHECKS = _checks(speed, size, memory, accuracy, tables, figures, printed)
 LARGEST = 100  # fields of a mapping in claims.yaml
 KINDS = ("speed", "memory", "accuracy", "size")
+# What is known without a device of ours, and the words that a sum begins with
+EVIDENCE = {"predicted": "predicted for a V100", "published": "on others' GPUs"}
+COUNTED = "by counting and by the paper's own tables"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """An entry of claims.yaml; `check` is the name of one of `CHECKS` and its arguments."""
+    """An entry of claims.yaml.
+
+    `check` is the name of one of `CHECKS` and its arguments. `published` has timm's `model` and
+    `base` that differ in what a claim about our own networks is about.
+    """
 
     id: str
     section: str
     kind: str
     sentence: str
     check: dict[str, object] = field(hash=False)
+    published: dict[str, str] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         for name in ("id", "section", "kind", "sentence"):
@@ -74,6 +86,10 @@ class Claim:
             inspect.signature(CHECKS[name]).bind([], **self.arguments)
         except TypeError as error:
             raise ValueError(f"claim {self.id}: check {name!r}: {error}") from error
+        if self.published is not None and not (
+            isinstance(self.published, dict) and set(self.published) == {"model", "base"}
+        ):
+            raise ValueError(f"claim {self.id}: write published as {{model: …, base: …}}")
 
     @property
     def arguments(self) -> dict[str, object]:
@@ -134,7 +150,8 @@ def load_claims(path: Path = DATA / "paper" / "claims.yaml") -> list[Claim]:
 def ledger(records: Iterable[Record]) -> pd.DataFrame:
     """One row for each claim and each device that can judge it.
 
-    Columns: id, section, kind, sentence, verdict, why, paper, ours, label, device ("": none).
+    Columns: id, section, kind, sentence, verdict, why, paper, ours, label, device ("": none); and
+    for each of `EVIDENCE` its word under its name ("": none), …_figures and …_source.
     """
     return pd.DataFrame(list(_rows(tuple(load_claims()), tuple(records))))
 
@@ -145,6 +162,7 @@ def _rows(claims: tuple[Claim, ...], records: tuple[Record, ...]) -> tuple[dict[
     rows, devices = [], {r.label: r.provenance.device for r in records}
     for claim in claims:
         about = {name: getattr(claim, name) for name in ("id", "section", "kind", "sentence")}
+        about |= _elsewhere(claim)
         for v in claim.verdicts(list(records)):
             figures = {"why": v.why, "paper": v.paper, "ours": v.ours, "label": v.label}
             device = devices.get(v.label, "")
@@ -152,13 +170,55 @@ def _rows(claims: tuple[Claim, ...], records: tuple[Record, ...]) -> tuple[dict[
     return tuple(rows)
 
 
+@cache
+def _elsewhere(claim: Claim) -> dict[str, str]:
+    """What is known of a claim without a device of ours, as the ledger's columns."""
+    found: dict[str, Evidence | None] = {
+        "predicted": predicted(claim.check),
+        "published": published(claim.check, claim.published),
+    }
+    columns = {}
+    for kind, evidence in found.items():
+        word, figures, source = astuple(evidence) if evidence else ("", "", "")
+        columns |= {kind: word, f"{kind}_figures": figures, f"{kind}_source": source}
+    return columns
+
+
 def ledger_lines(table: pd.DataFrame) -> list[str]:
-    """The ledger as text: a line for each claim and device, and a last one that sums up."""
+    """The ledger as text: lines for each claim, by device and evidence, and those that sum up."""
     lines = []
-    for row in table.itertuples():
-        figures = f"{row.ours} (paper {row.paper}), " if row.ours else ""
-        source = f" [{row.label}]" if row.label else ""
-        lines.append(f"{row.verdict:<18}  {row.id:<28}  {row.section}: {figures}{row.why}{source}")
-    counts = Counter(table["verdict"])
-    sums = ", ".join(f"{word} {counts[word]}" for word in WORDS)
-    return [*lines, f"{table['id'].nunique()} claims, {len(table)} verdicts: {sums}"]
+    for name, rows in table.groupby("id", sort=False):
+        for row in rows.itertuples():
+            figures = f"{row.ours} (paper {row.paper}), " if row.ours else ""
+            source = f" [{row.label}]" if row.label else ""
+            said = f"{row.section}: {figures}{row.why}{source}"
+            lines.append(f"{row.verdict:<18}  {name:<28}  {said}")
+        for kind in EVIDENCE:
+            if word := rows[kind].iloc[0]:
+                figures, source = rows[[f"{kind}_figures", f"{kind}_source"]].iloc[0]
+                lines.append(f"{word:<18}  {name:<28}  {figures} [{source}]")
+    return [*lines, *sums(table)]
+
+
+def sums(table: pd.DataFrame) -> list[str]:
+    """How many verdicts there are, a line for each class of evidence."""
+    classes = [(COUNTED, table[(table["device"] == "") & (table["verdict"] != NOT_ATTEMPTED)])]
+    devices = sorted(set(table["device"]) - {""})
+    classes += [(f"on the {device}", table[table["device"] == device]) for device in devices]
+    lines = [f"{name}: {_count(rows['verdict'], WORDS)}" for name, rows in classes]
+    once = table.drop_duplicates("id")
+    lines += [f"{name}: {_count(once[kind], EVIDENCE_WORDS)}" for kind, name in EVIDENCE.items()]
+    lines.append(f"{len(once)} claims, of which {len(without_evidence(table))} have no evidence")
+    return lines
+
+
+def without_evidence(table: pd.DataFrame) -> list[str]:
+    """The ids of claims that nothing judges, nor speaks for or against, but a CPU perhaps."""
+    nothing = table["verdict"].isin((NOT_ATTEMPTED, INCONCLUSIVE))
+    nothing &= (table[list(EVIDENCE)] == "").all(axis=1)
+    return [name for name, rows in table.groupby("id", sort=False) if nothing[rows.index].all()]
+
+
+def _count(words: pd.Series, order: Sequence[str]) -> str:
+    counts = Counter(words)
+    return ", ".join(f"{word} {counts[word]}" for word in order if counts[word]) or "nothing"

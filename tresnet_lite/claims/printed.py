@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
 
 from tresnet_lite.claims.tables import trained_in_time
 from tresnet_lite.claims.verdict import Verdict, judge, not_attempted
@@ -108,18 +110,53 @@ def printed_gain(
 
 
 def printed_alike(
-    records: list[Record], *, models: Sequence[str], tables: Sequence[int], columns: Sequence[str]
+    records: list[Record],
+    *,
+    models: Sequence[str],
+    tables: Sequence[int],
+    columns: Sequence[str],
+    where: Mapping[int, dict[str, object]] | None = None,
 ) -> list[Verdict]:
-    """Do two tables print the same for the same networks?"""
-    cells = [(model, column) for model in models for column in columns]
+    """Do two tables print the same for the same networks?
+
+    Args:
+        where: what else finds the row in a table of several for a network.
+    """
+    cells, where = [(model, column) for model in models for column in columns], where or {}
     values = {
-        (model, column): {paper_value(table, column, model=model) for table in tables}
+        (model, column): {paper_value(t, column, model=model, **where.get(t, {})) for t in tables}
         for model, column in cells
     }
     unlike = [f"{model}'s {column}" for (model, column), of in values.items() if len(of) > 1]
     why = f"not {', '.join(unlike)}" if unlike else "every one"
     alike = f"{len(cells) - len(unlike)} of {len(cells)}"
     return [_by_table(tables[0], not unlike, why, f"{len(cells)} of {len(cells)}", alike)]
+
+
+def printed_rank(
+    records: list[Record], *, table: int, column: str, by: str, weaker: float
+) -> list[Verdict]:
+    """Do a table's speeds fall with another of its columns less regularly than a proxy's would?
+
+    Args:
+        weaker: the rank correlation (Spearman's) that theirs must lie above; -1 is a perfect proxy.
+    """
+    rows = paper_table(table)
+    found = rank_correlation(rows[by], rows[column])
+    why = f"rank correlation of {by} and {column} over {len(rows)} networks; a proxy gives -1"
+    return [_by_table(table, found > weaker, why, f"> {weaker:g}", f"{found:.2f}")]
+
+
+def rank_correlation(one: pd.Series, other: pd.Series) -> float:
+    """Spearman's: the correlation of the ranks."""
+    return float(one.rank().corr(other.rank()))
+
+
+def limited_by_memory(
+    records: list[Record], *, networks: Sequence[str], phase: str
+) -> list[Verdict]:
+    """Does memory limit more than half of the time of Table 1's `networks`? No clock tells."""
+    return [not_attempted("needs a GPU's own counters of memory traffic and arithmetic")]
 
 
 def _by_table(table: int, good: bool, why: str, paper: str, quoted: str) -> Verdict:

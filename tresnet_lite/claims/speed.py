@@ -70,8 +70,13 @@ def speed_ratio(
 
 def judge_effect(ratio: Ratio, printed: float, tolerance: float = THIRD) -> Verdict:
     """Is a measured ratio the printed one, to a share of the effect that is printed?"""
+    return judge_interval(ratio, *effect_range(printed, tolerance), f"{printed:.3f}×")
+
+
+def effect_range(printed: float, tolerance: float) -> tuple[float, float]:
+    """The ratios whose logarithm is that of the printed one, to a share of it."""
     ends = (printed ** (1 - tolerance), printed ** (1 + tolerance))
-    return judge_interval(ratio, min(ends), max(ends), f"{printed:.3f}×")
+    return min(ends), max(ends)
 
 
 def loss_share(

@@ -59,7 +59,21 @@ def benchmarks() -> pd.DataFrame:
     EfficientNets are named as this package's suites name them. Do not change the frame: it is
     shared.
     """
-    table = pd.read_csv(DATA / "published" / "timm_benchmarks.csv")
+    return _timms("timm_benchmarks.csv")
+
+
+@cache
+def component_benchmarks() -> pd.DataFrame:
+    """The same of networks that differ from ResNet50 in one thing, which a refinement changes too.
+
+    ResNet50-C has only the stem of ResNet50-D, ResNet34 BasicBlocks, SE-ResNet50 SE in all stages,
+    ResNetBlur50 a blur at every downsampling but the stem's convolution.
+    """
+    return _timms("timm_components.csv")
+
+
+def _timms(file: str) -> pd.DataFrame:
+    table = pd.read_csv(DATA / "published" / file)
     ran = pd.DataFrame([benchmark_conditions(name) for name in table["source_file"]])
     return table.assign(model=table["model"].str.removeprefix("tf_")).join(ran)
 

@@ -57,6 +57,11 @@ def committed() -> list[Record]:
     return standing()
 
 
+def every_record() -> list[Record]:
+    """The committed records, those too that later ones have superseded."""
+    return [line for line in _lines(None) if isinstance(line, Record)]
+
+
 def standing(own: Path | None = None) -> list[Record]:
     """The committed records and those of the file `own`, if it exists, those that stand.
 
