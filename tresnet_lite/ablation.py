@@ -1,4 +1,4 @@
-"""The ladder of table 4: from ResNet50 to TResNet-M, one refinement a rung.
+"""The ladder of table 4: from ResNet50 to TResNet-M, one refinement per rung.
 
 What the paper leaves open, and what we decided:
 
@@ -9,7 +9,7 @@ What the paper leaves open, and what we decided:
   channels wide on every rung.
 * **The average-pool shortcut** is not in the paper, only in the code. It enters with anti-aliasing:
   it takes the stride out of the shortcuts' convolutions, and averaging 2×2 pixels is a blur. It
-  changes neither parameters nor MACs, so only the last rung's speed could tell.
+  changes neither parameters nor MACs, so it can show only in the last rung's speed.
 * **Initialisation** is TResNet's on every rung.
 """
 

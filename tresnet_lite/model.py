@@ -1,6 +1,6 @@
 """TResNet from its parts up: convolution unit, residual blocks, network, named variants (paper §2).
 
-Paper: TResNet: High Performance GPU-Dedicated Architecture, Ridnik et al., 2020,
+Paper: TResNet: High Performance GPU-Dedicated Architecture, Ridnik et al., 2021,
 https://arxiv.org/abs/2003.13630
 """
 
@@ -470,7 +470,7 @@ VARIANTS: dict[str, TResNetConfig] = {
 def paper_reading(name: str) -> TResNetConfig:
     """The variant as the paper's text and table 2 describe it, where the published code differs.
 
-    Its weights are nobody's: the published ones follow the code.
+    There are no published weights for it: these follow the code.
     """
     config = replace(
         variant(name), stem_kernel=1, se_reduction="paper", block_activation="leaky_relu"
@@ -514,7 +514,7 @@ def create_model(
 
     Raises:
         ValueError: an unknown name or a value that a field does not take.
-        TypeError: an override that is no field of the configuration.
+        TypeError: an override that is not a field of the configuration.
     """
     options = [field.name for field in fields(TResNetConfig)]
     for key in config_overrides:

@@ -15,7 +15,7 @@ class Training:
     seeds: int  # each draws the weights and the order of the images
     epochs: int
     images: int | None = None  # to train on; None for all
-    minutes: float | None = None  # begin no network after that; None for no end
+    minutes: float | None = None  # begin no network after that; None for no limit
 
 
 @dataclass(frozen=True)

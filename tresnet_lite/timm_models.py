@@ -17,7 +17,7 @@ __all__: list[str] = []  # register_model fills it
 
 
 def _cfg(source: str, size: int = 224, num_classes: int = 1000) -> dict[str, Any]:
-    """Pixels in [0, 1] without mean and std (§3.1); at 448 the authors squash, not crop, images."""
+    """Pixels in [0, 1] without mean and std (§3.1); at 448 images are squashed, not cropped."""
     crop = {"crop_pct": 0.875} if size == 224 else {"crop_pct": 1.0, "crop_mode": "squash"}
     return {
         "hf_hub_id": f"timm/{source}",

@@ -21,7 +21,7 @@ def eval_transform(
             does as the authors did for their accuracies: squash at 448 and above, crop below.
             Cropping at 448 costs 1 to 1.5 points.
         channels: 3 for RGB, 1 for grey.
-        standardise: subtract ImageNet's mean and divide by its std, as the paper does not.
+        standardise: subtract ImageNet's mean and divide by its std, which the paper does not do.
     """
     bilinear = InterpolationMode.BILINEAR
     if squash is None:

@@ -39,8 +39,8 @@ def load_weights(model: TResNet, source: str | Path | Mapping[str, Any]) -> TRes
     Raises:
         FileNotFoundError: no such file.
         ConnectionError: a URL or hub name that cannot be reached from here.
-        ValueError: what was found is no checkpoint, or does not fit: the error lists the differing
-            keys and shapes, and the model stays as it was.
+        ValueError: what was found is not a checkpoint, or does not fit: the error lists the
+            differing keys and shapes, and the model stays as it was.
     """
     state = to_timm_layout(source if isinstance(source, Mapping) else read_checkpoint(source))
     model.load_state_dict(fitting(state, model.state_dict()), strict=True)
@@ -72,7 +72,7 @@ def unwrap(checkpoint: Mapping[str, Any]) -> StateDict:
             checkpoint = checkpoint[wrapper]
     if not checkpoint or not all(_is_entry(key, value) for key, value in checkpoint.items()):
         raise ValueError(
-            "this is no checkpoint: expected parameter names with tensors, or a wrapper "
+            "this is not a checkpoint: expected parameter names with tensors, or a wrapper "
             f"({', '.join(WRAPPERS)}) around them; found the keys {reprlib.repr(list(checkpoint))}"
         )
     return {key.removeprefix("module."): value for key, value in checkpoint.items()}

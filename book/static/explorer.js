@@ -100,7 +100,7 @@
     const color = getComputedStyle(document.body).color;
     const grid = dark() ? "rgba(255,255,255,0.15)" : "rgba(0,0,0,0.12)";
     const axis = { gridcolor: grid, linecolor: color, zeroline: false, automargin: true };
-    const title = scale === "ratio" ? "speed, ResNet50 at 224 px = 1" : "images a second";
+    const title = scale === "ratio" ? "speed, ResNet50 at 224 px = 1" : "images per second";
     return {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color, size: 13 },
       height: 480, margin: { l: 50, r: 25, t: 10, b: 50 }, hovermode: "closest", dragmode: false,
@@ -144,7 +144,7 @@
     const left = found.length - shown.length;
     document.getElementById("explorer-told").textContent =
       `${shown.length} networks, ${select("phase").value}, ${select("place").value}.` +
-      (left ? ` ResNet50 was not run this way, so ${left} have no ratio: choose images a second.` : "");
+      (left ? ` ResNet50 was not run this way, so ${left} have no ratio: choose images per second.` : "");
     document.getElementById("explorer-points").replaceChildren(table(shown));
   }
 

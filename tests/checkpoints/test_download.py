@@ -286,7 +286,7 @@ def test_what_is_no_address_is_refused_in_a_line(server, cached):
     server.pages["/w.pt"] = sent(b"HTTP/1.1 302 Found\r\nLocation: http://[::1/?SECRET\r\n\r\n")
     for url in (f"{server.url}/w.pt", "http://a..b/w.pt", f"http://{'a' * 300}/w.pt"):
         with pytest.raises(
-            ConnectionError, match="it is no address, or redirects to none"
+            ConnectionError, match="it is not an address, or redirects to something that is not"
         ) as raised:
             value(url)
         assert "SECRET" not in str(raised.value)
@@ -339,12 +339,12 @@ def test_progress_is_for_terminals(server, cached, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("https://", "is no URL"),
-        ("https://host:port/w.pt", "is no URL"),
-        ("https://me:pass/word@host/w.pt", "is no URL"),
-        ("https://host/w t.pt", "is no URL"),
-        ("https://host/w.pt\n", "is no URL"),
-        ("https://[::1/w.pt", "is no URL"),
+        ("https://", "is not a URL"),
+        ("https://host:port/w.pt", "is not a URL"),
+        ("https://me:pass/word@host/w.pt", "is not a URL"),
+        ("https://host/w t.pt", "is not a URL"),
+        ("https://host/w.pt\n", "is not a URL"),
+        ("https://[::1/w.pt", "is not a URL"),
         ("file:///etc/passwd", "weights come by http:// and https:// alone"),
         ("ftp://me:pass/word@host/w.pt", "weights come by http:// and https:// alone"),
         ("https://host/w.pt#sha25=00", "only sha256= and 64 hexadecimal digits"),

@@ -311,7 +311,7 @@ def run_of(path, state, recipe=None, **changes):
 def test_a_made_up_network_is_not_built(change, tmp_path):
     state = create_model("tresnet_m", **NARROW).state_dict()
     path = run_of(tmp_path / "last.pt", state, **change)
-    with pytest.raises(ResumeError, match="is no whole checkpoint: ") as raised:
+    with pytest.raises(ResumeError, match="is not a whole checkpoint: ") as raised:
         load_trained(path)
     assert "\n" not in str(raised.value)
     assert load_trained(run_of(path, state))[0].state_dict().keys() == state.keys()
@@ -323,7 +323,7 @@ def test_a_made_up_network_is_not_built(change, tmp_path):
 def test_a_made_up_recipe_is_refused(recipe, tmp_path):
     state = create_model("tresnet_m", **NARROW).state_dict()
     path = run_of(tmp_path / "last.pt", state, recipe)
-    with pytest.raises(ResumeError, match="is no whole checkpoint: "):
+    with pytest.raises(ResumeError, match="is not a whole checkpoint: "):
         subject(None, path)
 
 
@@ -340,7 +340,7 @@ def test_a_made_up_recipe_is_refused(recipe, tmp_path):
 )
 def test_a_run_with_missing_parts_is_refused(content, tmp_path):
     torch.save(content, tmp_path / "last.pt")
-    with pytest.raises(ResumeError, match="last.pt is no (whole )?checkpoint") as raised:
+    with pytest.raises(ResumeError, match="last.pt is not a (whole )?checkpoint") as raised:
         load_trained(tmp_path)
     assert "\n" not in str(raised.value)
 
@@ -360,7 +360,7 @@ def test_classes_are_compared_before_a_classifier_is_made(shape, tmp_path):
 @pytest.mark.parametrize("name", ["\x1b]0;title\x07", "a" * 1000, 5])
 def test_names_that_an_error_cannot_print_are_refused(name, tmp_path):
     torch.save({name: torch.ones(1)}, tmp_path / "w.pt")
-    with pytest.raises(ValueError, match="this is no checkpoint") as raised:
+    with pytest.raises(ValueError, match="this is not a checkpoint") as raised:
         subject("tresnet_m", tmp_path / "w.pt")
     assert str(raised.value).isprintable() and len(str(raised.value)) < 500
 
@@ -383,7 +383,7 @@ def test_tensors_that_no_network_has_are_refused(value, tmp_path):
     for layout in ("layer1.0.conv1.1.weight", "head.fc.weight"):
         state = {"conv1.0.weight": torch.ones(1), layout: value}
         save_file(state, tmp_path / "w.safetensors")
-        with pytest.raises(ValueError, match="this is no checkpoint"):
+        with pytest.raises(ValueError, match="this is not a checkpoint"):
             subject("tresnet_m", tmp_path / "w.safetensors")
 
 

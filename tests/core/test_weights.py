@@ -150,7 +150,7 @@ def test_misfits_are_listed_and_the_model_stays():
 
 @pytest.mark.parametrize("bad", [{}, {"epoch": 3}, {"model": {"weight": [1.0]}}])
 def test_what_is_no_checkpoint(bad):
-    with pytest.raises(ValueError, match="this is no checkpoint"):
+    with pytest.raises(ValueError, match="this is not a checkpoint"):
         load_weights(narrow(), bad)
 
 

@@ -215,7 +215,7 @@ def test_a_part_of_imagenet_keeps_its_labels(tmp_path):
 @pytest.mark.parametrize(
     ("prepare", "reason"),
     [
-        (lambda folder: folder / "nowhere", "is no folder, and no data set's name"),
+        (lambda folder: folder / "nowhere", "is neither a folder nor a data set's name"),
         (lambda folder: folder / "class 00", "no sub-folders: .* named by synset"),
         (lambda folder: folder, "has 12 classes, the model 1,000"),
     ],
@@ -227,7 +227,7 @@ def test_data_that_do_not_fit_are_refused(folder, prepare, reason):
 
 def test_grey_images_are_refused_by_a_network_for_colour(tmp_path):
     of = replace(reader(), num_classes=10)
-    with pytest.raises(ValueError, match="digits has 1 channels an image, grey takes 3"):
+    with pytest.raises(ValueError, match="digits has 1 channels per image, grey takes 3"):
         predict(of, photographs("digits", 10), tmp_path)
 
 
@@ -267,7 +267,7 @@ def test_real_labels_come_with_timm_too(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(None, "no labels at"), ("[1, 2", "is no JSON"), ("[1, 2]", "must hold a list of labels")],
+    [(None, "no labels at"), ("[1, 2", "is not JSON"), ("[1, 2]", "must hold a list of labels")],
 )
 def test_other_files_are_no_real_labels(tmp_path, content, reason):
     if content is not None:
@@ -409,7 +409,7 @@ def test_the_command_scores_a_trained_network(folder, trained, tmp_path, capsys)
     assert (speed.case, speed.part) == ("photographs, crop", "with reading")
     assert top1.model.startswith("tresnet_m (run, ") and top1.conditions.resolution == 32
     told = capsys.readouterr().out
-    assert f"top-1 {expected[0]:.2f} %" in told and "images a second" in told
+    assert f"top-1 {expected[0]:.2f} %" in told and "images per second" in told
     assert call(folder, run, tmp_path) == 0
     assert len(load(tmp_path / "records.jsonl")) == 3  # said again, and not measured again
 

@@ -424,19 +424,69 @@ def test_one_seed_gives_means_and_no_more():
     run = statistics.results(planted({rung: [50.0 + i] for i, rung in enumerate(RUNGS)}))
     assert statistics.levels(run)["interval"].tolist() == ["–"] * 6
     assert set(statistics.gains(run)["word"]) == {"cannot be tested"}
-    assert "+1.00 (–)" in drawings.gain_intervals(statistics.gains(run)).text
+    assert "+1.00 (–)" in drawings.forest(run, {"digits": 450}).text
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    seed=st.integers(0, 10_000),
+    seeds=st.integers(1, 5),
+    images=st.integers(2, 60),
+    rates=st.tuples(st.floats(0.1, 0.9), st.floats(0.1, 0.9)),
+)
+def test_the_error_from_the_choice_of_images_is_never_larger_than_stated(
+    seed, seeds, images, rates
+):
+    """Networks that are right on images of their own: the error of the mean over images, from which
+    images they are, against the bound from the accuracies alone.
+    """
+    generator = np.random.default_rng(seed)
+    right = [generator.random((seeds, images)) < rate for rate in rates]
+    gain = (right[1].astype(float) - right[0]).mean(0)  # of each image
+    exact = 100 * gain.std() / math.sqrt(images)
+    bound = statistics.images_error(*(100 * r.mean(1) for r in right), images)
+    assert exact <= bound + 1e-9
+
+
+def test_the_bound_on_the_images_error_is_met():
+    """Two networks that are wrong on different images disagree as often as they can: of 10 images
+    one is lost and two are won, so d is 1, 1, -1 and seven zeros, of variance 0.3 - 0.1².
+    """
+    bound = statistics.images_error([80.0], [90.0], 10)
+    assert bound == pytest.approx(100 * math.sqrt(0.29 / 10))
+    same = statistics.images_error([100.0], [100.0], 10)
+    assert same == 0  # nothing to disagree on
+
+
+def test_the_wide_interval_adds_both_errors_in_squares():
+    """One comparison, so 1.96 standard errors of the images."""
+    run = statistics.results(planted({A: [80.0, 81.0, 82.0], B: [84.0, 86.0, 85.0]}))
+    row = statistics.gains(run, 450).iloc[0]
+    seeds = (row["high"] - row["low"]) / 2
+    images = 1.959964 * statistics.images_error([80.0, 81.0, 82.0], [84.0, 86.0, 85.0], 450)
+    assert row["wide_high"] - row["gain"] == pytest.approx(math.hypot(seeds, images), rel=1e-6)
+    assert row["gain"] - row["wide_low"] == pytest.approx(math.hypot(seeds, images), rel=1e-6)
+    assert math.isnan(statistics.gains(run).iloc[0]["wide_low"])  # it is not said of how many
 
 
 def test_drawings_tell_their_numbers():
-    run = statistics.results(
-        planted({rung: [50.0, 51.0 + i, 50.5] for i, rung in enumerate(RUNGS)})
-    )
-    table = statistics.gains(run)
-    drawn = drawings.gain_intervals(table)
-    for row in table.itertuples():
-        assert f"{row.gain:+.2f} ({row.interval}), paper {row.paper_gain:+.1f}" in drawn.text
-    for row in statistics.levels(run).itertuples():
-        assert f"{row.rung} {row.mean:.2f} % over 3" in drawings.network_accuracies(run).text
+    digits = planted({rung: [50.0, 51.0 + i, 50.5] for i, rung in enumerate(RUNGS)})
+    other = planted({RUNGS[0]: [40.0, 42.0], RUNGS[-1]: [45.0, 49.0]})
+    other = [replace(r, case=r.case.replace("digits", "photographs")) for r in other]
+    trained = statistics.results(digits + other)
+    drawn = drawings.forest(trained, {"digits": 450})
+    for row in statistics.gains(trained[trained["data"] == "digits"], 450).itertuples():
+        wide = f"{row.wide_low:+.2f} to {row.wide_high:+.2f}"
+        assert f"{row.rung} over" in drawn.text and f"{row.gain:+.2f} ({row.interval}" in drawn.text
+        assert f"with other images {wide})" in drawn.text
+        assert f"{row.paper_gain:+.1f}" in drawn.text
+    # over ResNet50 alone, and it is not known of how many images
+    (alone,) = [
+        part for part in drawn.text.split("; ") if part.startswith("photographs, 1 epoch, ")
+    ]
+    assert "over ResNet50: +6.00" in alone and "other images" not in alone
+    assert "nan" not in drawn.text
+    assert "Gain of each refinement" in drawings.forest(statistics.results([]), {}).text
     shown = drawings.examples(
         small_images.photograph_pieces(), [*photographs.SKIMAGE, *photographs.SKLEARN]
     )

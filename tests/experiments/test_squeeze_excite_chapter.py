@@ -9,8 +9,6 @@ import pytest
 import timm
 import torch
 from helpers import images, reseed
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from planted import in_processes
 from sklearn.datasets import load_digits
 from torch import nn
@@ -311,39 +309,6 @@ def test_fresh_basic_blocks_give_every_image_the_same_gates(data):
     assert found["stage 3, block 1"].std(0).max() > 1e-4
 
 
-@settings(deadline=None, max_examples=25)
-@given(
-    classes=st.integers(2, 5),
-    each=st.integers(2, 6),
-    channels=st.integers(1, 4),
-    seed=st.integers(0, 99),
-)
-def test_the_share_of_classes_is_one_minus_the_share_within(classes, each, channels, seed):
-    """Total variance is variance between classes plus variance within."""
-    gate = torch.rand(
-        classes * each, channels, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-    )
-    labels = torch.arange(classes).repeat(each)
-    within = sum((gate[labels == k].var(0, unbiased=False) * each).sum() for k in range(classes))
-    total = (gate.var(0, unbiased=False) * len(gate)).sum()
-    assert gates.class_share(gate, labels) == pytest.approx(
-        1 - (within / total).item(), rel=1e-9, abs=1e-12
-    )
-
-
-def test_the_share_of_classes_at_its_ends():
-    labels = torch.arange(4).repeat(50)
-    generator = torch.Generator().manual_seed(0)
-    by_label = torch.rand(4, 3, generator=generator)[labels]
-    assert gates.class_share(by_label, labels) == pytest.approx(1)
-    chance = [
-        gates.class_share(torch.rand(200, 50, generator=generator), labels) for _ in range(20)
-    ]
-    # 20·50 draws, each spread by about its own size
-    assert np.mean(chance) == pytest.approx(3 / 199, rel=0.1)
-    assert math.isnan(gates.class_share(torch.full((200, 3), 0.5), labels))
-
-
 def test_swaps_are_recorded_with_their_spread(trained, data):
     found = gates.swap_accuracies([trained, trained], data, QUICK)
     table = gates.accuracy_table(found).set_index("gates")
@@ -353,17 +318,6 @@ def test_swaps_are_recorded_with_their_spread(trained, data):
     assert (table["networks"] == 2).all() and (
         table["q1"] == table["q3"]
     ).all()  # one network, twice
-
-
-def test_how_gates_vary_is_tabled(trained, data):
-    table = gates.variation([trained, trained], [gates.small_se_network(0)] * 2, data).set_index(
-        "layer"
-    )
-    gate = gates.gates(trained, data.held_out_images)["stage 3, block 2"].numpy()
-    row = table.loc["stage 3, block 2"]
-    assert row["trained"] == pytest.approx(gate.std(0, ddof=1).mean(), rel=1e-4)
-    assert row["between"] == pytest.approx(gate.mean(0).std(ddof=1), rel=1e-4)
-    assert row["following"] == "2 of 2" and row["chance"] == 9 / (len(data.held_out_labels) - 1)
 
 
 # Drawings, and the chapter itself.
@@ -384,9 +338,6 @@ def test_drawings_show_the_numbers_that_they_are_given(trained, data):
     found = gates.gates(trained, data.held_out_images)
     shown = drawings.by_class({"stage 3, block 2": found["stage 3, block 2"]}, data.held_out_labels)
     assert all(f">{digit}</text>" in shown.html for digit in range(10))
-    last = found["stage 3, block 2"]
-    images_of = drawings.by_image(data.held_out_images[:3], last[:3], last.mean(0))
-    assert images_of.html.count("<image") == 3
 
 
 def test_the_chapters_parameters_are_the_stems():

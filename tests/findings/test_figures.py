@@ -5,12 +5,13 @@ of no real device.
 import math
 
 import pytest
+from legible import check_colours, check_letters
 from planted import in_processes, one, speed
 
 from tresnet_lite.bench.suites import EFFICIENTNETS, GIB
 from tresnet_lite.claims import figures
 from tresnet_lite.claims.ledger import load_claims
-from tresnet_lite.findings import landscape, then_and_now
+from tresnet_lite.findings import curves, landscape, then_and_now
 from tresnet_lite.findings.figures import figure
 from tresnet_lite.paper import MODELS, paper_table, paper_value
 from tresnet_lite.show import figures as chapter
@@ -229,6 +230,47 @@ def test_one_evaluator_for_both_families_lowers_the_counts():
     gpus = table[~table["where"].str.startswith("Core")]
     counts = gpus["lie_above_timm"].str.extract(r"(\d) of (\d)").astype(int)
     assert (counts[0] <= 3).all()  # as the chapter says in prose
+
+
+def test_the_heat_map_shows_every_way_once():
+    table = then_and_now.ratios_to_resnet50(landscape.landscape([]), "inference")
+    drawn = then_and_now_drawings.heat_map(table)
+    assert len(table) > 20 and drawn.text.count(": M ") == len(table)
+    for row in table.itertuples():
+        assert f"{row.where}, {row.ran}: M {row.m:.2f}" in drawn.text
+        # a row's name leaves out what its heading and the paper's way of running say
+        assert row.way.startswith(row.where) and "channels first" not in row.way
+    assert drawn.html.count(">pure bfloat16, compiled<") == 1
+    check_letters(drawn.html)
+    check_colours(drawn.html)
+
+
+def test_what_holds_where():
+    """The list at the end of chapter 15, statement by statement, from the published numbers."""
+    points = landscape.landscape([])
+    ratios = then_and_now.ratios_to_resnet50(points, "inference")
+    gpus = ratios[~ratios["where"].str.startswith("Core")]
+    usual = ~gpus["ran"].str.contains("channels last")
+    eager = gpus[usual & (gpus["compile"] == "eager")]
+    assert eager["m"].between(0.9, 1.11).all()  # "about as fast": a tenth to either side
+    compiled = gpus[gpus["compile"] == "compiled"]
+    assert compiled["m"].between(0.9, 1.02).all() and (compiled["m"] < 0.96).any()
+    # TResNet-M at 224 px above the curve, but for the authors' layer in channels-last
+    for _, part in points[points["phase"] == "inference"].groupby(landscape.WAY, sort=False):
+        way = part.iloc[0]
+        if (part["family"] == "EfficientNet").sum() < 8 or way["device"].startswith("Core"):
+            continue
+        for accuracies in (part, landscape.with_timms_accuracies(part)):
+            heights = curves.heights(accuracies).set_index(["network", "resolution"])["above"]
+            trap = way["torch"] == "1.13" and way["memory_format"] == "channels_last"
+            assert (heights["TResNet-M", 224] > 0) != trap
+    training = then_and_now.ratios_to_resnet50(points, "training")
+    first = training[~training["ran"].str.contains("channels last")].set_index("where")
+    assert first.loc["Tesla V100", "b1"] < 0.6 and first.loc["RTX 3090, torch 1.12", "b1"] > 1
+    table = then_and_now.curves(points, "inference")
+    assert (table["b5"].dropna() < 1).all()
+    lowest = table[~table["where"].str.startswith("Core")]["which"].value_counts()
+    assert lowest["TResNet-XL at 224 px"] == lowest.sum() - 1
 
 
 def test_timms_accuracies_take_the_place_of_the_papers_alone():

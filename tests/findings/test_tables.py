@@ -4,6 +4,7 @@ real device.
 
 import dataclasses
 import math
+import statistics
 
 import pytest
 import timm
@@ -18,6 +19,7 @@ from tresnet_lite.claims.ledger import CHECKS
 from tresnet_lite.counting import count_parameters
 from tresnet_lite.experiments import campaigns, table1, table3, table4, table5
 from tresnet_lite.findings import tables
+from tresnet_lite.findings.accuracy import beside_paper
 from tresnet_lite.paper import MODELS, paper_table, paper_value
 from tresnet_lite.records import Failure, Record, append, store, text
 from tresnet_lite.show import table1 as table1_drawings
@@ -25,7 +27,7 @@ from tresnet_lite.show import table3 as table3_drawings
 from tresnet_lite.show import table4 as table4_drawings
 from tresnet_lite.show import table5 as table5_drawings
 from tresnet_lite.show.html import Html, table
-from tresnet_lite.show.runs import SPEEDS, each_run, runs_table
+from tresnet_lite.show.runs import SPEEDS, accuracy_table, each_run, runs_table
 
 TABLES = {1: tables.table1, 3: tables.table3, 4: tables.table4, 5: tables.table5}
 GIB = 2**30
@@ -360,6 +362,49 @@ def test_steps_are_changes_from_rung_to_rung():
     assert steps["paper_step"].iloc[1] == pytest.approx(printed[1] / printed[0] - 1)
 
 
+def test_a_step_has_the_interval_of_its_own_processes():
+    """The same processes make the ratio in the table, whose base is the first rung, and the step
+    from it; a step between two later rungs has its own ratio in each process.
+    """
+    records = in_processes(rungs([100.0, 110.0, 99.0, 99.0, 198.0, 99.0]), 0.01)
+    frame = tables.table4(records)
+    steps = table4.steps(frame).query("phase == 'inference'").set_index("network")
+    names = list(paper_table(4)["refinement"])
+    first = steps.loc[names[1]]
+    assert first["interval"] == f"{first.ratio_low - 1:+.1%} to {first.ratio_high - 1:+.1%}"
+    third, second = (
+        [r.value.median for r in records if r.model == name] for name in (names[2], names[1])
+    )
+    ratios = [math.log(a / b) for a, b in zip(third, second, strict=True)]
+    half = 2.776445 * statistics.stdev(ratios) / math.sqrt(5)  # Student's t of 4 degrees
+    ends = (math.exp(statistics.fmean(ratios) + sign * half) - 1 for sign in (-1, 1))
+    assert steps.loc[names[2], "interval"] == "{:+.1%} to {:+.1%}".format(*ends)
+    without = table4.steps(tables.table4([]))
+    assert without["step"].isna().all() and set(without["interval"]) == {"–"}
+
+
+def test_batches_at_448_px_take_the_memory_of_those_at_224():
+    """A map has four times the pixels, and SE's and the head's vectors do not grow: so a little
+    more than a quarter of the printed batch fits, and never a whole image more.
+    """
+    printed = paper_table(3).set_index("model")["max_batch"]
+    table = table5.counted_batches().set_index("network")
+    assert list(table.index) == ["TResNet-M", "TResNet-L", "TResNet-XL"]
+    for name, row in table.iterrows():
+        assert row["max_batch"] == printed[name]
+        assert printed[name] / 4 - 1 < row["largest_batch"] <= printed[name] / 4 + 1
+
+
+def test_accuracies_that_were_not_measured_take_no_columns():
+    without = accuracy_table(beside_paper([], 5)).text
+    assert "measured" not in without and "not attempted: no records" in without
+    assert "timm, top-1" in without and "squash" in without
+    lines = beside_paper([], 5).astype(object)
+    lines.loc[0, ["measured_top1", "interval", "source"]] = [80.9, "80.5 to 81.2", "measured (x)"]
+    shown = accuracy_table(lines).text
+    assert "| 80.90 | 80.5 to 81.2 | – | measured (x) |" in shown
+
+
 def test_a_waterfall_tells_its_numbers():
     frame = tables.table4(rungs([100.0, 110.0, 120.0, 130.0, 125.0, 105.0]))
     panels = table4.waterfall_panels(frame)
@@ -381,16 +426,15 @@ def test_sizes_of_the_rungs():
     assert rows.at["+ AA", "macs"] == 5.734965248
 
 
-def test_speed_for_each_mac():
+def test_macs_and_time_are_relative_to_resnet50():
     records = [
         speed("table1", "resnet50", "training", 100.0),
         speed("table1", "mixnet_l", "training", 50.0),
     ]
-    line = one(table1.per_mac(tables.table1(records)), network="MixNet-L", phase="training")
+    line = one(table1.macs_and_time(tables.table1(records)), network="MixNet-L", phase="training")
     macs = table1.network_sizes().set_index("network")["macs"]
     assert line.time == 2.0 and line.macs_ratio == macs["MixNet-L"] / macs["ResNet50"]
-    assert line.per_mac == pytest.approx(0.5 * line.macs_ratio)
-    drawn = table1_drawings.proxy(table1.per_mac(tables.table1(records)))
+    drawn = table1_drawings.proxy(table1.macs_and_time(tables.table1(records)))
     assert (
         "training, MixNet-L: 0.14 of the MACs in 2.01 of the time (paper), 2.00 (measured)"
         in drawn.text
@@ -409,7 +453,7 @@ def test_four_times_the_pixels_are_four_times_the_work():
 def test_figures_stand_without_measurements():
     for frame, draw in (
         (tables.table5([]), table5_drawings.trade),
-        (table1.per_mac(tables.table1([])), table1_drawings.proxy),
+        (table1.macs_and_time(tables.table1([])), table1_drawings.proxy),
     ):
         assert "measured)" not in each_run(frame, draw).text
     assert "this run" not in table3_drawings.batches(table3.batch_factors(), tables.table3([])).text

@@ -98,3 +98,29 @@ def test_a_chapter_says_what_you_will_see_and_what_to_try(path):
     assert all(words in opening for words in ("**You will see**", "**You need**", "**It takes**"))
     headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert {"Try it", "Exercises"} & set(headings[-3:]), headings
+
+
+def cited() -> dict[str, set[str]]:
+    """Address of an article that prose links to → the years that the links' texts name."""
+    years: dict[str, set[str]] = {}
+    link = re.compile(r"\[([^\]]*)\]\((https://(?:arxiv\.org/abs|doi\.org)/[^)]+)\)")
+    for path in (*PAGES, *NOTEBOOKS):
+        for words, address in link.findall(prose(path)):
+            years.setdefault(address, set()).update(re.findall(r"\b\d{4}\b", words))
+    return years
+
+
+def test_the_bibliography_has_what_chapters_cite_with_its_year():
+    entries = (ROOT / "book" / "references.bib").read_text(encoding="utf-8").split("\n@")
+    fields = [
+        dict(re.findall(r"^\s*(year|url)\s*=\s*\{(.+)\},$", entry, re.MULTILINE))
+        for entry in entries
+    ]
+    found = {entry["url"]: entry["year"] for entry in fields}
+    assert len(cited()) > 15
+    wrong = {
+        address: (years, found.get(address))
+        for address, years in cited().items()
+        if address not in found or years - {found[address]}
+    }
+    assert wrong == {}

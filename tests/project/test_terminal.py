@@ -128,7 +128,7 @@ def test_evaluating_hostile_names(tmp_path, capsys, name):
 
     torch.save({**state, name: torch.zeros(1)}, weights)
     assert evaluate.main(command) == 2
-    refused = "this is no checkpoint" if not name.isprintable() else "error:"
+    refused = "this is not a checkpoint" if not name.isprintable() else "error:"
     assert refused in assert_harmless(capsys)
 
 

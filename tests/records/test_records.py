@@ -1,4 +1,4 @@
-"""Records survive the disk, and what is no record is refused with file, line and reason."""
+"""Records survive the disk, and what is not a record is refused with file, line and reason."""
 
 import dataclasses
 import json

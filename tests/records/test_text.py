@@ -172,7 +172,7 @@ def test_what_never_ends_is_not_read(tmp_path, kind):
         path.symlink_to("/dev/zero")
     else:
         os.mkfifo(path)
-    with pytest.raises(RecordError, match=r"r\.jsonl is no file"):
+    with pytest.raises(RecordError, match=r"r\.jsonl is not a file"):
         read(tmp_path)
 
 

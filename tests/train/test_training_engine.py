@@ -275,7 +275,7 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path, monkeypatch):
         return found
 
     monkeypatch.setattr(Trainer, "step", spoilt)
-    with pytest.raises(NonFiniteLoss, match="a weight is no finite number after step 6"):
+    with pytest.raises(NonFiniteLoss, match="a weight is not a finite number after step 6"):
         run(tmp_path, model=Tiny(), save_minutes=0)
     assert last(tmp_path)["training"]["step"] == 5
 

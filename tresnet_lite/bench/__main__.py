@@ -6,7 +6,8 @@
     python -m tresnet_lite.bench slurm paper --partition gpu
     python -m tresnet_lite.bench contribute FILE           check records; how to send them
 
-The exit code is 0 even if points failed, for a failure is a result; 2 if nothing could be started.
+The exit code is 0 even if points failed, because a failure is a result; it is 2 if nothing could be
+started.
 """
 
 from __future__ import annotations

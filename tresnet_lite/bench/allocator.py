@@ -11,8 +11,8 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # as malloc.h names them
 def hold_freed_memory() -> bool:
     """Let this process keep the memory that it frees, as PyTorch does on a GPU; False if it can't.
 
-    Otherwise each large map may be asked of the system anew, and cleared page by page, or may not,
-    as chance has it: on a CPU that can take longer than the operation.
+    Otherwise each large map may be requested from the system again and cleared page by page, or may
+    not, by chance. On a CPU that can take longer than the operation.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

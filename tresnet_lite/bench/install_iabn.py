@@ -83,7 +83,7 @@ def target() -> tuple[str, dict[str, str], str]:
 
 
 def pip(*arguments: str, **environment: str) -> None:
-    """Run this Python's pip; on failure raise BuildError with the line that tells most."""
+    """Run this Python's pip; on failure raise BuildError with the line that says most."""
     command, env = [sys.executable, "-m", "pip", *arguments], {**os.environ, **environment}
     result = subprocess.run(command, env=env, capture_output=True, text=True)
     if result.returncode:

@@ -1,6 +1,6 @@
 """The same points as Slurm jobs, through submitit: a job for each, all records in one file.
 
-Each job writes a file of its own, beside the one that all are gathered in. A job's records are thus
+Each job writes a file of its own, beside the one that all are gathered in. A job's records are
 kept even if the process that submitted it is gone; the next one gathers them.
 """
 

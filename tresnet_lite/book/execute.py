@@ -69,7 +69,7 @@ def execute(
                 parameters={"profile": profile},
                 kernel_name="python3",
                 cwd=str(notebook.parent),
-                # TCP between two processes here is no news
+                # that two local processes talk by TCP is not worth a warning
                 extra_arguments=["--IPKernelApp.log_level=ERROR"],
                 request_save_on_cell_execute=False,  # it is saved at the end, whatever happens
                 progress_bar=bar and {"leave": False, "position": 1, "desc": notebook.stem},

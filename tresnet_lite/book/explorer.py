@@ -29,7 +29,7 @@ CHOICES = {  # what can be chosen, in this order; the data's columns
     "dtype": "Precision",
     "compile": "Compiler",
 }
-SCALES = {"speed": "Images a second", "ratio": "ResNet50 = 1"}
+SCALES = {"speed": "Images per second", "ratio": "ResNet50 = 1"}
 # what the page and its drawing show at first: place and phase
 FIRST = ("RTX 4090, torch 2.4.0 (quoted, timm)", "inference")
 POINT_COLUMNS = [*CHOICES, *SCALES, "network", "family", "resolution", "q1", "q3", "batch"]

@@ -1,7 +1,7 @@
 """A checkpoint by its path, URL or hub name: fetched, checked, and read as plain tensors.
 
 Weights may come from anyone. So no code of theirs runs, reading one takes no more memory than its
-file, and what a URL says of its user is kept nowhere.
+file, and what a URL says about its user is not kept.
 """
 
 from tresnet_lite.checkpoints.sources import read_checkpoint

@@ -47,7 +47,7 @@ def fetch(url: str) -> Path:
 
     Raises:
         ConnectionError: it cannot be fetched, or not whole.
-        ValueError: the URL is none, or what is behind it is a web page, too large or not what the
+        ValueError: it is not a URL, or what is behind it is a web page, too large or not what the
             digest says.
     """
     parts, digest = _parse(url)
@@ -87,14 +87,16 @@ def _parse(url: str) -> tuple[SplitResult, str | None]:
     if not re.match("https?://", url, re.IGNORECASE):
         raise ValueError(f"{shown}: weights come by http:// and https:// alone, as text, no Path")
     if not re.fullmatch(r"[!-~]+", url):
-        raise ValueError(f"{shown} is no URL: write spaces and other letters as %20 …")
+        raise ValueError(f"{shown} is not a URL: write spaces and other letters as %20 …")
     try:
         parts = urlsplit(url)
         well_formed = bool(parts.hostname) and parts.port != 0  # the port's text is checked here
     except ValueError:
         well_formed = False
     if not well_formed:
-        raise ValueError(f"{shown} is no URL: write @, : and / in a password as %40, %3A and %2F")
+        raise ValueError(
+            f"{shown} is not a URL: write @, : and / in a password as %40, %3A and %2F"
+        )
     digest = re.fullmatch(r"(?:sha256=([0-9a-fA-F]{64}))?", parts.fragment)
     if digest is None:
         raise ValueError(f"{shown}: after # only sha256= and 64 hexadecimal digits may stand")
@@ -191,7 +193,7 @@ def _open(request: Request) -> Any:
     try:
         return build_opener(_Redirects, _Web).open(request, timeout=SILENCE)
     except ValueError:  # of the names of hosts, for example
-        raise URLError("it is no address, or redirects to none") from None
+        raise URLError("it is not an address, or redirects to something that is not") from None
 
 
 def _unreachable(shown: str, reason: str) -> ConnectionError:

@@ -21,7 +21,7 @@ def read_checkpoint(source: str | Path) -> Mapping[str, Any]:
     Raises:
         FileNotFoundError: no such file.
         ConnectionError: a URL or hub name that cannot be reached from here.
-        ValueError: what was found is no checkpoint of plain tensors.
+        ValueError: what was found is not a checkpoint of plain tensors.
     """
     name = str(source)
     if is_url(name):
@@ -63,7 +63,7 @@ def _from_hub(repository: str) -> Path:
         return Path(hf_hub_download(repository, "model.safetensors"))
     except OSError as error:  # of every network failure, and of the hub's own errors
         raise ConnectionError(
-            f"{repository} is no file, and the hub's weights cannot be fetched from here"
+            f"{repository} is not a file, and the hub's weights cannot be fetched from here"
             f" ({type(error).__name__}). With a network it is downloaded and cached; without one,"
             " copy the file and give its path."
         ) from error

@@ -53,7 +53,7 @@ def read_tensors(
         name: of the file in errors; None for its path.
 
     Raises:
-        ValueError: it is no checkpoint of plain tensors; the message is one line.
+        ValueError: it is not a checkpoint of plain tensors; the message is one line.
     """
     name = name or str(path)
     with path.open("rb") as file:
@@ -170,7 +170,8 @@ class _Dict(OrderedDict[Any, Any]):
 class _Sizes(pickle._Unpickler):
     """Reads a pickle, and instead of its tensors the bytes that they need.
 
-    It is Python's own implementation, as the faster one in C reserves memory for what it is told.
+    It is Python's own implementation, because the faster one in C reserves as much memory as the
+    file asks for.
 
     Args:
         content: one pickle, or several that follow each other.

@@ -50,7 +50,7 @@ def _step_names(module: nn.Module) -> list[str]:
 
 
 class _Sums(TorchDispatchMode):
-    """Notes each sum of two tensors, which no module stands for."""
+    """Notes each sum of two tensors, which is not a module."""
 
     def __init__(self, steps: list[str]) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
     python -m tresnet_lite.counting.kept     what each `memory` setting keeps, beside its target
 
-Sizes are counted in bytes; MB stands for 10⁶ of them.
+Sizes are counted in bytes; MB is 10⁶ of them.
 """
 
 import sys
@@ -101,7 +101,7 @@ def bytes_per_image(
 def training_memory(
     network: nn.Module, make_images: Callable[[int], Tensor]
 ) -> tuple[float, float]:
-    """Bytes that training holds whatever the batch, and bytes for each image; nothing is run.
+    """Bytes that training holds for any batch, and bytes for each image; nothing is run.
 
     The first are weights, momentum and statistics, in float32; the second what autograd keeps for
     backward. Passing buffers and the gradients are left out: where the activations reach their

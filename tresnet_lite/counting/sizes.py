@@ -67,7 +67,7 @@ def receptive_field(layers: nn.Module | Iterable[nn.Module]) -> ReceptiveField:
     """Receptive field, in input pixels, of a chain of layers applied one after the other.
 
     Raises:
-        TypeError: a layer that is no part of a chain, such as a residual block, or is unknown.
+        TypeError: a layer that is not a part of a chain, such as a residual block, or is unknown.
         ValueError: a window that is not square.
     """
     size, stride = 1, 1

@@ -74,7 +74,7 @@ class StepOperation:
     """An operation of a step, for any batch: what it moves and computes is affine in the batch.
 
     Attributes:
-        many: the operation for `MANY` images, so that what it does once a step, such as reading
+        many: the operation for `MANY` images, so that what it does once per step, such as reading
             weights, is the rest of a division.
     """
 
@@ -88,7 +88,7 @@ class StepOperation:
 
     @property
     def once(self) -> Operation:
-        """What a step does whatever the batch."""
+        """What a step does for any batch."""
         o = self.many
         return replace(o, read=o.read % MANY, written=o.written % MANY, flop=o.flop % MANY)
 
@@ -173,7 +173,7 @@ def run_step(network: nn.Module, images: Tensor, phase: str) -> list[Operation]:
     network.train()
     try:
         labels = torch.empty(len(images), device=images.device, dtype=torch.long)
-        # PlainShapes under Traffic: what it makes is no operation
+        # PlainShapes under Traffic: what it makes is not an operation
         with PlainShapes(), Traffic() as counter:
             loss = F.cross_entropy(network(images).float(), labels)
             weights = [p for p in network.parameters() if p.requires_grad]

@@ -127,7 +127,7 @@ def accuracy_lines(
         lines.append(f"  the paper prints {printed:.1f} %")
     for record in records:
         if record.metric == "throughput":
-            lines.append(f"  {record.value.median:,.0f} images a second with reading")
+            lines.append(f"  {record.value.median:,.0f} images per second with reading")
     if unreadable:
         lines.append(f"  {unreadable} images could not be read and are not counted")
     return lines

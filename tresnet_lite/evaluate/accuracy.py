@@ -26,7 +26,7 @@ class Accuracy:
         return 100 * self.right / self.images
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Wilson's interval, in per cent: where the accuracy on ever more such images lies."""
+        """Wilson's interval, in per cent, for the accuracy on arbitrarily many such images."""
         ends = binomtest(self.right, self.images).proportion_ci(confidence, "wilson")
         return min(100 * float(ends.low), self.percent), max(100 * float(ends.high), self.percent)
 
@@ -52,7 +52,7 @@ def protocol_of(resolution: int) -> str:
 
 
 def printed_top1(name: str, resolution: int, case: str) -> float | None:
-    """What Table 5 prints for published weights in a record's case, in per cent; None for none."""
+    """What Table 5 prints for published weights in a record's case, in per cent, or None."""
     if case != f"{IMAGENET}, {protocol_of(resolution)}":
         return None
     for row in paper_table(5).itertuples():

@@ -63,7 +63,7 @@ def photographs(
             return Photographs(data.test, name, data.channels, data.fingerprint or name)
     if not folder.is_dir():
         names = ", ".join(NAMED)
-        raise ValueError(f"{str(source)!r} is no folder, and no data set's name ({names})")
+        raise ValueError(f"{str(source)!r} is neither a folder nor a data set's name ({names})")
     return _from_folder(inner, num_classes)
 
 
@@ -84,7 +84,7 @@ def _from_folder(folder: Path, num_classes: int) -> Photographs:
 
 
 def label_order(classes: Sequence[str], num_classes: int) -> list[int] | None:
-    """The label of each class among ImageNet's 1000; None where the names are no ImageNet's.
+    """The label of each class among ImageNet's 1000; None where the names are not ImageNet's.
 
     Numbers from 0 to 999 are labels themselves. Synsets have the place that they have among the
     thousand, also where only some of them are there.
@@ -156,7 +156,7 @@ def _read_real(source: str | Path) -> list[list[int]]:
     try:
         labels = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{source} is no JSON: {error}") from error
+        raise ValueError(f"{source} is not JSON: {error}") from error
     lists = isinstance(labels, list) and all(isinstance(of_one, list) for of_one in labels)
     if not lists or not all(isinstance(label, int) for of_one in labels for label in of_one):
         needs = "a list of labels for each image"

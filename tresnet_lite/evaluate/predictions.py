@@ -107,11 +107,13 @@ def predict(
     Raises:
         TooManyUnreadable: more images cannot be read.
         PredictionError: kept predictions cannot be read, or another process writes them.
-        ValueError: images of other channels than the network's, logits that are no numbers.
+        ValueError: images of other channels than the network's, logits that are not finite.
     """
     if images.channels != subject.channels:
         has, takes = images.channels, subject.channels
-        raise ValueError(f"{images.name} has {has} channels an image, {subject.name} takes {takes}")
+        raise ValueError(
+            f"{images.name} has {has} channels per image, {subject.name} takes {takes}"
+        )
     if batch < 1:
         raise ValueError(f"batch is {batch}: it must be at least 1")
     device, path = torch.device(device), place(subject, images, folder, dtype)
@@ -143,7 +145,7 @@ def _predict(
     dtype: str,
     broken: Unreadable,
 ) -> None:
-    """Predict the images of these places, which the loader gives, and append a line a batch."""
+    """Predict the images of these places, which the loader gives, and append a line per batch."""
     network = subject.network.to(device).eval()
     provenance = collect(device)
     append_lines(file, [json.dumps({"provenance": dataclasses.asdict(provenance)})])
@@ -188,7 +190,7 @@ def place(subject: Subject, images: Photographs, folder: str | Path, dtype: str)
 
 
 def read_predictions(path: Path) -> Predictions:
-    """All that a folder holds. Raises PredictionError for a line that is none."""
+    """All that a folder holds. Raises PredictionError for a line that is not one."""
     predictions = Predictions()
     for file in sorted(path.glob("*.jsonl")):
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):

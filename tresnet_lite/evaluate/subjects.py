@@ -162,7 +162,7 @@ def _of_run(model: str | None, path: Path, size: int | None, squash: bool | None
 def _of_timm(
     model: str, weights: str | Path | None, size: int | None, squash: bool | None
 ) -> Subject:
-    """A model of timm's, with its own mean, std, interpolation and crop unless told otherwise."""
+    """A model of timm's, with its own mean, std, interpolation and crop unless given others."""
     import timm
     from timm.data import create_transform, resolve_model_data_config
 

@@ -87,7 +87,7 @@ class LadderStudy(Study):
         how = {"epochs": self.training.epochs, "images": self.training.images}
         small_training.train_small(network, data, seed=seed, batch=self.batch, lr=self.lr, **how)
         if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
-            raise NonFiniteLoss("a weight is no finite number after training")
+            raise NonFiniteLoss("a weight is not a finite number after training")
         top1 = small_training.accuracy(network, data)
         return top1, Conditions(self.batch, SIDE, norm=norm_backend(network))
 

@@ -108,7 +108,7 @@ def time_calls(
     part: str = "",
     phase: str = "inference",
 ) -> list[Record]:
-    """Seconds a call of each function on `x` (B, C, H, W), interleaved.
+    """Seconds per call of each function on `x` (B, C, H, W), interleaved.
 
     A training call includes its gradient.
 
@@ -159,7 +159,7 @@ def record(
 
 
 def times(records: Iterable[Record], *operations: str, base: str) -> pd.DataFrame:
-    """Microseconds a call of each way, and its speed relative to the way `base` in the same place.
+    """Microseconds per call of each way, and its speed relative to `base` in the same place.
 
     Columns: what, where (both words for a reader), way, time, ratio, ratio_low, ratio_high.
     """

@@ -1,4 +1,4 @@
-"""What the gates of a small network do that has learnt to read digits: do they follow the image?
+"""The gates of a small network that has learned to read digits: do they follow the image?
 
 The digits are scikit-learn's 1,797 scans of handwriting, 8×8 pixels each, enlarged to 32×32.
 """
@@ -87,50 +87,6 @@ def swapped(network: TResNet, values: Mapping[str, Tensor]) -> Iterator[None]:
 
     with _hooked(network, {name: scale_by(gate) for name, gate in values.items()}):
         yield
-
-
-def class_share(gate: Tensor, labels: Tensor) -> float:
-    """How much of the gates' variance over images, (N, C), is that of their class averages: 0 to 1.
-
-    Labels that mean nothing get (K − 1) / (N − 1) on average, for N images of K classes. NaN where
-    nothing varies.
-    """
-    gate = gate.double()
-    average = gate.mean(0)
-    total = (gate - average).square().sum()
-    if total <= gate.numel() * 1e-12:  # single precision's rounding of numbers near 1/2
-        return float("nan")
-    classes = [gate[labels == label] for label in labels.unique()]
-    between = sum(len(members) * (members.mean(0) - average).square().sum() for members in classes)
-    return (between / total).item()
-
-
-def variation(networks: Sequence[TResNet], fresh: Sequence[TResNet], data: Digits) -> pd.DataFrame:
-    """How the gates of held-out images vary, layer by layer: medians over networks trained alike.
-
-    Columns: layer; fresh and trained, the standard deviation over images of a channel's gate,
-    averaged over channels, before and after training; between, that of the channels' average gates,
-    after; share (`class_share`, of those that vary) and what chance would give; following, in how
-    many of the networks the trained gates vary at all.
-    """
-    images, labels = data.held_out_images, data.held_out_labels
-    rows = []
-    for before, after in zip(fresh, networks, strict=True):
-        first = gates(before, images)
-        for layer, gate in gates(after, images).items():
-            spreads = (_spread(first[layer]), _spread(gate), gate.mean(0).std().item())
-            rows.append((layer, *spreads, class_share(gate, labels)))
-    table = pd.DataFrame(rows, columns=["layer", "fresh", "trained", "between", "share"])
-    layers = table.groupby("layer", as_index=False, sort=False)
-    varying = layers["share"].count()["share"]
-    return layers.median().assign(
-        chance=(len(labels.unique()) - 1) / (len(labels) - 1),
-        following=[f"{n} of {len(networks)}" for n in varying],
-    )
-
-
-def _spread(gate: Tensor) -> float:
-    return gate.std(0).mean().item()
 
 
 def swap_accuracies(networks: Sequence[TResNet], data: Digits, profile: Profile) -> list[Record]:

@@ -7,7 +7,7 @@ One layer by itself is in `inplace_abn_layer`. The records, suite "memory":
     case "batch"        TResNet-M on the same images, at once and as four smaller batches
     case "activation alone"     a batch norm with one of four activations
 
-ResNet50 is ours (`create_model`), here and wherever the memory that it keeps is counted.
+ResNet50 is ours (`create_model`), also where the memory that it keeps is counted.
 """
 
 from __future__ import annotations

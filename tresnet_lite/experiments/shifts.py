@@ -216,7 +216,7 @@ def change_records(changes: Mapping[str, Tensor], profile: Profile) -> list[Reco
 
 
 def change_table(records: Sequence[Record]) -> pd.DataFrame:
-    """The records of `measure_shifts`, a row a scheme.
+    """The records of `measure_shifts`, a row per scheme.
 
     Columns: name, shift_change, spread (its quartiles), shift_ratio, ratio_spread.
     """

@@ -89,7 +89,7 @@ def accuracy(network: nn.Module, data: Digits) -> float:
 def one_thread() -> Iterator[None]:
     """While this lasts PyTorch computes on one thread of this process.
 
-    A small network gains nothing from a second one, and loses much where another program wants it.
+    A small network gains nothing from a second thread, and loses much if another program uses it.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

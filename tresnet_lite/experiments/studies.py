@@ -72,7 +72,7 @@ class Study(ABC):
         """
 
     def point(self, variant: str, seed: int) -> str:
-        """What makes two trainings the same; `identity` stands there in short."""
+        """What makes two trainings the same; it holds a digest of `identity`."""
         digest = hashlib.sha256(self.identity(variant).encode()).hexdigest()[:8]
         return f"{self.case}, seed {seed}, {variant} ({digest})"
 

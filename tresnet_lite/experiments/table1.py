@@ -35,10 +35,10 @@ def network_sizes() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def per_mac(table: pd.DataFrame) -> pd.DataFrame:
-    """Lines of `tables.table1` with MACs and time of an image, and speed per MAC; ResNet50 = 1.
+def macs_and_time(table: pd.DataFrame) -> pd.DataFrame:
+    """Lines of `tables.table1` with MACs and time per image; ResNet50 = 1.
 
-    Added columns: macs_ratio (counted), paper_time, time, paper_per_mac, per_mac.
+    Added columns: macs_ratio (counted), paper_time, time.
     """
     counted = network_sizes().set_index("network")["macs"]
     macs = table["network"].map(counted / counted["ResNet50"])
@@ -46,6 +46,4 @@ def per_mac(table: pd.DataFrame) -> pd.DataFrame:
         macs_ratio=macs,
         paper_time=1 / table["paper_ratio"],
         time=1 / table["ratio"],
-        paper_per_mac=macs * table["paper_ratio"],
-        per_mac=macs * table["ratio"],
     )

@@ -31,7 +31,7 @@ METRICS = {  # of a record → the columns of its value and of its ratio to ResN
 
 
 def batch_factors() -> pd.DataFrame:
-    """What training keeps of an image of 224 px in half precision, and the factors behind it.
+    """What training keeps per image of 224 px in half precision, and the factors behind it.
 
     Columns: network; max_batch (the paper's); kept (MB, Inplace-ABN as published); together (their
     product, GB); then ratios to ResNet50: paper_ratio (of the batches), architecture (on

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import torch
 
 from tresnet_lite.ablation import ablation_ladder
 from tresnet_lite.counting.kept import kept_mb
 from tresnet_lite.counting.traffic import least_seconds, operations_of
+from tresnet_lite.findings.ratios import ratio_of
 from tresnet_lite.findings.sizes import counts
 from tresnet_lite.model import TResNet
 from tresnet_lite.paper import paper_table
@@ -67,13 +70,22 @@ def rung_times(batch: int = 32) -> pd.DataFrame:
 
 
 def steps(table: pd.DataFrame) -> pd.DataFrame:
-    """Lines of `tables.table4` with each rung's change, relative to the rung before.
+    """Lines of `tables.table4` with each rung's change of speed, relative to the rung before.
 
-    Added columns: paper_step, step.
+    Added columns: paper_step; step and its interval (as text) from the processes that timed both.
     """
-    speeds = table.groupby(["run", "phase"], sort=False)[["paper", "measured"]]
-    changes = speeds.pct_change(fill_method=None)
-    return table.assign(paper_step=changes["paper"], step=changes["measured"])
+    phases = table.groupby(["run", "phase"], sort=False)
+    before = phases["repeats"].shift()
+    rows = []
+    for now, then in zip(table["repeats"], before, strict=True):
+        row = {"step": math.nan, "interval": "–"}
+        if isinstance(now, list) and isinstance(then, list):
+            ratio = ratio_of(now, then)
+            interval = f"{ratio.low - 1:+.1%} to {ratio.high - 1:+.1%}"
+            row = {"step": ratio.value - 1, "interval": interval}
+        rows.append(row)
+    measured = pd.DataFrame(rows, index=table.index)
+    return table.assign(paper_step=phases["paper"].pct_change(fill_method=None)).join(measured)
 
 
 def rung_accuracies() -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import pandas as pd
@@ -34,3 +35,25 @@ def resolution_costs() -> pd.DataFrame:
     for column in ("macs", "kept"):
         table[f"{column}_ratio"] = table[column] / table["network"].map(small[column])
     return table
+
+
+@cache
+def counted_batches() -> pd.DataFrame:
+    """The paper's largest batch at 224 px, and what the same memory would hold at 448, counted.
+
+    With Inplace-ABN as published, in half precision. Weights, gradients and the optimiser take the
+    same at both sizes, so the memory that is left for maps is the same.
+
+    Columns: network, max_batch (the paper's at 224 px), kept (MB per image at 448 px),
+    largest_batch (at 448 px).
+    """
+    printed = paper_table(3).set_index("model")["max_batch"]
+    rows = []
+    for name in dict.fromkeys(paper_table(5)["model"]):
+        with torch.device("meta"):
+            network = create_model(MODELS[name], norm="iabn", memory="paper").bfloat16()
+        small, large = (kept_mb(network, (3, side, side)) for side in (PAPER_SIDE, 2 * PAPER_SIDE))
+        largest = math.floor(printed[name] * small / large)
+        row = {"network": name, "max_batch": printed[name], "kept": large}
+        rows.append({**row, "largest_batch": largest})
+    return pd.DataFrame(rows)

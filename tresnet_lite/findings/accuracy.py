@@ -16,7 +16,7 @@ from tresnet_lite.paper.published import accuracies
 from tresnet_lite.records import Record, latest
 
 ACCURACY_COLUMNS = ["network", "resolution", "protocol", "paper_top1", "timm_top1", "measured_top1"]
-ACCURACY_COLUMNS += ["low", "high", "top5", "source"]
+ACCURACY_COLUMNS += ["low", "high", "interval", "top5", "source"]
 EVALUATE_COMMAND = "python -m tresnet_lite.evaluate --table {table} --data IMAGENET"
 
 
@@ -24,7 +24,8 @@ def beside_paper(records: Iterable[Record], table: int) -> pd.DataFrame:
     """The accuracies that Table 3 or 5 prints, beside measured ones; Table 5 also cropped at 448.
 
     Columns: network, resolution, protocol, paper_top1 (NaN for the crop at 448), timm_top1 (what
-    timm found with the same weights, cropped), measured_top1, low and high (95 %), top5, source.
+    timm found with the same weights, cropped), measured_top1, low and high (95 %), interval (both,
+    as text), top5, source.
     """
     records, rows = latest(records), []
     timms = accuracies().set_index(["model", "resolution"])["top1"].to_dict()
@@ -62,6 +63,7 @@ def _numbers(metrics: dict[str, Record]) -> dict[str, object]:
     top1 = metrics["top1"]
     low, high = accuracy.of_record(top1).interval()
     numbers = {"measured_top1": top1.value.median, "low": low, "high": high, "source": top1.label}
+    numbers["interval"] = f"{low:.2f} to {high:.2f}"
     if "top5" in metrics:
         numbers["top5"] = metrics["top5"].value.median
     return numbers

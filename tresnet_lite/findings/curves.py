@@ -27,8 +27,8 @@ def above(speed: float, top1: float, curve: Sequence[tuple[float, float]]) -> fl
     Args:
         curve: (speed, top-1) of the points that it joins, of which the front counts. Between two of
             them it is straight over the logarithm of the speed. Faster than the fastest of them it
-            gets no better than that one. What is slower than the slowest lies below for certain
-            where it is less accurate, and else beyond it.
+            gets no better than that one. A point slower than the slowest lies below if it is less
+            accurate, and else has no counterpart.
     """
     if not curve or not speed > 0:
         return float("nan")

@@ -9,7 +9,7 @@ columns:
     network, family, resolution     named as the paper prints it
     speed, q1, q3, batch            images per second; quoted speeds have no spread: q1, q3 are NaN
     ratio                           to ResNet50 at 224 px, run alike; NaN where that was not
-    top1, top1_source               always quoted: nobody trains anything here
+    top1, top1_source               always quoted: no network is trained here
 """
 
 from __future__ import annotations

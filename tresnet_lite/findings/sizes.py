@@ -12,7 +12,7 @@ from tresnet_lite.paper import NAMES, paper_table, paper_value
 
 
 def counts(network: nn.Module, side: int = 224) -> dict[str, float]:
-    """A network's parameters_m (millions) and macs (billions, an image of `side` pixels)."""
+    """A network's parameters_m (millions) and macs (billions per image of `side` pixels)."""
     macs = count_macs(network, (3, side, side)) / 1e9
     return {"parameters_m": count_parameters(network) / 1e6, "macs": macs}
 

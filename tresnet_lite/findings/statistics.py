@@ -4,6 +4,9 @@ Two rungs are compared seed by seed: the same seed gives both the same order of 
 intervals are Student's, over the seeds. Those of one set hold together (Bonferroni): of m
 comparisons each has the level 1 - ALPHA/m, so that all of them cover with at least 1 - ALPHA. A
 difference counts where its interval excludes zero, which is where m times its p is below ALPHA.
+
+Other held-out images would shift all accuracies. A record does not say which images were right, so
+that part of the uncertainty is bounded from above: see `images_error`.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pandas as pd
-from scipy.stats import ttest_1samp
+from scipy.stats import norm, ttest_1samp
 
 from tresnet_lite.ablation import RESNET50, ablation_ladder
 from tresnet_lite.paper import paper_table
@@ -60,35 +63,81 @@ def levels(run: pd.DataFrame) -> pd.DataFrame:
     return table.assign(paper_top1=table["rung"].map(_printed()))
 
 
-def paired(run: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+def paired(
+    run: pd.DataFrame, pairs: Sequence[tuple[str, str]], held_out: int | None = None
+) -> pd.DataFrame:
     """Pairs of a base and a rung of one run, compared seed by seed and judged together.
 
     Columns: rung, base, seeds (that both have), gain (points, their mean), low, high, interval (as
-    text; simultaneous), corrected (p of the paired t test, times the number of tests), word.
+    text; simultaneous), corrected (p of the paired t test, times the number of tests), word; and
+    wide_low, wide_high, the interval for other held-out images too, which is at most that wide (NaN
+    where it is not known how many images were held out).
+
+    Args:
+        held_out: images that the accuracies are of.
     """
     wide = run.pivot(index="seed", columns="rung", values="top1")
-    differences = {}
-    for base, rung in pairs:
-        both = base in wide and rung in wide
-        differences[base, rung] = (wide[rung] - wide[base]).dropna().tolist() if both else []
+    none = pd.DataFrame(columns=["base", "rung"], dtype=float)
+    compared = {
+        pair: wide[list(pair)].dropna().set_axis(["base", "rung"], axis=1)
+        if set(pair) <= set(wide)
+        else none
+        for pair in pairs
+    }
+    differences = {pair: (t["rung"] - t["base"]).tolist() for pair, t in compared.items()}
     tests = sum(len(set(values)) > 1 for values in differences.values())
     rows = []
     for (base, rung), values in differences.items():
         gain = sum(values) / len(values) if values else math.nan
         row = {"rung": rung, "base": base, "seeds": len(values), "gain": gain}
         row |= _bounds(values, "+.2f", tests) | {"corrected": min(1.0, tests * paired_p(values))}
+        half = math.nan
+        if held_out and len(set(values)) > 1:
+            both = compared[base, rung]
+            error = images_error(both["base"], both["rung"], held_out)
+            half = math.hypot((row["high"] - row["low"]) / 2, _normal(tests) * error)
+        row |= {"wide_low": gain - half, "wide_high": gain + half}
         rows.append(row | {"word": word(row["low"], row["high"])})
     columns = ("rung", "base", "seeds", "gain", "low", "high", "interval", "corrected", "word")
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=[*columns, "wide_low", "wide_high"])
 
 
-def gains(run: pd.DataFrame) -> pd.DataFrame:
+def images_error(first: Sequence[float], second: Sequence[float], held_out: int) -> float:
+    """The largest standard error, in points, that the choice of held-out images can give a gain.
+
+    Let d be, for one image, the mean over seeds of (second right) - (first right). A gain is the
+    mean of d over the images, so its variance is that of d divided by their number. The mean of d²
+    is at most the mean over seeds of the share of images on which the two disagree, and they cannot
+    disagree on more images than they are wrong on together, or right on together.
+
+    Args:
+        first, second: top-1 in per cent, seed by seed.
+    """
+    pairs = [(a / 100, b / 100) for a, b in zip(first, second, strict=True)]
+    apart = sum(min(a + b, 2 - a - b) for a, b in pairs) / len(pairs)
+    gain = sum(b - a for a, b in pairs) / len(pairs)
+    return 100 * math.sqrt(max(apart - gain**2, 0) / held_out)
+
+
+def _normal(tests: int) -> float:
+    """Standard errors to either side of one of `tests` intervals that hold together."""
+    return float(norm.ppf(1 - ALPHA / (2 * tests)))
+
+
+def gains(run: pd.DataFrame, held_out: int | None = None) -> pd.DataFrame:
     """Each rung against the one before, then against ResNet50, with the gain that the paper prints.
 
     Columns: those of `paired`, and paper_gain (points, quoted).
     """
-    table, printed = paired(run, comparisons(_rungs(run))), _printed()
-    return table.assign(paper_gain=table["rung"].map(printed) - table["base"].map(printed))
+    pairs, printed = comparisons(_rungs(run)), printed_gains()
+    table = paired(run, pairs, held_out)
+    return table.assign(paper_gain=[printed[pair] for pair in pairs])
+
+
+def printed_gains() -> dict[tuple[str, str], float]:
+    """Points of top-1 that Table 4 prints between any two rungs, (base, rung)."""
+    printed = _printed()
+    return {(a, b): printed[b] - printed[a] for a in printed for b in printed}
 
 
 def comparisons(rungs: Sequence[str]) -> list[tuple[str, str]]:

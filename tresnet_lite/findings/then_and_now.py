@@ -14,7 +14,7 @@ RATIO_COLUMNS = {  # column → network, resolution: what the table sets against
     "xl": ("TResNet-XL", PAPER_SIDE),
     "b1": ("EfficientNet-B1", 240),
 }
-USUAL = ("float16", "channels first")  # the paper's, so the figure leaves them out
+USUAL = ("float16", "channels first", "eager")  # the paper's, which a way leaves unsaid
 
 
 def _ways(points: pd.DataFrame, phase: str) -> list[tuple[dict[str, str], pd.DataFrame]]:
@@ -30,8 +30,10 @@ def _ways(points: pd.DataFrame, phase: str) -> list[tuple[dict[str, str], pd.Dat
         kind = point["source"]
         if point["kind"] == "quoted":
             kind = f"quoted ({kind.partition(',')[0]})"
-        ran = f"{point['dtype']}, {layout}, {point['compile']}"
-        ways.append(({"where": where, "ran": ran, "kind": kind}, part))
+        how = [point["dtype"], layout, point["compile"]]
+        way = ", ".join([where, *(word for word in how if word not in USUAL)])
+        text = {"where": where, "ran": ", ".join(how), "way": way, "kind": kind}
+        ways.append((text, part))
     return sorted(ways, key=_place)
 
 
@@ -45,7 +47,8 @@ def _place(way: tuple[dict[str, str], pd.DataFrame]) -> tuple:
 def ratios_to_resnet50(points: pd.DataFrame, phase: str) -> pd.DataFrame:
     """Speeds as ratios to ResNet50, a line for each way of running.
 
-    Columns: where, ran, kind, compile and those of `RATIO_COLUMNS`.
+    Columns: where, ran, way (both in short: what is not `USUAL`), kind, compile and those of
+    `RATIO_COLUMNS`.
 
     Args:
         points: as `landscape` gives them.
@@ -61,7 +64,7 @@ def ratios_to_resnet50(points: pd.DataFrame, phase: str) -> pd.DataFrame:
 def curves(points: pd.DataFrame, phase: str) -> pd.DataFrame:
     """Where TResNets lie to the EfficientNets' curve, for ways of running that have all of these.
 
-    Columns: where, ran, kind, lie_above (how many of how many, by the accuracies of the points),
+    Columns: where, ran, way, kind, lie_above (how many of how many, by the points' accuracies),
     lie_above_timm (by timm's for all), lowest (points of top-1), which, b5 (speed of TResNet-XL at
     448 px over EfficientNet-B5's).
     """

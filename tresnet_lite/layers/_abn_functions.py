@@ -92,7 +92,7 @@ class BatchNormLeaky(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *_: Any) -> tuple[Any, ...]:
-        if dy is None:  # y had no part in what is differentiated
+        if dy is None:  # y is not part of what is differentiated
             return (None,) * 6
         if ctx.keeps_x:
             x, y, weight, mean, invstd = ctx.saved_tensors

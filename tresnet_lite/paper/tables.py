@@ -1,6 +1,6 @@
-"""The paper's printed numbers, read from `data/paper` (one CSV file a table).
+"""The paper's printed numbers, read from `data/paper` (one CSV file per table).
 
-Paper: TResNet: High Performance GPU-Dedicated Architecture, Ridnik et al., 2020,
+Paper: TResNet: High Performance GPU-Dedicated Architecture, Ridnik et al., 2021,
 https://arxiv.org/abs/2003.13630
 """
 

@@ -118,7 +118,7 @@ class Constants:
             fit |= {"free": tuple(fit["free"]), "covariance": np.array(fit["covariance"], float)}
             return cls(**fields | {"fit": Fit(**fit)})
         except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"these are no constants of a device: {error}") from error
+            raise ValueError(f"these are not constants of a device: {error}") from error
 
 
 def _check_fit(fit: Fit) -> None:

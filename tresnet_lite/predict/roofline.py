@@ -92,7 +92,7 @@ class Demand:
 
 
 def demand(steps: Sequence[tuple[Load, int]], rules: Rules) -> Demand:
-    """What an image of each step, a load and its batch, asks for under rules.
+    """What each step, a load and its batch, asks for per image under rules.
 
     Raises:
         ValueError: a batch below 1.

@@ -6,7 +6,7 @@ version1     the lines of version 1, as today's
 files        lines appended, read and repaired
 selection    which records stand, and what several processes say together
 provenance   the device, the versions, the commit and the process that a number comes from
-nvidia_smi   what nvidia-smi tells of a GPU
+nvidia_smi   what nvidia-smi reports about a GPU
 device       whether a device is there, and what would help where it is not
 store        where records lie: the committed ones and this machine's
 text         what a field may hold, and how other text is brought to it

@@ -1,4 +1,4 @@
-"""Is a file of records fit to be committed, and what is it to be called?"""
+"""Is a file of records fit to be committed, and what must it be called?"""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def check_contribution(file: Path, package: Path | None = None) -> Path:
     place = store.COMMITTED / store.file_name(device)
     if file.resolve().parent == store.COMMITTED.resolve() and file.name != place.name:
         move = f"git mv {shlex.quote(file.name)} {place.name}"
-        raise RecordError(f"{file} is to be called after its device: {move}")
+        raise RecordError(f"{file} must be named after its device: {move}")
     others = [path for path in sorted(store.COMMITTED.glob("*.jsonl")) if path.name != place.name]
     store.read_apart([*others, file])
     _refuse_replaced(file, place)
@@ -92,7 +92,7 @@ def _committed_versions(file: Path) -> list[list[str]]:
 
 
 def _knows(package: Path, commit: str) -> bool:
-    """Whether a checkout's history has a commit; a history cut short, or none, cannot tell."""
+    """Whether a checkout's history has a commit; a shallow history, or none, cannot tell."""
 
     def git(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = ["git", "-C", str(package), *arguments]

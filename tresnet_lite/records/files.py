@@ -1,7 +1,7 @@
 """Files of records: lines are appended, never changed, and every line is checked when it is read.
 
-What is no record is refused with its place and the reason, and so is a line that a crash cut short,
-until `repair` removes it.
+What is not a record is refused with its place and the reason, and so is a line that a crash cut
+short, until `repair` removes it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LARGEST = 64 << 20  # bytes of a file that is read
 
 
 class RecordError(ValueError):
-    """A line that is no record; the message names file, line and reason."""
+    """A line that is not a record; the message names file, line and reason."""
 
 
 def append(path: str | os.PathLike[str], *records: Record | Failure) -> None:
@@ -65,7 +65,7 @@ def read(*paths: str | os.PathLike[str]) -> list[Record | Failure]:
     """All lines of JSON-lines files, or of every `*.jsonl` in a folder, in the order written.
 
     Raises:
-        RecordError: a line that is no record, or is cut short; nothing is skipped silently.
+        RecordError: a line that is not a record, or is cut short; nothing is skipped silently.
     """
     files: list[Path] = []
     for path in map(Path, paths):
@@ -79,7 +79,7 @@ def load(*paths: str | os.PathLike[str]) -> list[Record]:
 
 
 def failures(*paths: str | os.PathLike[str]) -> list[Failure]:
-    """What could not be measured, nor since: the last line of its point on its device failed."""
+    """What could not be measured, and was not measured since: its point's last line failed."""
     return unmade(read(*paths))
 
 
@@ -146,7 +146,7 @@ def exclusive(lock: Path, busy: Exception) -> Iterator[None]:
 
 def _read_file(path: Path) -> Iterator[Record | Failure]:
     if path.exists() and not path.is_file():
-        raise RecordError(f"{path} is no file")  # reading a pipe would never end, nor /dev/zero
+        raise RecordError(f"{path} is not a file")  # reading a pipe would never end, nor /dev/zero
     with path.open("rb") as file:
         content = file.read(LARGEST + 1)
     if len(content) > LARGEST:

@@ -1,7 +1,7 @@
 """The line that a record is written as: JSON, the version of its fields, a digest of all of them.
 
-The digest lets a reader refuse a line that was edited by hand. It is no guard against forgery:
-whoever can read records can write one.
+The digest lets a reader refuse a line that was edited by hand. It does not guard against forgery:
+anyone who can read records can write one.
 """
 
 from __future__ import annotations

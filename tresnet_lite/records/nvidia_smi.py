@@ -1,4 +1,4 @@
-"""What nvidia-smi tells of a GPU: its driver, limits, clocks, heat and memory at that moment."""
+"""What nvidia-smi reports about a GPU: driver, limits, clocks, heat and memory at that moment."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ THROTTLE = {
 
 
 def facts(identifier: str) -> dict[str, Any]:
-    """One GPU's facts by the names of `Provenance`, without those that it does not tell.
+    """One GPU's facts by the names of `Provenance`, without those that it does not report.
 
     Args:
         identifier: "GPU-…", because nvidia-smi counts all GPUs and torch only those that are

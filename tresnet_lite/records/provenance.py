@@ -90,12 +90,12 @@ class Provenance:
 
     @property
     def moment(self) -> datetime.datetime:
-        """The date as a moment, to compare. Raises ValueError where it is none."""
+        """The date as a moment, to compare. Raises ValueError where it is not one."""
         return datetime.datetime.fromisoformat(self.date)
 
     @property
     def rehearsed(self) -> bool:
-        """Was the device only imitated? Then no number says anything about it."""
+        """Was the device only imitated? Then no number says anything about a real one."""
         return self.device.startswith(REHEARSAL)
 
     @property

@@ -1,7 +1,7 @@
 """What a record's fields may hold: values of their types, and text that is nothing but text.
 
-Records come from strangers, and their texts reach pages, figures and terminals. Whoever shows one
-escapes it (`show.text`), so that neither guard stands alone.
+Records come from strangers, and their texts reach pages, figures and terminals. Code that shows one
+escapes it (`show.text`), so that there are two guards.
 """
 
 from __future__ import annotations

@@ -1,19 +1,21 @@
-"""Drawings of the accuracy ablation: every network as a point, and gains beside the paper's."""
+"""Drawings of the accuracy ablation: its images, and every gain beside the paper's."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from tresnet_lite.ablation import RESNET50
-from tresnet_lite.findings.statistics import levels
+from tresnet_lite.ablation import RESNET50, ablation_ladder
+from tresnet_lite.findings.statistics import gains, printed_gains
 from tresnet_lite.show.html import Html
 from tresnet_lite.show.marks import intervals, paper_marks, rows
-from tresnet_lite.show.plots import chart, charts, drawing, legend_above, pictures
-from tresnet_lite.show.style import BLUE, INK, SMALL
+from tresnet_lite.show.plots import charts, drawing, legend_above, pictures
+from tresnet_lite.show.style import SERIES_COLOURS, SMALL
 from tresnet_lite.train.digits import Digits
 
 
@@ -26,59 +28,63 @@ def examples(images: Digits, names: Sequence[str]) -> Html:
 
 
 @drawing
-def network_accuracies(run: pd.DataFrame) -> tuple[Figure, str]:
-    """Rung by rung, the accuracy of every network as a point, and their mean as a bar.
-
-    Args:
-        run: one run of `statistics.results`.
-    """
-    table = levels(run)
-    figure, axes = chart(0.7 + 0.34 * len(table))
-    rows(axes, table["rung"], size=SMALL)
-    for place, row in enumerate(table.itertuples()):
-        values = run.loc[run["rung"] == row.rung, "top1"]
-        point = {"color": BLUE, "alpha": 0.45, "markersize": 6, "markeredgewidth": 0}
-        axes.plot(values, [place] * len(values), "o", **point)
-        axes.vlines(row.mean, place - 0.3, place + 0.3, color=INK, linewidth=1.6)
-    axes.set_xlabel("top-1, % (bar: mean)", fontsize=SMALL + 1)
-    means = [f"{row.rung} {row.mean:.2f} % over {row.networks}" for row in table.itertuples()]
-    data = run["data"].iloc[0]
-    intro = f"Accuracy of each network on {data}, and the mean of each rung."
-    return figure, f"{intro} Means: {', '.join(means)}."
-
-
-@drawing
-def gain_intervals(table: pd.DataFrame) -> tuple[Figure, str]:
-    """Each rung's gain with its interval, and the paper's on ImageNet below it.
+def forest(trained: pd.DataFrame, held_out: Mapping[str, int]) -> tuple[Figure, str]:
+    """Each rung's gain in every run, with both intervals, beside the paper's on ImageNet.
 
     One panel is for gains over the rung before, one for those over ResNet50.
 
     Args:
-        table: lines of `statistics.gains`.
+        trained: as `statistics.results` gives it.
+        held_out: set of images → how many are held out.
     """
+    runs = [
+        (_short(name), gains(run, held_out.get(run["data"].iloc[0])))
+        for name, run in trained.groupby("run", sort=False)
+    ]
+    rungs, printed = list(ablation_ladder()), printed_gains()
     parts = {
-        "to the rung before": table.drop_duplicates("rung"),
-        "to ResNet50": table[table["base"] == RESNET50],
+        "over the rung before": list(pairwise(rungs)),
+        "over ResNet50": [(RESNET50, rung) for rung in rungs if rung != RESNET50],
     }
-    parts = {title: part for title, part in parts.items() if len(part)}
-    height = sum(0.55 + 0.32 * len(part) for part in parts.values()) + 0.6
-    heights = [1 + len(part) for part in parts.values()]
-    figure, panels = charts(len(parts), height, heights=heights)
+    lanes = len(runs) + 1  # of a row; the paper's is the first
+    height = len(parts) * (0.6 + (0.14 + 0.16 * lanes) * (len(rungs) - 1)) + 0.22 * lanes + 0.8
+    figure, panels = charts(len(parts), height)
     clauses = []
-    for axes, (title, part) in zip(panels, parts.items(), strict=True):
+    for axes, (title, pairs) in zip(panels, parts.items(), strict=True):
         axes.set_title(title)
-        rows(axes, part["rung"], reference=0, size=SMALL)
-        places = np.arange(len(part))  # two marks on one place would hide each other
-        limits = part["low"], part["high"]
-        intervals(
-            axes, places - 0.14, part["gain"], *limits, label="measured, 95 % together", alpha=0.6
-        )
-        paper_marks(axes, part["paper_gain"], places + 0.18, label="paper, ImageNet", size=6)
-        clauses += [
-            f"{r.rung} {title}: {r.gain:+.2f} ({r.interval}), paper {r.paper_gain:+.1f}"
-            for r in part.itertuples()
-        ]
+        rows(axes, [rung for _, rung in pairs], reference=0, size=SMALL)
+        places = np.arange(len(pairs)) - 0.28
+        paper = [printed[pair] for pair in pairs]
+        paper_marks(axes, paper, places, label="paper, ImageNet", size=6)
+        for lane, (name, table) in enumerate(runs, 1):
+            part = table.set_index(["base", "rung"]).reindex(pairs)
+            lines = places + 0.56 * lane / max(lanes - 1, 1)
+            look = (SERIES_COLOURS[(lane - 1) % len(SERIES_COLOURS)], "o")
+            axes.hlines(lines, part["wide_low"], part["wide_high"], color=look[0], linewidth=1)
+            limits = part["low"], part["high"]
+            intervals(axes, lines, part["gain"], *limits, label=name, look=look, alpha=0.6)
+            clauses += [
+                f"{name}, {r.Index[1]} {title}: {r.gain:+.2f} ({_intervals(r)})"
+                for r in part.dropna(subset="gain").itertuples()
+            ]
+        clauses += [f"paper, {b} {title}: {printed[a, b]:+.1f}" for a, b in pairs]
     panels[-1].set_xlabel("points of top-1 accuracy")
-    legend_above(figure)
-    intro = "Gain of each refinement in points, with simultaneous 95 % intervals."
+    panels[-1].locator_params(axis="x", nbins=6)
+    legend_above(figure, ncols=1)
+    intro = (
+        "Gain of each refinement in points, with simultaneous 95 % intervals: thick over seeds,"
+        " thin over other held-out images too."
+    )
     return figure, f"{intro} {'; '.join(clauses)}."
+
+
+def _intervals(row: object) -> str:
+    """Over seeds, and where it is known over other held-out images too."""
+    if math.isnan(row.wide_low):
+        return row.interval
+    return f"{row.interval}; with other images {row.wide_low:+.2f} to {row.wide_high:+.2f}"
+
+
+def _short(run: str) -> str:
+    """A run's images and how long it trained: "digits, 8 epochs"."""
+    return run.partition(" in batches")[0]

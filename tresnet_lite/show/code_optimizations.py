@@ -15,11 +15,10 @@ from tresnet_lite.show.plots import chart, charts, drawing, legend_above, speed_
 from tresnet_lite.show.style import INK, SERIES_COLOURS, SMALL, VERMILLION
 
 
-def speed_table(timed: pd.DataFrame, way: str, claim: str) -> tuple[pd.DataFrame, list[str]]:
+def speed_table(timed: pd.DataFrame, way: str) -> tuple[pd.DataFrame, list[str]]:
     """A row for each place in `timed` (see `times`), and the names of its columns.
 
-    They are place, the microseconds of each way ("time …"), then speedup and spread of `way`
-    beside paper_speedup, the factor that the paper's claim names.
+    They are place, the microseconds of each way ("time …"), then speedup and spread of `way`.
     """
     place, ways = ["what", "where"], list(dict.fromkeys(timed["way"]))
     table = timed.pivot(index=place, columns="way", values="time").add_prefix("time ")
@@ -29,9 +28,8 @@ def speed_table(timed: pd.DataFrame, way: str, claim: str) -> tuple[pd.DataFrame
     where = table["where"].str.replace(" (?=[0-9])", "\N{NO-BREAK SPACE}", regex=True)
     table["place"] = table["what"] + ": " + where
     table["spread"] = list(zip(table["ratio_low"], table["ratio_high"], strict=True))
-    table["paper_speedup"] = printed_factor(claim)
     times = [f"time {way}" for way in ways]
-    return table, ["place", *times, "speedup", "spread", "paper_speedup"]
+    return table, ["place", *times, "speedup", "spread"]
 
 
 def printed_factor(claim: str) -> float:

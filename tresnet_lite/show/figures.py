@@ -95,7 +95,7 @@ def how_above() -> tuple[Figure, str]:
     clauses = []
     for speed, top1 in points:
         gap = above(speed, top1, networks)
-        verdict = "cannot be told"
+        verdict = "cannot be judged"
         if not math.isnan(gap):
             verdict = f"{gap:+.1f}"
             axes.vlines(speed, top1 - gap, top1, color=INK, linewidth=1, linestyle=":")

@@ -167,7 +167,7 @@ def frontier(table: pd.DataFrame) -> tuple[Figure, str]:
     margin = 0.18 * (high - low + 0.1)
     axes.set(xlim=(0, 1.15 * table["kept"].max()), ylim=(low - margin, high + margin))
     axes.set_xlabel("kept for the backward pass, MB per image at 224 px")
-    axes.set_ylabel("time of a step, BatchNorm = 1")
+    axes.set_ylabel("time per step, BatchNorm = 1")
     intro = "Memory kept by each setting against the time of a training step (BatchNorm = 1)."
     return figure, f"{intro} {'; '.join(clauses)}."
 

@@ -164,7 +164,7 @@ def pictures(
 
 @drawing
 def ratios(table: pd.DataFrame, *, base: str, description: str = "") -> tuple[Figure, str]:
-    """Measured speeds as ratios to `base`, with quartiles, beside the paper's where it prints one.
+    """Measured speeds as ratios to `base`, with intervals, beside the paper's where it prints one.
 
     Args:
         table: columns name, phase, ratio, ratio_low and ratio_high (its interval), and paper_ratio

@@ -28,6 +28,17 @@ def runs_table(frame: pd.DataFrame, *names: str, headings: Mapping[str, str] | N
     return each_run(frame, of_run)
 
 
+def accuracy_table(lines: pd.DataFrame) -> Html:
+    """A `table` of the lines of `accuracy.beside_paper`.
+
+    Where nothing was measured, the columns of measurements give way to a note that says why.
+    """
+    columns = ["network", "resolution", "protocol", "paper_top1", "timm_top1"]
+    if lines["measured_top1"].isna().all():
+        return table(lines, *columns, note="; ".join(dict.fromkeys(lines["source"])))
+    return table(lines, *columns, "measured_top1", "interval", "top5", "source")
+
+
 def batch_lines(frame: pd.DataFrame) -> pd.DataFrame:
     """The lines about the largest batch, with names of their own for the numbers."""
     names = {"paper": "max_batch", "measured": "largest_batch", "ratio": "batch_ratio"}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tresnet_lite.counting.block_steps import block_steps
 from tresnet_lite.show.boxes import ACROSS, arrow, canvas, chain, shortcut, write
 from tresnet_lite.show.plots import charts, drawing
-from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, SMALL, VERMILLION, WIDTH
+from tresnet_lite.show.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, SMALL, VERMILLION
 
 CELL, ROW, LEFT, PITCH = 25.0, 60.0, 84.0, 58.0  # points
 STEP_COLOURS = {"conv": BLUE, "SE": VERMILLION, "sum": GREEN}  # of a block's steps
@@ -136,34 +136,6 @@ def by_class(layers: Mapping[str, Tensor], labels: Tensor, *, most: int = 12) ->
     bar.set_label("gate, from the channel's average")
     intro = "Average gates of each digit, relative to each channel's average."
     return figure, f"{intro} {'; '.join(clauses)}."
-
-
-@drawing
-def by_image(
-    images: Tensor, gate: Tensor, average: Tensor, *, most: int = 16
-) -> tuple[Figure, str]:
-    """Images, each beside its own gates: a bar from each channel's average gate to the image's.
-
-    Args:
-        images: (N, 1, H, W).
-        gate: (N, C); the `most` channels that vary most are seen.
-        average: (C,), marked by a dash.
-    """
-    channels = _most_varied(gate, most)
-    gate, average = gate[:, channels].cpu(), average[channels].cpu()
-    figure = Figure(figsize=(WIDTH, 0.95 * len(images) + 0.35), layout="constrained")
-    grid = figure.subplots(len(images), 2, width_ratios=(1, 4), squeeze=False)
-    places = range(len(average))
-    for (left, right), image, gates in zip(grid, images.cpu(), gate, strict=True):
-        left.imshow(image[0].numpy(), cmap="Greys_r", interpolation="none")
-        left.axis("off")
-        right.vlines(places, average, gates, color=BLUE, linewidth=5)
-        right.plot(places, average, "_", color=INK, markersize=9)
-        right.set(ylim=(0, 1), yticks=(0, 0.5, 1), xticks=[], ylabel="gate")
-    grid[-1][1].set_xlabel(f"{len(average)} channels")
-    largest = ", ".join(f"{off:.2f}" for off in (gate - average).abs().amax(1).tolist())
-    intro = f"{len(images)} images and their gates, beside each channel's average."
-    return figure, f"{intro} The largest deviation from the average in each: {largest}."
 
 
 def _most_varied(gate: Tensor, most: int) -> Tensor:

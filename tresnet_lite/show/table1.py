@@ -12,12 +12,12 @@ from tresnet_lite.show.style import INK, SMALL
 
 @drawing
 def proxy(lines: pd.DataFrame) -> tuple[Figure, str]:
-    """For each network and phase what an image takes, ResNet50 = 1: MACs, and the time beside them.
+    """For each network and phase, ResNet50 = 1: MACs per image, and the time beside them.
 
     The time is the paper's and, where there is one, a run's, with its quartiles.
 
     Args:
-        lines: of one run, as `per_mac` gives them.
+        lines: of one run, as `macs_and_time` gives them.
     """
     phases, names = lines["phase"].unique(), lines["network"].unique()
     figure, panels = charts(len(phases), len(phases) * (0.7 + 0.3 * len(names)) + 0.7)

@@ -1,6 +1,6 @@
 """Text that comes from data, escaped for the page or figure where it stands.
 
-Names of devices, networks, claims and files are text: none of them is markup, whoever wrote it.
+Names of devices, networks, claims and files are text, never markup, no matter who wrote them.
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ def load_data(source: str | Path, *, root: str | Path | None = None, download: b
 
     Args:
         source: one of `NAMED`; or a folder with train/ and val/ (or test/), each with a sub-folder
-            a class, as ImageNet has it; or a folder with the classes' sub-folders alone, of which a
-            quarter is held out.
+            per class, as ImageNet has it; or a folder with only the classes' sub-folders, of which
+            a quarter is held out.
         root: where named data sets lie; None for $TRESNET_LITE_DATA, or the user's cache.
         download: fetch what is missing there.
 

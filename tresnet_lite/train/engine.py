@@ -34,7 +34,7 @@ from tresnet_lite.train.trainer import Trainer
 
 
 class NonFiniteLoss(RuntimeError):
-    """The loss or a weight is no number any more; the message says where, and what to try."""
+    """The loss or a weight is no longer finite; the message says where, and what to try."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -102,12 +102,12 @@ def train(
         save_minutes: between checkpoints, besides those after each epoch. 0: after each step.
         log_every: steps between lines of the log.
         unreadable: images that may be broken or missing before the run stops.
-        tell: gets a line an epoch; None for silence.
+        tell: gets a line per epoch; None for silence.
 
     Raises:
         ValueError: settings that do not fit each other.
         ResumeError: the folder holds another run, or another process is at work in it.
-        NonFiniteLoss: the loss is no number; the checkpoint from before is kept.
+        NonFiniteLoss: the loss is not a finite number; the checkpoint from before is kept.
         TooManyUnreadable: more images than `unreadable` cannot be read.
         Interrupted: a signal came; the run is saved.
     """
@@ -248,12 +248,12 @@ class TrainingRun:
         )
 
     def _save(self, best: bool = False) -> None:
-        """Write a checkpoint; NonFiniteLoss, and the old one, where a weight is no number."""
+        """Write a checkpoint. If a weight is not finite, NonFiniteLoss, and the old one stays."""
         if not self.folder or processes.rank():
             return
         self._look()
         if not self.state.is_finite():
-            raise self._not_finite(f"a weight is no finite number after step {self.state.step}")
+            raise self._not_finite(f"a weight is not a finite number after step {self.state.step}")
         self.state.seconds = time.monotonic() - self.begun
         if best:
             epoch = self.state.history[-1]

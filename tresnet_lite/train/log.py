@@ -1,4 +1,4 @@
-"""What a run reports: a bar in a terminal, else a line an epoch; log.jsonl and TensorBoard."""
+"""What a run reports: a bar in a terminal, else a line per epoch; log.jsonl and TensorBoard."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def convert(name: str, kind: Any, value: Any) -> Any:
     """`value`, perhaps a text from a command line, as the type that a field is annotated with.
 
     Raises:
-        ValueError: it is none of that type.
+        ValueError: it is not of that type.
     """
     if get_origin(kind) in (Union, types.UnionType):
         return _convert_optional(name, kind, value)

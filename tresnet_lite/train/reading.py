@@ -105,7 +105,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def name_of(dataset: Dataset, index: int) -> str:
-    """The path of an image where the data set tells, else its number."""
+    """The path of an image where the data set knows it, else its number."""
     if isinstance(dataset, Subset):
         return name_of(dataset.dataset, dataset.indices[index])
     if isinstance(dataset, ConcatDataset):
@@ -152,7 +152,7 @@ class Unreadable:
                     self.tell(f"skipped, cannot be read: {text}")
         if len(self.names) > self.limit:
             many = f"{len(self.names)} images cannot be read, more than the {self.limit} tolerated"
-            advice = "Mend or remove them, or raise the limit (--unreadable)."
+            advice = "Fix or remove them, or raise the limit (--unreadable)."
             raise TooManyUnreadable(f"{many}: {'; '.join(self.names[:3])} … {advice}")
 
 

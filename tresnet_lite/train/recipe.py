@@ -1,7 +1,7 @@
 """The recipe of §3.1 and §3.3 as one frozen dataclass, and the named ones in one plain dict.
 
-The paper names the ingredients and few of the quantities; the authors kept the training code. What
-the text does not state is decided here and marked so.
+The paper names the ingredients and few of the quantities, and its training code was not released.
+What the text does not state is decided here and marked so.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Recipe:
     Attributes:
         epochs: 300 (§3.1).
         size: side of the training images in pixels, 224 (§3.1).
-        batch: images a step, over all processes and accumulated parts. Not stated.
+        batch: images per step, over all processes and accumulated parts. Not stated.
         lr: the learning rate's peak, for that batch. Not stated: 0.1 for each 256 images, as is
             usual for SGD.
         schedule: "1cycle" (§3.1): up and down once, momentum down and up. "step": a tenth after one
@@ -38,7 +38,7 @@ class Recipe:
             L2 in the gradient.
         spare_norms: no decay for norms and biases. Not stated; usual.
         label_smoothing: named in §3.1, its amount not stated: 0.1 as in the work cited there.
-        autoaugment: AutoAugment's policy (§3.1), "imagenet", "cifar10" or "svhn"; "off" for none.
+        autoaugment: AutoAugment's policy (§3.1): "imagenet", "cifar10", "svhn" or "off".
         cutout: the probability that a square of an image is blanked (§3.1, without settings: not
             stated).
         cutout_area: the square's part of the image. Not stated.
@@ -119,7 +119,7 @@ IMAGENET = Recipe()
 SMALL_IMAGES = replace(IMAGENET, epochs=20, size=32, batch=64, lr=0.2, squash=True)
 RECIPES: dict[str, Recipe] = {
     "imagenet": IMAGENET,
-    # §3.3: ten epochs from weights trained at 224. A tenth of the rate an image, and the shorter
+    # §3.3: ten epochs from weights trained at 224. A tenth of the rate per image, and the shorter
     # average, are ours.
     "imagenet_448": replace(IMAGENET, epochs=10, size=448, batch=512, lr=0.02, ema=0.999),
     # Ours, for small images: the same ingredients, with the policy that AutoAugment's authors found

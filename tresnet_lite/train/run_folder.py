@@ -97,13 +97,13 @@ def write_run(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_run(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
-    """A checkpoint of a run. Raises ResumeError if the file is none."""
+    """A checkpoint of a run. Raises ResumeError if the file is not one."""
     try:
         checkpoint = read_tensors(path, device)
     except ValueError as error:
         raise ResumeError(str(error)) from error
     if not all(isinstance(checkpoint.get(entry), Mapping) for entry in (EXACT, "model")):
-        raise ResumeError(f"{path} is no checkpoint of a run of `python -m tresnet_lite.train`")
+        raise ResumeError(f"{path} is not a checkpoint of a run of `python -m tresnet_lite.train`")
     return dict(checkpoint)
 
 
@@ -139,4 +139,4 @@ def whole(path: Path) -> Iterator[None]:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         why = " ".join(str(error).split())[:500] or type(error).__name__
-        raise ResumeError(f"{path} is no whole checkpoint: {why}") from error
+        raise ResumeError(f"{path} is not a whole checkpoint: {why}") from error

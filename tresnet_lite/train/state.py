@@ -57,7 +57,7 @@ class TrainingState:
         return self.ema.module if self.ema else self.model
 
     def is_finite(self) -> bool:
-        """Is every weight a number? A step with a finite loss may still leave some that are not."""
+        """Is every weight finite? A step with a finite loss may still leave some that are not."""
         return all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
 
     def state_dict(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ class Stop:
     """While this lasts, an interruption waits for the end of a step, so that the run can be saved.
 
     A second one is not waited for. Only the first process listens: the others follow it. A handler
-    that somebody else has set for the end of a job stays.
+    that another program has set for the end of a job stays.
     """
 
     def __init__(self, enabled: bool) -> None:

@@ -24,7 +24,7 @@ class Trainer:
     """A network, its data and its recipe, ready to take the next step.
 
     Raises:
-        ValueError: more images a step than there are, a batch that the processes and parts do not
+        ValueError: more images per step than there are, a batch that the processes and parts do not
             divide, a network for other classes or channels, or norms that cannot be joined.
     """
 
