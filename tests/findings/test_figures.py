@@ -3,17 +3,22 @@ of no real device.
 """
 
 import math
+import re
 
+import pandas as pd
 import pytest
 from legible import check_colours, check_letters
 from planted import in_processes, one, speed
 
 from tresnet_lite.bench.suites import EFFICIENTNETS, GIB
+from tresnet_lite.checkout import DATA
 from tresnet_lite.claims import figures
 from tresnet_lite.claims.ledger import load_claims
 from tresnet_lite.findings import curves, landscape, then_and_now
-from tresnet_lite.findings.figures import figure
+from tresnet_lite.findings.figures import figure, v100
 from tresnet_lite.paper import MODELS, paper_table, paper_value
+from tresnet_lite.predict import devices
+from tresnet_lite.predict.sources import counted_load
 from tresnet_lite.show import figures as chapter
 from tresnet_lite.show import then_and_now as then_and_now_drawings
 from tresnet_lite.show.plots import chart
@@ -142,6 +147,45 @@ def test_a_printed_ratio_is_held_to_its_tolerance():
 def test_small_images_judge_nothing():
     small = [speed("figure4", "tresnet_m", "inference", 9.0, resolution=64)]
     assert judged(small).word == "not attempted"
+
+
+# The paper's V100
+
+
+@pytest.mark.parametrize("number, phase", [(4, "inference"), (5, "training")])
+def test_a_point_of_the_v100_says_what_is_printed_read_off_and_predicted(number, phase):
+    points = v100(number)
+    assert points["paper"].equals(figure(number, [])["paper"]) and set(points["phase"]) == {phase}
+    read_off = pd.read_csv(DATA / "published" / "digitised.csv").query("phase == @phase")
+    drawn = points.dropna(subset="digitised").set_index(["network", "resolution"])["digitised"]
+    assert len(drawn) == len(read_off) == 7
+    for row in read_off.itertuples():
+        assert drawn[row.model, row.resolution] == row.img_s
+    # nothing is both in a table and read off
+    assert points[["paper", "digitised"]].notna().sum(axis=1).max() == 1
+    assert points["predicted"].between(points["low"], points["high"]).all()
+    ours = points["network"].str.startswith("TResNet")
+    assert points[~ours]["above"].isna().all()
+    # by the paper's own speeds, printed and drawn, TResNet is better all along the curve
+    assert (points[ours]["above"] > 0).all()
+
+
+def test_predictions_of_the_v100_are_those_of_its_constants():
+    """TResNet-M's time, by the sum that the command prints."""
+    constants = devices.read()["v100"]
+    (row,) = v100(4).query("network == 'TResNet-M' and resolution == 448").itertuples()
+    asked = counted_load("tresnet_m", 448, "inference", "published")
+    prediction = constants.fit.predict(asked, round(0.9 * 512 / 4))
+    assert (row.predicted, row.low) == pytest.approx((prediction.value, prediction.low))
+    with pytest.raises(ValueError, match="no Figure 6 of speeds"):
+        v100(6)
+
+
+def test_the_drawing_of_the_v100_tells_the_three_kinds_apart():
+    text = chapter.v100(v100(4)).text
+    assert re.search(r"M 224 80.8 %, predicted 0.9\d \(.*?\), printed 1.00;", text)
+    assert re.search(r"XL 448 84.3 %, predicted .*?, read off 0.09;", text)
+    assert re.search(r"B6 84.1 %, predicted [\d.]+ \([\d.]+–[\d.]+\);", text)
 
 
 # The landscape

@@ -45,6 +45,7 @@ POINTS, PRINTED_POINTS = Quantity("points", "+.2f"), Quantity("points", "+.1f")
 PART = Quantity("%", ".0f")  # of the whole network
 SHARE, ERROR, NUMBER = Quantity("", ".0%"), Quantity("", ".3%"), Quantity("", ".3f")
 P_VALUE, WEIGHT, SETTING = Quantity("", ".2g"), Quantity("", ".4f"), Quantity("", "g")
+MISS = Quantity("", ".1%")  # how far predictions are off
 
 MODEL_SIZES = ("M", "L", "XL")  # of TResNet
 
@@ -185,6 +186,41 @@ COLUMNS = {
     "moved": Column("moved", TRAFFIC),
     "least": Column("least", TRAFFIC),
     "over_least": Column("moved ÷ least", FACTOR),
+    # predicted by counting
+    **{word: Column(word) for word in ("table", "constants")},
+    "limit": Column("limited by"),
+    "by": Column("predicted by"),
+    "arithmetic_time": Column("MACs take", TIME_PER_IMAGE),
+    "bytes_time": Column("bytes take", TIME_PER_IMAGE),
+    "predicted": Column("predicted", PRINTED_SPEED),
+    "predicted_ratio": Column("predicted, ratio", RATIO),
+    "predicted_interval": Column("interval, 95 %", QUARTILES),
+    "digitised": Column("read off the figure", PRINTED_SPEED),
+    "readme": Column("authors' README", PRINTED_SPEED),
+    "quoted_ratio": Column("published, ratio", RATIO),
+    "quoted_range": Column("published, ratios", QUARTILES),
+    "measured_range": Column("measured, ratios", QUARTILES),
+    "scaled_ratio": Column("predicted ÷ printed", FACTOR),
+    "off": Column("off", CHANGE),
+    "inference_off": Column("TResNets, inference", CHANGE),
+    "training_off": Column("TResNets, training", CHANGE),
+    "median": Column("median error", MISS),
+    "rms": Column("rms error", MISS),
+    "worst": Column("worst median error", MISS),
+    "rank": Column("rank correlation", FACTOR),
+    "worst_rank": Column("worst rank correlation", FACTOR),
+    "inference_rank": Column("rank correlation, inference", FACTOR),
+    "training_rank": Column("rank correlation, training", FACTOR),
+    "macs_change": Column("MACs", CHANGE),
+    "activations_change": Column("activations", CHANGE),
+    "bytes_change": Column("bytes", CHANGE),
+    "files": Column("files", COUNT),
+    "macs_error": Column("MACs alone", MISS),
+    "activations_error": Column("activations alone", MISS),
+    "within_10": Column("within 10 %", SHARE),
+    "covered": Column("speeds in their interval", SHARE),
+    "ratios_covered": Column("ratios in their interval", SHARE),
+    "bandwidth_ratio": Column("largest bandwidth ÷ data sheet", FACTOR),
     # accuracy and training
     "top1": Column("top-1 (quoted)", PRINTED_TOP1),
     "paper_top1": Column("paper, top-1", PRINTED_TOP1),

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tresnet_lite.findings.curves import FAMILIES, above, family, front
+from tresnet_lite.findings.tables import PAPER_SIDE
 from tresnet_lite.paper import paper_table
 from tresnet_lite.show.marks import accuracy_axes, name_points, paper_marks, plain_ticks
 from tresnet_lite.show.plots import chart, drawing, legend_above, speed_label
@@ -41,6 +42,39 @@ def accuracy_against_speed(lines: pd.DataFrame) -> tuple[Figure, str]:
     best = ", ".join(short(r) for r in points[front(points["x"], points["top1"])].itertuples())
     clauses = "; ".join(f"{short(r)} {r.x:.2f}, {r.top1:.1f} %" for r in points.itertuples())
     return figure, f"{intro}. {clauses}. On the front: {best}."
+
+
+@drawing
+def v100(points: pd.DataFrame) -> tuple[Figure, str]:
+    """The paper's V100: predicted speeds with intervals, printed ones, and those read off a figure.
+
+    Args:
+        points: as `tresnet_lite.findings.figures.v100` gives them.
+    """
+    base = points.set_index(["network", "resolution"])["paper"]["TResNet-M", PAPER_SIDE]
+    speeds = ["paper", "digitised", "predicted", "low", "high"]
+    points = points.assign(**points[speeds] / base)
+    figure, axes = chart(5.0)
+    predicted = points.rename(columns={"predicted": "x"})
+    draw_points(axes, predicted)
+    bars = {"color": INK, "linewidth": 2, "alpha": 0.6, "label": "95 % interval"}
+    axes.hlines(points["top1"], points["low"], points["high"], **bars)
+    cross = {"color": INK, "markersize": 9, "markeredgewidth": 1.8}
+    axes.plot(points["digitised"], points["top1"], "x", label="read off", **cross)
+    paper_marks(axes, points["paper"], points["top1"], label="printed", size=11)
+    speed_label(figure, "TResNet-M at 224 px")
+    legend_above(figure)
+    name_networks(axes, predicted)
+    clauses = []
+    for row in predicted.itertuples():
+        clause = (
+            f"{short(row)} {row.top1:.1f} %, predicted {row.x:.2f} ({row.low:.2f}–{row.high:.2f})"
+        )
+        clause += f", printed {row.paper:.2f}" if row.paper > 0 else ""
+        clauses.append(clause + (f", read off {row.digitised:.2f}" if row.digitised > 0 else ""))
+    phase = points["phase"].iloc[0]
+    intro = f"Accuracy against {phase} speed on the paper's V100, predicted (filled) and as known."
+    return figure, f"{intro} TResNet-M at 224 px, printed, is 1. {'; '.join(clauses)}."
 
 
 def draw_points(axes: Axes, points: pd.DataFrame) -> None:
