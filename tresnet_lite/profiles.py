@@ -30,16 +30,14 @@ class Profile:
     repeats: int  # timed blocks at least, which give median and quartiles
     min_block: float  # seconds that one timed block lasts at least
     max_seconds: float  # after which a noisy measurement ends all the same, for each function timed
-    # Channels of the first stage, in the variations on TResNet-M that a chapter times; its own are
-    # 64. A smoke run takes fewer, since at its size weights alone take most of the time.
-    width: int = 64
-    processes: int = 5  # that repeat each comparison, for its interval
+    width: int = 64  # channels of the first stage in a chapter's variations on TResNet-M
+    processes: int = 3  # that repeat each comparison, for its interval; three are the fewest
     trial: bool = False  # only shows that everything runs: fewer points, and numbers with a caveat
     minutes: float | None = None  # of a chapter's campaign; None measures all
     shift_seeds: int = 5  # random networks that see shifted images
     shift_width: int = 64  # channels of their first stage
     gates: Training = Training(seeds=5, epochs=6)  # for the chapter on squeeze-and-excitation
-    recipe: Training = Training(seeds=5, epochs=20, minutes=6)  # for the one on training
+    recipe: Training = Training(seeds=5, epochs=20, minutes=10)  # for the one on training
     ladder: Training = Training(seeds=20, epochs=6)  # for the one on Table 4's accuracies
     cifar: Training | None = Training(seeds=10, epochs=10)  # the same on CIFAR-10, or not at all
 
@@ -62,6 +60,7 @@ CPU = replace(
     dtype="float32",
     repeats=5,
     max_seconds=2.0,
+    processes=5,  # whose ratios differ more than a GPU's
     minutes=8.0,
     shift_seeds=2,
     shift_width=16,
@@ -78,7 +77,7 @@ SMOKE = replace(
     repeats=3,
     min_block=0.01,
     max_seconds=0.1,
-    width=8,
+    width=8,  # at this size weights alone would take most of the time
     processes=1,
     trial=True,
     minutes=0.3,

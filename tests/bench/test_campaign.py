@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import campaign_helpers
@@ -175,6 +176,37 @@ def test_the_time_left_follows_the_pace():
     assert queue.seconds_left == 40.0
     queue.learn(queue.take(), 20.0)  # twice as long as estimated
     assert queue.seconds_left == 60.0
+
+
+def moments(points, run="a run", **minutes: float) -> list:
+    """A record of each point, made so many minutes after noon."""
+    lines = []
+    for p in points:
+        if p.model in minutes:
+            moment = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
+            moment += timedelta(minutes=minutes[p.model])
+            here = dataclasses.replace(HERE, date=moment.isoformat(), run=run)
+            lines.append(dataclasses.replace(record(p), provenance=here))
+    return lines
+
+
+def test_the_pace_is_that_of_what_has_run():
+    """Points estimated at a minute: most took three, the first of another campaign came late."""
+    points = [make_point(name) for name in "abcdefgh"]
+    assert {p.seconds for p in points} == {60.0}
+    lines = moments(points, a=0, b=3, c=6, d=7, e=10) + moments(points, "another", f=0, g=55, h=58)
+    assert campaign.pace_of(lines, points) == 3.0
+    assert campaign.pace_of(lines[:4], points) == 1.0  # three tell too little
+    assert campaign.pace_of(lines, points[:1]) == 1.0
+
+
+def test_what_is_said_before_a_run_follows_the_pace(stand_in, capsys):
+    append(stand_in.out, *moments(stand_in.points, a=0, b=3, c=6, d=9, e=12))
+    assert main(stand_in, "--dry-run") == 0
+    told = "8 points, 5 of them done; the others may take 9 min"
+    assert told in capsys.readouterr().out
+    assert main(stand_in) == 0
+    assert told in capsys.readouterr().out
 
 
 def test_an_error_of_the_campaign_itself_stops_every_device(fakes):

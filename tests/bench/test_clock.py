@@ -186,6 +186,20 @@ def test_options_that_would_mislead_are_refused(options):
         measure(lambda: None, **options)
 
 
+def test_cudnn_tries_its_algorithms_while_functions_are_timed():
+    """And is on; afterwards it guesses as it did before, even if a function failed."""
+    machine, seen = Machine(), set()
+
+    def work() -> None:
+        seen.add((torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark))
+        machine.queue(3e-4)
+
+    measure(work, clock=machine.clock())
+    with pytest.raises(ZeroDivisionError):
+        measure(lambda: 1 / 0, clock=machine.clock())
+    assert seen == {(True, True)} and not torch.backends.cudnn.benchmark
+
+
 def test_a_device_without_a_clock_is_named():
     with pytest.raises(ValueError, match="no clock for device 'meta'"):
         device_clock("meta")

@@ -2,11 +2,13 @@
 campaign.
 """
 
+import itertools
 import json
 import platform
 import subprocess
 import sys
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -104,6 +106,7 @@ class Card(TrainingMemory):
     def __init__(self, monkeypatch, bench: Bench, size: int, base: int, per_image: int) -> None:
         super().__init__(bench.network, bench.images, bench.point.dtype)
         self.size, self.base, self.per_image, self.tried = size, base, per_image, []
+        self.cudnn = set()  # on, and trying its algorithms
         counted = (0.8 * base, 0.7 * per_image)
         monkeypatch.setattr("tresnet_lite.bench.point.counted_memory", lambda point: counted)
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (size, size))
@@ -114,6 +117,7 @@ class Card(TrainingMemory):
 
     def train(self, batch: int, steps: int) -> None:
         self.tried.append((batch, steps))
+        self.cudnn.add((torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark))
         if self.peak(batch) > self.size:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -122,11 +126,14 @@ class Card(TrainingMemory):
 def test_a_gpus_largest_batch_is_found_in_few_steps_and_confirmed(monkeypatch, fitting):
     bench = Bench(point(batch=None, largest=True))
     card = Card(monkeypatch, bench, 10**9 + 10**8 * fitting + 1, 10**9, 10**8)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     lines = bench.largest_by_trying(card)
     (largest,) = [r.value for r in lines if (r.suite, r.metric) == ("table3", "largest_batch")]
     assert largest.median <= fitting <= largest.q3 and largest.q3 - largest.median <= 0.01 * fitting
     assert bench.batch == max(1, int(0.9 * largest.median))
     assert (largest.median, 4) in card.tried and len(card.tried) < 16
+    # Trying algorithms for each batch would take minutes, and other ones need other memory.
+    assert card.cudnn == {(True, False)} and torch.backends.cudnn.benchmark
     assert not any(r.counted for r in lines)
 
 
@@ -140,6 +147,37 @@ def test_a_limit_that_is_not_memory_is_told_and_the_speed_still_measured(monkeyp
     ):
         bench.largest_by_trying(Card(monkeypatch, bench, 10**15, 10**6, 10**6))
     assert bench.batch == int(0.9 * 262143)
+
+
+@pytest.mark.parametrize(
+    ("since", "mode", "steps"),
+    [
+        (None, "eager", 1 + 20),  # ten seconds of steps of half a second
+        (-4.0, "eager", 1 + 11),
+        (-60.0, "eager", 1),
+        (-60.0, "default", 1 + 20),  # the first step was compiled, and the GPU idled
+    ],
+    ids=["cold", "after some work", "after a search", "compiled"],
+)
+def test_a_gpu_works_for_a_while_before_a_network_is_timed_by_itself(
+    monkeypatch, since, mode, steps
+):
+    now, taken = [1000.0], itertools.count()
+    monkeypatch.setattr("tresnet_lite.bench.point.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    bench = Bench(point(compile=mode, max_seconds=5.0))
+
+    def step() -> None:
+        next(taken)
+        now[0] += 0.5
+
+    bench.warm(step)
+    assert next(taken) == 0  # a CPU is given no such time
+    bench.on_gpu = True
+    if since is not None:
+        bench.at_work = now[0] + since
+    bench.warm(step)
+    assert next(taken) == 1 + steps
 
 
 @pytest.mark.parametrize(

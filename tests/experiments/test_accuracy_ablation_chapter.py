@@ -4,6 +4,7 @@ statistics.
 
 import math
 import multiprocessing
+import re
 from dataclasses import asdict, replace
 from itertools import pairwise, product
 from types import SimpleNamespace
@@ -263,7 +264,10 @@ def test_processes_give_every_outcome_once():
     torch.set_num_threads(1)
     small_images.load_images.cache_clear()
     try:
-        alone, together = (list(studies.outcomes(networks, "cpu", n, math.inf)) for n in (1, 2))
+        alone, together = (
+            [line for line, seconds in studies.outcomes(networks, "cpu", n, math.inf) if seconds]
+            for n in (1, 2)
+        )
     finally:
         torch.set_num_threads(before)
     assert {r.point: r.value for r in alone} == {r.point: r.value for r in together}
@@ -271,6 +275,47 @@ def test_processes_give_every_outcome_once():
     here = collect("cpu")
     assert {r.provenance.run for r in together} == {here.run}
     assert here.process not in {r.provenance.process for r in together}
+
+
+def test_as_many_networks_train_at_once_as_there_are_threads(monkeypatch):
+    """On a GPU fewer: each process has the images there, and a context."""
+    profiles = [PROFILES["smoke"], PROFILES["cpu"], PROFILES["gpu"]]
+    for threads, expected in ((1, [1, 1, 1]), (3, [1, 3, 3]), (6, [1, 6, 4]), (64, [1, 8, 4])):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert [studies._workers(profile) for profile in profiles] == expected
+
+
+def test_the_time_left_is_that_of_earlier_trainings():
+    """Two processes trained networks of 10 s and of 60 s in turn, as their records' dates say."""
+    short, long = (LadderStudy(Training(seeds=9, epochs=n), "digits") for n in (1, 6))
+    records = []
+    for process, starts in {"a": (0, 10, 70, 80), "b": (5, 15, 75)}.items():
+        for second, study in zip(starts, (short, long, short, long), strict=False):
+            date = f"2026-02-01T00:0{second // 60}:{second % 60:02}+00:00"
+            here = replace(PROVENANCE, process=process, date=date)
+            records += planted({A: [50.0]}, case=study.case, provenance=here)
+    taken = studies.seconds_taken(records)
+    assert taken == {short.case: [10.0, 10.0, 10.0], long.case: [60.0, 60.0]}
+    left = {study.point(A, seed): (study, A, seed) for study in (short, long) for seed in (1, 2, 3)}
+    assert studies.Progress(left, taken, workers=2).time_left == "about 2 min"  # (3·10 + 3·60) / 2
+    unknown = studies.Progress(left, {short.case: [10.0]}, workers=2)
+    assert unknown.time_left == ""
+    done = replace(records[1], point=long.point(A, 1))
+    unknown.note(done, 30.0)
+    assert len(left) == 5 and unknown.time_left == "about 45 s"  # (3·10 + 2·30) / 2
+
+
+def test_the_first_networks_say_how_long_the_others_take(record_file, tiny, capsys):
+    studies.train_studies([tiny], SMOKE)
+    told = capsys.readouterr().out.splitlines()
+    assert [line.partition(", about")[0] for line in told[1:]] == [
+        f"{count} of 12 trained" for count in (1, 2, 4, 8)
+    ]
+    studies.train_studies([replace(tiny, training=Training(seeds=3, epochs=1))], SMOKE)
+    (first, *_) = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(
+        r"18 networks, 12 of them trained before; the others take about \d+ s", first
+    )
 
 
 # Statistics.

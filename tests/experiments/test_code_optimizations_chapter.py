@@ -297,6 +297,27 @@ def test_a_block_that_was_held_up_while_warming_up_is_not_taken_for_long():
     assert timing.seconds.median == pytest.approx(2e-5) and timing.calls * 2e-5 >= 0.01
 
 
+def test_a_call_by_itself_shows_a_clock_that_does_not_wait():
+    """A GPU whose queue takes a thousand calls: each starts in 10 µs and works for 100. In a long
+    block, whose queue is full, both clocks would see the work.
+    """
+    state = {"now": 0.0, "busy": 0.0}
+
+    def call() -> None:
+        state["now"] = max(state["now"], state["busy"] - 1000 * 1e-4) + 1e-5
+        state["busy"] = max(state["busy"], state["now"]) + 1e-4
+
+    def wait() -> None:
+        state["now"] = max(state["now"], state["busy"])
+
+    waiting = Clock(synchronize=wait, settle=wait, now=lambda: state["now"])
+    forgetful = Clock(now=lambda: state["now"])
+    assert code.single_call(call, waiting) == pytest.approx(1.1e-4)
+    assert code.single_call(call, forgetful) == pytest.approx(1e-5)
+    long, _ = forgetful.block(call, 100_000)
+    assert long / 100_000 == pytest.approx(1e-4, rel=0.02)
+
+
 FAULTS = """
 import resource, torch
 from tresnet_lite.experiments.code_optimizations import hold_freed_memory

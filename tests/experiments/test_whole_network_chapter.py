@@ -15,6 +15,7 @@ from torch import nn
 from torchvision.models._meta import _IMAGENET_CATEGORIES as CATEGORIES
 
 from tresnet_lite import create_model
+from tresnet_lite.bench import suites
 from tresnet_lite.counting.kept import kept_per_image
 from tresnet_lite.counting.traffic import bytes_moved
 from tresnet_lite.experiments import whole_network as whole
@@ -248,8 +249,11 @@ def test_shares_of_counted_costs_and_of_whole_runs(places):
     assert table.loc["parameters", "share head"] == pytest.approx(share)
 
 
-def test_a_run_times_each_part_in_both_phases():
+def test_a_run_times_each_part_in_both_phases(record_file):
     records = whole.measure_stages(QUICK)
+    (point,) = (p for p in suites.points(QUICK) if (p.case, p.model) == (whole.CASE, whole.MODEL))
+    assert {r.point for r in records} == {point.id}  # which a campaign need not measure again
+    assert whole.measure_stages(QUICK) == records
     assert [(r.phase, r.part) for r in records] == [
         (phase, part) for phase in ("inference", "training") for part in whole.TIMED_PARTS
     ]

@@ -117,6 +117,29 @@ def test_a_lock_is_held_against_another_process_and_let_go(tmp_path):
     assert lock.exists()  # removed, it would let two processes lock two files of one name
 
 
+def test_a_lock_is_waited_for_where_that_is_wanted(tmp_path):
+    """However long the other process holds it; a link in its place is refused all the same."""
+    lock, entered = tmp_path / ".lock", threading.Event()
+
+    def wait() -> None:
+        with exclusive(lock, Busy("never"), wait=True):
+            entered.set()
+
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdin=-1, stdout=-1) as other:
+        assert other.stdout.readline() == b"held\n"
+        thread = threading.Thread(target=wait)
+        thread.start()
+        assert not entered.wait(2.5)  # longer than the patience with a process that was killed
+        other.stdin.close()
+        thread.join(timeout=60)
+    assert entered.is_set()
+    lock.unlink()
+    lock.symlink_to(tmp_path / "victim")
+    refused = pytest.raises(Busy, match="a link")
+    with refused, exclusive(lock, Busy("never"), wait=True):
+        pass
+
+
 def test_a_link_in_place_of_a_lock_is_refused(tmp_path):
     victim, lock = tmp_path / "victim", tmp_path / "run.lock"
     victim.write_text("mine")

@@ -52,6 +52,10 @@ layer(images).square().mean().backward()
 plain(images.cpu()).square().mean().backward()
 torch.testing.assert_close(layer.weight.grad.cpu(), plain.weight.grad)
 
+# A module that is there already keeps its parameters: another's optimiser may hold them.
+weight = layer.weight
+assert layer.to("cuda").weight is weight and nn.Sequential(layer).to("cuda")[0].weight is weight
+
 start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
 start.record()
 end.record()

@@ -24,17 +24,21 @@ PYTHONPATH = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
 
 @pytest.fixture
 def rehearse(record_file):
-    """Start a command of Python on an imitated GPU; its records go to a file of the test."""
+    """Start a command of Python on an imitated GPU; its records go to a file of the test.
 
-    def start(*command: str, **card: object) -> subprocess.Popen:
+    `packages` is a folder that Python looks in first.
+    """
+
+    def start(*command: str, threads: int = 1, packages: Path = HERE, **card) -> subprocess.Popen:
         options = [f"--{name}={value}" for name, value in card.items()]
         words = [sys.executable, str(HERE), *options, "--", sys.executable, *command]
-        env = {**os.environ, "PYTHONPATH": PYTHONPATH, "OMP_NUM_THREADS": "1"}
+        path = os.pathsep.join([str(packages), PYTHONPATH])
+        env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(words, env=env, start_new_session=True, **pipes)
 
-    def run(*command: str, status: int = 0, **card: object) -> str:
-        process = start(*command, **card)
+    def run(*command: str, status: int = 0, **options: object) -> str:
+        process = start(*command, **options)
         out, err = process.communicate(timeout=600)
         assert process.returncode == status, err[-3000:]
         return out if status == 0 else err
@@ -218,16 +222,105 @@ def test_the_largest_batch_is_found_by_running_out_of_memory(rehearse, tmp_path,
     assert 0.9 * 0.32 * 2**30 < peak.value.median <= 0.32 * 2**30
 
 
-def test_a_chapter_is_executed_on_the_gpu(rehearse, tmp_path, record_file):
+@pytest.mark.parametrize(
+    ("chapter", "suites"), [("01_stem", {"stem"}), ("16_training", {"training"})]
+)
+def test_a_chapter_is_executed_on_the_gpu(rehearse, tmp_path, record_file, chapter, suites):
     script = (
         "from pathlib import Path; from tresnet_lite.book.execute import execute\n"
-        f"notebook = Path({str(ROOT / 'notebooks' / '01_stem.ipynb')!r})\n"
+        f"notebook = Path({str(ROOT / 'notebooks' / f'{chapter}.ipynb')!r})\n"
         f"print(execute(notebook, Path({str(tmp_path / 'out.ipynb')!r}), 'gpu'))"
     )
     assert rehearse("-c", script).splitlines()[-1] == "None"  # no failure
     records = files.load(record_file)
-    assert records and all(record.provenance.rehearsed for record in records)
+    assert {record.suite for record in records} == suites
+    assert all(record.provenance.rehearsed for record in records)
     assert {record.conditions.dtype for record in records} == {"float16"}
+
+
+STUDIES = """
+from tresnet_lite.experiments import ablation, recipe, studies
+from tresnet_lite.profiles import PROFILES, Training
+from tresnet_lite.records.provenance import process_id
+few = Training(seeds=1, epochs=1, images=64)
+for study in (ablation.LadderStudy(few, "digits"), recipe.RecipeStudy(few)):
+    studies.train_studies([study], PROFILES["gpu"])
+print(process_id())
+"""
+
+
+def test_small_networks_train_side_by_side(rehearse, record_file):
+    """In processes of their own, which share the GPU; each in the precision that it is filed in."""
+    *told, parent = rehearse("-c", STUDIES, threads=2).splitlines()
+    assert told[0] == "6 networks, 0 of them trained before"
+    assert told[1].startswith("1 of 6 trained, about ")
+    records = files.load(record_file)
+    assert len(records) == 6 + 8 and parent not in {r.provenance.process for r in records}
+    assert all(record.provenance.rehearsed for record in records)
+    dtypes = {(record.suite, record.conditions.dtype) for record in records}
+    assert dtypes == {("ablation", "float32"), ("training", "float16")}
+
+
+PUBLISHED = """
+from pathlib import Path
+from tresnet_lite.bench import campaign, suites
+from tresnet_lite.profiles import PROFILES
+points = [p for p in suites.points(PROFILES["gpu"]) if p.norm == "mapillary"]
+campaign.run(points, Path(OUT), campaign.find_slots("cuda"))
+"""
+# What the published package computes, by torch; its own is in C++, which an imitation cannot run.
+STAND_IN = """
+import torch.nn.functional as F
+
+def inplace_abn(x, weight, bias, mean, var, training, momentum, eps, activation, slope):
+    y = F.batch_norm(x.float(), mean, var, weight.abs() + eps, bias, training, momentum, eps)
+    return (F.leaky_relu(y, slope) if activation == "leaky_relu" else y).to(x.dtype)
+
+inplace_abn_sync = None
+"""
+OTHER_GPU = """
+def inplace_abn(*_):
+    raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
+
+inplace_abn_sync = None
+"""
+
+
+@pytest.mark.parametrize(
+    ("package", "functions", "reason"),
+    [
+        ("", STAND_IN, None),
+        ("raise ImportError('libc10.so: undefined symbol')", "", "needs the package inplace-abn"),
+        ("", OTHER_GPU, "no kernel image is available"),
+    ],
+    ids=["installed", "built for another torch", "built for another GPU"],
+)
+def test_the_published_inplace_abn_is_measured_or_missing_with_its_reason(
+    rehearse, tmp_path, package, functions, reason
+):
+    folder, out = tmp_path / "inplace_abn", tmp_path / "records.jsonl"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(package)
+    (folder / "functions.py").write_text(functions)
+    rehearse("-c", PUBLISHED.replace("OUT", repr(str(out))), packages=tmp_path)
+    lines = files.read(out)
+    assert {line.suite for line in lines} == {"axes"} and len(lines) in (1, 2)
+    if reason is None:
+        assert {line.conditions.norm for line in lines} == {"mapillary"}
+    else:
+        assert all(reason in line.message for line in lines)
+
+
+def test_constants_are_fitted_to_what_a_campaign_measured(rehearse, tmp_path):
+    """`predict --fit` takes them, and calls the device what they call it."""
+    out = tmp_path / "records.jsonl"
+    command = ("-m", "tresnet_lite.bench", "run", "table4", "--profile", "gpu")
+    rehearse(*command, "--out", str(out))
+    told = rehearse("-m", "tresnet_lite.predict", "--fit", str(out), "tresnet_m")
+    assert told.startswith("Rehearsal of Tesla V100-SXM2-16GB (rehearsalof")
+    assert "float16, channels first, eager" in told and "fitted to 12 speeds" in told
+    (line,) = (x for x in told.splitlines() if x.split()[:2] == ["tresnet_m", "training"])
+    assert float(line.split()[2]) > 0
 
 
 def test_bfloat16_is_not_measured_where_a_gpu_emulates_it(rehearse, tmp_path):

@@ -26,7 +26,7 @@ from tresnet_lite.bench.suites import GIB, Point
 from tresnet_lite.profiles import PROFILES, Profile
 from tresnet_lite.records import RecordError, store
 from tresnet_lite.records.contribution import check_contribution, next_steps
-from tresnet_lite.records.text import Parser, for_terminal, say
+from tresnet_lite.records.text import Parser, for_terminal, plural, say
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -100,13 +100,14 @@ def _run(options: argparse.Namespace) -> int:
         return _dry_run(points, out, options)
     slots = campaign.find_slots(profile.device, options.gpus)
     devices = ", ".join(slot.device for slot in slots)
-    say(f"{profile.name}: {len(points)} points on {devices} → {out}")
+    say(f"{profile.name}: {plural(len(points), 'point')} on {devices} → {out}")
+    say(_counts(points, _over(out, {slot.device for slot in slots}, options), out))
     settings = {name: getattr(options, name) for name in ("minutes", "retry_errors", "seed")}
     with _Progress(len(points)) as progress:
         left = campaign.run(points, out, slots, **settings, tell=progress)
-    outcomes = f"{progress.measured} points measured, {progress.failed} of them failed"
+    outcomes = f"{plural(progress.measured, 'point')} measured, {progress.failed} of them failed"
     say(f"{outcomes}; {len(points) - len(left)} of {len(points)} are done")
-    return _print_left(left)
+    return _print_left(left, out)
 
 
 def _slurm(options: argparse.Namespace) -> int:
@@ -116,15 +117,17 @@ def _slurm(options: argparse.Namespace) -> int:
         return _dry_run(points, out, options)
     settings = {name: getattr(options, name) for name in ("cluster", "jobs", "retry_errors")}
     settings["wishes"] = {name: getattr(options, name) for name in slurm.WISHES}
-    return _print_left(slurm.run(points, out, **settings))
+    return _print_left(slurm.run(points, out, **settings), out)
 
 
 def _list(options: argparse.Namespace) -> int:
     profile = _profile(options.profile)
     points = suites.points(profile, quick=options.quick, memory_budget=_budget(options))
+    own = store.machine_file(profile.name)
     for suite in (*suites.SUITES, "paper"):
         of_suite = suites.select(points, [suite])
-        say(f"{suite:8} {len(of_suite):3} points, about {_minutes(of_suite)}")
+        count = plural(len(of_suite), "point")
+        say(f"{suite:8} {count:>10}, about {_minutes(of_suite, own)}")
     say(f"profile {profile}")
     return 0
 
@@ -143,19 +146,30 @@ def _dry_run(points: list[Point], out: Path, options: argparse.Namespace) -> int
     # Which GPU would be used is not known without using it, so a point counts as done on any.
     on_cpu = points and points[0].device == "cpu"
     devices = {campaign.find_slots("cpu")[0].device} if on_cpu else None
-    over = campaign.done(campaign.read_outcomes(out), devices, retry_errors=options.retry_errors)
+    over = _over(out, devices, options)
     for point in points:
         state = "done" if point.id in over else f"{point.seconds:.0f} s"
         say(f"{state:>6}  {', '.join(point.suites)}: {point.id}")
-    left = [point for point in points if point.id not in over]
-    counts = f"{len(points)} points, {len(points) - len(left)} of them done"
-    say(f"{counts}; the others may take {_minutes(left)}")
+    say(_counts(points, over, out))
     return 0
 
 
-def _print_left(left: list[Point]) -> int:
+def _over(out: Path, devices: set[str] | None, options: argparse.Namespace) -> set[str]:
+    """The ids of the points that the file has already."""
+    lines = campaign.read_outcomes(out)
+    return campaign.done(lines, devices, retry_errors=options.retry_errors)
+
+
+def _counts(points: list[Point], over: set[str], out: Path) -> str:
+    """How many points there are, how many are done, and how long the others may take."""
+    left = [point for point in points if point.id not in over]
+    counts = f"{plural(len(points), 'point')}, {len(points) - len(left)} of them done"
+    return f"{counts}; the others may take {_minutes(left, out)}" if left else counts
+
+
+def _print_left(left: list[Point], out: Path) -> int:
     if left:
-        say(f"left, about {_minutes(left)}; the same command goes on with them:")
+        say(f"left, about {_minutes(left, out)}; the same command goes on with them:")
     for point in left:
         say(f"  {', '.join(point.suites)}: {point.id}")
     return 0
@@ -180,8 +194,11 @@ def _out(options: argparse.Namespace, profile: Profile) -> Path:
     return options.out or store.machine_file(profile.name)
 
 
-def _minutes(points: list[Point]) -> str:
-    return f"{sum(point.seconds for point in points) / 60:.0f} min"
+def _minutes(points: list[Point], out: Path) -> str:
+    """What points may take, at the pace of those in a file."""
+    every = [point for profile in PROFILES.values() for point in suites.points(profile)]
+    pace = campaign.pace_of(campaign.read_outcomes(out), every)
+    return f"{pace * sum(point.seconds for point in points) / 60:.0f} min"
 
 
 class _Progress(contextlib.AbstractContextManager):

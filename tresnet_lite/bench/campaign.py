@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 from tresnet_lite.bench.suites import DONE, Point
@@ -31,6 +33,7 @@ COMMAND = (sys.executable, "-m", "tresnet_lite.bench.point")
 END = f"{DONE}\n".encode()
 CORES_AHEAD = 4  # of the processor, from which a GPU's next process starts early
 PATIENCE = 10.0  # times its estimate, a point may take; and five minutes
+FEW = 3  # points whose times tell nothing yet of the others'
 
 
 class CampaignError(RuntimeError):
@@ -126,6 +129,27 @@ def read_outcomes(path: Path) -> list[Record | Failure]:
     if repair(path):
         say(f"{path}: removed a half-written line, which a killed run had left", file=sys.stderr)
     return files.read(path)
+
+
+def pace_of(lines: Iterable[Record | Failure], points: Iterable[Point]) -> float:
+    """How long points took, over their estimates, by the dates in a file; 1.0 where few tell.
+
+    Within a run a point took the time since the one before it was over. The median of the points:
+    between two of a notebook's campaigns lies more than a point.
+    """
+    estimates = {point.id: point.seconds for point in points}
+    ends: dict[str, dict[str, float]] = {}  # run → point → when its last line was written
+    for line in lines:
+        of_run = ends.setdefault(line.provenance.run, {})
+        of_run.pop(line.point, None)
+        of_run[line.point] = line.provenance.moment.timestamp()
+    paces = [
+        (over - before) / estimates[point]
+        for of_run in ends.values()
+        for (_, before), (point, over) in pairwise(of_run.items())
+        if point in estimates and over > before  # dates have whole seconds
+    ]
+    return statistics.median(paces) if len(paces) > FEW else 1.0
 
 
 def locked(path: Path) -> contextlib.AbstractContextManager[None]:

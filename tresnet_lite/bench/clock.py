@@ -11,7 +11,8 @@ import random
 import statistics
 import time
 import timeit
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -108,6 +109,21 @@ def device_clock(device: str | torch.device) -> Clock:
     return Clock(synchronize=lambda: torch.cuda.synchronize(device), settle=_settle_cuda)
 
 
+@contextmanager
+def cudnn_benchmark(on: bool) -> Iterator[None]:
+    """While this lasts cuDNN times its algorithms on each new shape, or guesses the fastest.
+
+    `torch.backends.cudnn.flags` is no substitute: it also sets what it is not given, and without
+    `enabled=True` it switches cuDNN off.
+    """
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = on
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
 def _settle_cuda() -> None:
     for index in range(torch.cuda.device_count()):
         # nothing runs where nothing lies, and waiting would claim the device
@@ -190,6 +206,8 @@ def measure_many(
 ) -> dict[str, Timing]:
     """Time several functions together: in every round one block of each, in random order.
 
+    On a GPU with cuDNN's benchmark, in a chapter as in a campaign: shapes do not change meanwhile.
+
     Args:
         functions: name → function without arguments; each call is timed as a whole.
         device: where the functions run; an accelerator is synchronised before the clock is read.
@@ -207,18 +225,19 @@ def measure_many(
         raise ValueError(f"give min_repeats ≥ {MIN_REPEATS} and min_block ≥ {SHORTEST_BLOCK:g} s")
     clock = clock or device_clock(device)
     runs = {name: _Run(fn, clock) for name, fn in functions.items()}
-    for run in runs.values():
-        run.warm_up(min_block, max_seconds)
-    order, shuffle = list(runs.values()), random.Random(seed).shuffle
-    deadline = clock.now() + max_seconds * len(order)
-    while True:
-        shuffle(order)
-        for run in order:
-            run.repeat(min_block, max_seconds)
-        if min(len(run.blocks) for run in order) < min_repeats:
-            continue
-        if clock.now() > deadline or all(run.timing().noise <= noise for run in order):
-            return {name: run.timing() for name, run in runs.items()}
+    with cudnn_benchmark(True):
+        for run in runs.values():
+            run.warm_up(min_block, max_seconds)
+        order, shuffle = list(runs.values()), random.Random(seed).shuffle
+        deadline = clock.now() + max_seconds * len(order)
+        while True:
+            shuffle(order)
+            for run in order:
+                run.repeat(min_block, max_seconds)
+            if min(len(run.blocks) for run in order) < min_repeats:
+                continue
+            if clock.now() > deadline or all(run.timing().noise <= noise for run in order):
+                return {name: run.timing() for name, run in runs.items()}
 
 
 def clock_options(settings: Profile | Point) -> dict[str, object]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tresnet_lite.bench.batch_search import Largest, largest_batch, runs_in_memory
+from tresnet_lite.bench.clock import cudnn_benchmark
 from tresnet_lite.bench.peak import training_peak
 from tresnet_lite.bench.steps import training_step
 from tresnet_lite.bench.suites import Point
@@ -76,7 +77,7 @@ class TrainingMemory:
         def fits(batch: int, steps: int = 2) -> bool:  # the first step makes the optimiser's state
             return runs_in_memory(lambda: self.train(batch, steps))
 
-        with torch.backends.cudnn.flags(benchmark=False):
+        with cudnn_benchmark(False):
             return self._search(fits, device, base, per_image, budget)
 
     def _search(

@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -42,6 +43,7 @@ from tresnet_lite.records.records import MIN_REPEATS
 from tresnet_lite.records.text import clean
 
 SHARE = 0.9  # of the largest batch, at which the paper timed (Table 1)
+WARM = 2.0  # times `max_seconds`, a GPU works before a network is timed by itself
 
 Lines = Sequence[Record | Failure]
 
@@ -75,6 +77,7 @@ class Bench:
         if self.on_gpu and self.device.index is None:  # a limit of memory takes a GPU by its number
             self.device = torch.device("cuda", torch.cuda.current_device())
         self.held = None if self.on_gpu else hold_freed_memory()
+        self.at_work = float("inf")  # since when, by time.monotonic
         if self.on_gpu:
             torch.backends.cudnn.benchmark = True  # shapes do not change while a step is timed
             if point.memory_budget:
@@ -141,11 +144,29 @@ class Bench:
         if point.compile != "eager":
             network = torch.compile(network, mode=point.compile, dynamic=False)
         step = STEPS[phase](network, self.images(self.batch), dtype=point.dtype)
+        self.warm(step)
         speed = measure(step, **clock_options(point)).rate(self.batch)
         # A budget shows in the speed only by way of the batch.
         budget = None if point.batch else point.memory_budget
         here = self.provenance(step)
         return self.records(phase, "throughput", speed, here, memory_budget=budget)
+
+    def warm(self, step: Callable[[], object]) -> None:
+        """Keep a GPU at work until it has been for a while: clocks fall with heat, for seconds.
+
+        Networks that take turns need none of it, as it falls on all of them alike. After a search
+        for the largest batch the GPU is warm.
+        """
+        if not self.on_gpu:
+            return
+        step()
+        torch.cuda.synchronize(self.device)
+        if self.point.compile != "eager":  # it was compiled just now, and the GPU idled
+            self.at_work = float("inf")
+        self.at_work = min(self.at_work, time.monotonic())
+        while time.monotonic() < self.at_work + WARM * self.point.max_seconds:
+            step()
+            torch.cuda.synchronize(self.device)
 
     def largest_by_trying(self, memory: TrainingMemory) -> list[Record]:
         """The largest batch of training until a GPU is out of memory, and the peak there.
@@ -154,6 +175,7 @@ class Bench:
             LookupError: something else than memory sets the limit; the batch is then 90 % of that.
         """
         budget = self.point.memory_budget
+        self.at_work = time.monotonic()
         largest = memory.largest_batch(self.device, *counted_memory(self.point), budget)
         self.batch = self.batch or max(1, int(SHARE * largest.batch))
         if largest.too_large is None:

@@ -203,6 +203,7 @@ def _comparison(profile: Profile, name: str, process: int, priority: int) -> Poi
     )
     if device_kind(profile) != "cpu":
         timed = 2.0 * sum(len(comparison.in_(phase)) for phase in phases)
+        timed += TRIALS * len(comparison.models) if comparison.loss is None else 0
     return replace(point, seconds=START + timed)
 
 
@@ -308,6 +309,9 @@ GMACS = {  # of an image at 224 px, or at an EfficientNet's own resolution; to 5
     **dict(zip(EFFICIENTNETS, (0.39, 0.69, 1.0, 1.8, 4.4, 10.2, 19.0, 37.7), strict=True)),
 }
 START = 8.0  # seconds for a process to import, build and move
+# Seconds that cuDNN tries its algorithms on a network's convolutions, once in a process: the H200's
+# records, by their dates, leave 2 to 7 at 128 images. At the largest batch they take twice as long.
+TRIALS = 4.0
 
 
 def rough_macs(point: Point) -> float:
@@ -329,9 +333,13 @@ def _cpu_times(point: Point) -> dict[str, float]:
 
 
 def _gpu_times(point: Point) -> dict[str, float]:
-    """The estimate on a GPU: a step at 90 % of its memory takes any network about a second."""
-    search = 14.0 if point.largest else 0.0
-    timed = sum({"training": 10.0, "inference": 5.0}[phase] for phase in point.phases)
+    """The estimate on a GPU: a step at 90 % of its memory takes any network about a second.
+
+    Without a search a network's speed is taken after ten seconds of work (`point.WARM`).
+    """
+    before = 14.0 + 2 * TRIALS if point.largest else TRIALS
+    before += 10.0 if point.measures == "speed" and not point.largest else 0.0
+    timed = sum({"training": 7.0, "inference": 3.0}[phase] for phase in point.phases)
     timed = timed / 2 if point.batch else timed
     compiling = 0.0 if point.compile == "eager" else 25.0 * len(point.phases)
-    return {"repeats": 5, "seconds": START + search + timed + compiling}
+    return {"repeats": 5, "seconds": START + before + timed + compiling}

@@ -16,10 +16,11 @@ from tresnet_lite.bench.compare import norm_backend
 from tresnet_lite.experiments import small_training
 from tresnet_lite.experiments.small_images import SETS, load_images
 from tresnet_lite.experiments.small_training import TRAINING_BATCH
-from tresnet_lite.experiments.studies import Study, adjusted, plural
+from tresnet_lite.experiments.studies import Study, adjusted
 from tresnet_lite.model import TResNet, TResNetConfig
 from tresnet_lite.profiles import Profile
 from tresnet_lite.records import Conditions
+from tresnet_lite.records.text import plural
 from tresnet_lite.train.digits import SIDE, Digits
 from tresnet_lite.train.engine import NonFiniteLoss
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-
-from filelock import FileLock
 
 from tresnet_lite.bench import campaign, suites
 from tresnet_lite.bench.campaign import CampaignError, Outcome, Queue
 from tresnet_lite.bench.suites import Point
 from tresnet_lite.profiles import Profile
-from tresnet_lite.records import Record, store
+from tresnet_lite.records import Record, files, store
 from tresnet_lite.records.store import Measured
+from tresnet_lite.records.text import plural
+from tresnet_lite.train.engine import duration
 
 
 def measure_suites(profile: Profile, *names: str, minutes: float | None = None) -> Measured:
@@ -32,20 +34,24 @@ def measure_suites(profile: Profile, *names: str, minutes: float | None = None) 
     return store.measured(out)
 
 
-def measure_points(profile: Profile, *comparisons: str) -> list[Record]:
-    """The records of some comparisons, by name; what this machine's file lacks is measured first.
+def measure_points(profile: Profile, *names: str, case: str | None = None) -> list[Record]:
+    """The records of some points, by name; what this machine's file lacks is measured first.
+
+    Args:
+        names: of comparisons, or of networks.
+        case: of the points, "stages" for instance; None: whatever they are.
 
     Raises:
         CampaignError: the device cannot be used, or another campaign is at work.
-        RuntimeError: a comparison has failed in all of its processes.
+        RuntimeError: all points of a name have failed.
     """
     out = store.machine_file(profile.name)
-    points = [p for p in suites.points(profile) if p.model in comparisons]
+    points = [p for p in suites.points(profile) if p.model in names and case in (None, p.case)]
     _run(points, out, profile, minutes=None)
     ids, measured = {point.id for point in points}, store.measured(out)
     records = [record for record in measured.records if record.point in ids]
     failures = [failure for failure in measured.failures if failure.point in ids]
-    for name in comparisons:
+    for name in names:
         if not any(r.point == p.id for r in records for p in points if p.model == name):
             why = (
                 ": ".join((failures[-1].error, failures[-1].message)) if failures else "no records"
@@ -54,18 +60,30 @@ def measure_points(profile: Profile, *comparisons: str) -> list[Record]:
     return records
 
 
-def _run(points: list[Point], out: Path, profile: Profile, minutes: float | None) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # Chapters that run at the same time wait for each other: together they would measure each
-    # other's load.
-    with FileLock(f"{out}.chapters.lock"):
+def taking_turns(out: Path) -> AbstractContextManager[None]:
+    """Wait for the other chapters that write `out`, and let them wait.
+
+    Together they would measure each other's load.
+    """
+    taken = CampaignError(f"another chapter is writing {out}")
+    return files.exclusive(Path(f"{out}.chapters.lock"), taken, wait=True)
+
+
+def _run(points: Sequence[Point], out: Path, profile: Profile, minutes: float | None) -> None:
+    with taking_turns(out):
         slots = campaign.find_slots(profile.device)
-        before = campaign.done(campaign.read_outcomes(out), {slot.device for slot in slots})
-        known = sum(point.id in before for point in points)
-        print(f"{len(points)} points, {known} of them measured before", flush=True)
+        lines = campaign.read_outcomes(out)
+        before = campaign.done(lines, {slot.device for slot in slots})
+        missing = [point for point in points if point.id not in before]
+        counts = f"{plural(len(points), 'point')}, {len(points) - len(missing)} of them measured"
+        seconds = sum(point.seconds for point in missing)
+        pace = campaign.pace_of(lines, suites.points(profile))
+        rest = f"; the others take about {duration(pace * seconds)}" if missing else ""
+        print(f"{counts} before{rest}", flush=True)
         left = campaign.run(points, out, slots, minutes=minutes, tell=_report)
     if left:
-        print(f"{len(left)} points left for another time: a larger `minutes` takes them too")
+        count = plural(len(left), "point")
+        print(f"{count} left for another time: a larger `minutes` takes them too")
 
 
 def _report(outcome: Outcome, queue: Queue) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from statistics import median
 
 import pandas as pd
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from tresnet_lite.bench import measure_many
 from tresnet_lite.bench.allocator import hold_freed_memory as hold_freed_memory
-from tresnet_lite.bench.clock import clock_options
+from tresnet_lite.bench.clock import Clock, clock_options
 from tresnet_lite.counting.shapes import shape_of
 from tresnet_lite.counting.trace import trace
 from tresnet_lite.counting.traffic import traffic
@@ -97,6 +98,15 @@ def feature_map(
     x = torch.rand(batch or profile.batch, *shape, generator=torch.Generator().manual_seed(0))
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     return x.to(profile.device, DTYPES[profile.dtype]).contiguous(memory_format=memory_format)
+
+
+def single_call(call: Callable[[], object], clock: Clock, count: int = 20) -> float:
+    """Seconds of a call by itself, the median of `count`, by a clock that waits or does not.
+
+    A block of many calls fills a GPU's queue, and then starting a call takes as long as the call.
+    """
+    call()  # the first may load or allocate
+    return median(clock.block(call, calls=1)[0] for _ in range(count))
 
 
 def time_calls(

@@ -21,11 +21,12 @@ from torch.utils.data import Subset
 
 from tresnet_lite.bench.compare import norm_backend
 from tresnet_lite.experiments.small_training import one_thread
-from tresnet_lite.experiments.studies import Study, adjusted, plural
+from tresnet_lite.experiments.studies import Study, adjusted
 from tresnet_lite.findings import statistics
 from tresnet_lite.model import create_model
 from tresnet_lite.profiles import DTYPES, Profile
 from tresnet_lite.records import Conditions
+from tresnet_lite.records.text import plural
 from tresnet_lite.train.data import Data, load_data
 from tresnet_lite.train.digits import SIDE, digits
 from tresnet_lite.train.engine import Result, train

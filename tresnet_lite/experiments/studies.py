@@ -10,24 +10,31 @@ import hashlib
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
 from typing import ClassVar
 
 import torch
-from filelock import FileLock
 from tqdm import tqdm
 
 from tresnet_lite.bench.campaign import read_outcomes
+from tresnet_lite.bench.suites import device_kind
+from tresnet_lite.experiments.campaigns import taking_turns
 from tresnet_lite.experiments.small_training import one_thread
 from tresnet_lite.profiles import Profile, Training
 from tresnet_lite.records import Conditions, Failure, Record, Spread, append, collect, store
 from tresnet_lite.records.provenance import begin_run, device_name
 from tresnet_lite.records.store import Measured
-from tresnet_lite.train.engine import NonFiniteLoss
+from tresnet_lite.records.text import plural
+from tresnet_lite.train.engine import NonFiniteLoss, duration
+
+# Processes that train at once, at most; on a GPU each has a context of its own, and the images.
+AT_ONCE = {"cpu": 8, "cuda": 4}
 
 
 @dataclass(frozen=True)
@@ -93,8 +100,15 @@ class Study(ABC):
             return Failure(error="diverged", message=str(error), **about)
         return Record(metric="top1", value=Spread.over([top1]), conditions=conditions, **about)
 
+    def timed_outcome(self, variant: str, seed: int, device: str) -> Outcome:
+        """`outcome`, and how many seconds it took."""
+        start = time.monotonic()
+        line = self.outcome(variant, seed, device)
+        return line, time.monotonic() - start
+
 
 Task = tuple[Study, str, int]  # a study, one of its variants, a seed
+Outcome = tuple[Record | Failure, float]  # a network's line, and the seconds that it took
 
 
 def tasks(studies: Sequence[Study]) -> list[Task]:
@@ -105,6 +119,44 @@ def tasks(studies: Sequence[Study]) -> list[Task]:
             if seed < study.training.seeds:
                 networks += [(study, variant, seed) for variant in study.variants()]
     return networks
+
+
+@dataclass
+class Progress:
+    """The networks that are left, by point, and how long trainings took, by case, in seconds."""
+
+    left: dict[str, Task]
+    taken: dict[str, list[float]]
+    workers: int
+
+    def note(self, line: Record | Failure, seconds: float) -> None:
+        """One network less."""
+        del self.left[line.point]
+        self.taken.setdefault(line.case, []).append(seconds)
+
+    @property
+    def time_left(self) -> str:
+        """ "about 12 min"; empty while there are images that no network was trained on yet."""
+        cases = [study.case for study, _, _ in self.left.values()]
+        if not cases or not set(cases) <= set(self.taken):
+            return ""
+        return f"about {duration(sum(median(self.taken[case]) for case in cases) / self.workers)}"
+
+
+def seconds_taken(records: Iterable[Record]) -> dict[str, list[float]]:
+    """Case → how long each training took, by the dates of earlier records.
+
+    A process trains one network after the other, and a record's date is its training's start.
+    """
+    by_process: dict[str, list[Record]] = {}
+    for record in sorted(records, key=lambda r: r.provenance.moment):
+        by_process.setdefault(record.provenance.process, []).append(record)
+    taken: dict[str, list[float]] = {}
+    for trained in by_process.values():
+        for record, after in pairwise(trained):
+            passed = after.provenance.moment - record.provenance.moment
+            taken.setdefault(record.case, []).append(passed.total_seconds())
+    return taken
 
 
 def train_studies(
@@ -119,40 +171,48 @@ def train_studies(
     Returns:
         all records and failures of the suite, the committed ones first.
     """
-    out = store.machine_file(profile.name)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    out, suite = store.machine_file(profile.name), studies[0].suite
     workers = _workers(profile)
-    # As the chapters that time do: they would measure this load.
-    with FileLock(f"{out}.chapters.lock"), one_thread():
+    with taking_turns(out), one_thread():  # the chapters that time would measure this load
         device = device_name(profile.device)
-        records = [line for line in read_outcomes(out) if isinstance(line, Record)]
-        known = {record.point for record in records if record.provenance.device == device}
-        networks = tasks(studies)
-        missing = [
-            (study, variant, seed)
-            for study, variant, seed in networks
-            if study.point(variant, seed) not in known
-        ]
-        before = len(networks) - len(missing)
-        print(f"{len(networks)} networks, {before} of them trained before", flush=True)
+        ours = [line for line in read_outcomes(out) if isinstance(line, Record)]
+        ours = [r for r in ours if r.suite == suite and r.provenance.device == device]
+        known = {record.point for record in ours}
+        networks = {
+            study.point(variant, seed): (study, variant, seed)
+            for study, variant, seed in tasks(studies)
+        }
+        left = {point: task for point, task in networks.items() if point not in known}
+        progress = Progress(left, seconds_taken(ours), workers)
+        counts = f"{plural(len(networks), 'network')}, {len(networks) - len(left)} of them"
+        rest = f"; the others take {progress.time_left}" if progress.time_left else ""
+        print(f"{counts} trained before{rest}", flush=True)
         end = time.monotonic() + 60 * (math.inf if minutes is None else minutes)
-        lines = outcomes(missing, profile.device, workers, end)
-        left = len(missing)
-        for line in tqdm(lines, total=len(missing), unit="network", disable=None):
-            append(out, line)
-            left -= 1
+        _train(progress, out, profile.device, end)
         if left:
-            print(f"{left} networks left for another time")
-    return store.measured(out, studies[0].suite)
+            print(f"{plural(len(left), 'network')} left for another time")
+    return store.measured(out, suite)
 
 
-def outcomes(
-    networks: Sequence[Task], device: str, workers: int, end: float
-) -> Iterator[Record | Failure]:
+def _train(progress: Progress, out: Path, device: str, end: float) -> None:
+    """Train what is left; after 1, 2, 4, … networks a line says how long the others take."""
+    missing = list(progress.left.values())
+    lines = outcomes(missing, device, progress.workers, end)
+    next_line = 1
+    bar = tqdm(lines, total=len(missing), unit="network", disable=None)
+    for done, (line, seconds) in enumerate(bar, 1):
+        append(out, line)
+        progress.note(line, seconds)
+        if done >= next_line and progress.time_left:
+            print(f"{done} of {len(missing)} trained, {progress.time_left} left", flush=True)
+            next_line = 2 * done
+
+
+def outcomes(networks: Sequence[Task], device: str, workers: int, end: float) -> Iterator[Outcome]:
     """Outcomes as they come; no training begins after `end`, and none that has begun is lost."""
     begun = takewhile(lambda _: time.monotonic() < end, networks)
     if workers == 1:
-        yield from (study.outcome(variant, seed, device) for study, variant, seed in begun)
+        yield from (study.timed_outcome(variant, seed, device) for study, variant, seed in begun)
         return
     begin_run()  # which the other processes inherit
     running = set()
@@ -161,7 +221,7 @@ def outcomes(
         while True:
             while len(running) < workers and (task := next(begun, None)):
                 study, variant, seed = task
-                running.add(pool.submit(study.outcome, variant, seed, device))
+                running.add(pool.submit(study.timed_outcome, variant, seed, device))
             if not running:
                 return
             finished, running = wait(running, return_when=FIRST_COMPLETED)
@@ -169,17 +229,15 @@ def outcomes(
 
 
 def _workers(profile: Profile) -> int:
-    """Processes that train: on a CPU one for each thread that PyTorch would use, at most 8."""
-    if profile.trial or profile.device != "cpu":  # a trial is over in seconds
+    """Processes that train: one for each thread that PyTorch would use, up to `AT_ONCE`.
+
+    On a GPU too: a small network leaves it idle while the host augments images and starts kernels.
+    """
+    if profile.trial:  # which is over in seconds
         return 1
-    return min(torch.get_num_threads(), 8)
+    return min(torch.get_num_threads(), AT_ONCE[device_kind(profile)])
 
 
 def adjusted(training: Training, **settings: float | None) -> Training:
     """A training with settings of one's own; None leaves the training's."""
     return replace(training, **{key: value for key, value in settings.items() if value is not None})
-
-
-def plural(count: int, noun: str) -> str:
-    """ "1 seed", "2 seeds"."""
-    return f"{count} {noun}{'s' if count > 1 else ''}"

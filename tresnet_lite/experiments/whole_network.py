@@ -17,25 +17,22 @@ import torch
 from timm.data import ImageNetInfo
 from torch import Tensor, nn
 
-from tresnet_lite.bench.allocator import hold_freed_memory
-from tresnet_lite.bench.clock import clock_options
-from tresnet_lite.bench.compare import norm_backend
-from tresnet_lite.bench.steps import synthetic_images
-from tresnet_lite.bench.where import stage_times, stages
+from tresnet_lite.bench.where import stages
 from tresnet_lite.counting import count_parameters
 from tresnet_lite.counting.kept import kept_for_backward
 from tresnet_lite.counting.shapes import shape_of
 from tresnet_lite.counting.trace import Call, evaluating, watching
 from tresnet_lite.counting.traffic import Operation, Traffic, least_seconds
+from tresnet_lite.experiments.campaigns import measure_points
 from tresnet_lite.layers import BlurPool2d, InPlaceABN
 from tresnet_lite.model import TResNet, create_model
 from tresnet_lite.paper.published import peak
 from tresnet_lite.profiles import Profile
-from tresnet_lite.records import Conditions, Record, collect
+from tresnet_lite.records import Record
 from tresnet_lite.records.records import INFERENCE_FIRST
 
 MODEL = "tresnet_m"
-SUITE, CASE = "micro", "stages"  # as campaigns file the times of stages
+SUITE, CASE = "micro", "stages"  # what campaigns file the times of stages under
 PARTS = ("stem", "stage 1", "stage 2", "stage 3", "stage 4", "head")
 KINDS = ("3×3 convolutions", "1×1 convolutions", "norms, activations", "sums, ReLUs", "SE", "blurs")
 REST = "rest"  # SpaceToDepth, averages, the classifier
@@ -222,21 +219,13 @@ def _names_of_alike(network: TResNet) -> dict[str, str]:
 
 
 def measure_stages(settings: Profile) -> list[Record]:
-    """Seconds of each part of TResNet-M alone, in both phases, as a campaign files them."""
-    if settings.device == "cpu":
-        hold_freed_memory()
-    network = create_model(MODEL).to(settings.device)
-    images = synthetic_images(settings.batch, settings.image_size, device=settings.device)
-    norm, memory = norm_backend(network), network.config.memory
-    size = (settings.batch, settings.image_size, settings.dtype)
-    ran, options = Conditions(*size, norm=norm, memory=memory), clock_options(settings)
-    options["max_seconds"] = settings.max_seconds / 4  # there are several to time
-    records = []
-    for phase in INFERENCE_FIRST:
-        times = stage_times(network, images, phase=phase, dtype=settings.dtype, **options)
-        what, here = (SUITE, CASE, MODEL, phase, "time"), collect(settings.device)
-        records += [Record(*what, value, ran, here, part=name) for name, value in times.items()]
-    return records
+    """Seconds of each part of TResNet-M alone, in both phases: a point of the campaign's.
+
+    Raises:
+        CampaignError, RuntimeError: as `measure_points`.
+    """
+    records = measure_points(settings, MODEL, case=CASE)
+    return sorted(records, key=lambda record: INFERENCE_FIRST.index(record.phase))
 
 
 def part_shares(table: pd.DataFrame, records: Iterable[Record]) -> pd.DataFrame:

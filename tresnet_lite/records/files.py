@@ -121,8 +121,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def exclusive(lock: Path, busy: Exception) -> Iterator[None]:
+def exclusive(lock: Path, busy: Exception, *, wait: bool = False) -> Iterator[None]:
     """Hold a lock file, at most until this process ends.
+
+    Args:
+        wait: until another process lets go of it, however long that takes.
 
     Raises:
         Exception: `busy` if another process holds it; another error of its type if the file cannot
@@ -132,7 +135,7 @@ def exclusive(lock: Path, busy: Exception) -> Iterator[None]:
     held = FileLock(lock)
     try:
         # A process that a killed one was just starting lets go of the lock a moment later.
-        held.acquire(timeout=2)
+        held.acquire(timeout=-1 if wait else 2)
     except Timeout as error:
         raise busy from error
     except OSError as error:

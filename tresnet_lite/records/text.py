@@ -98,6 +98,11 @@ def say(*texts: object, file: TextIO | None = None) -> None:
         print(for_terminal(text), file=file, flush=True)
 
 
+def plural(count: int, noun: str) -> str:
+    """ "1 seed", "2 seeds"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are `for_terminal`: an argument may name a stranger's file."""
 

@@ -151,6 +151,7 @@ def _is_cuda(x: Any) -> bool:
 def _install_moves() -> None:
     """To the GPU and back: a plain "cuda" would ask the driver for its index."""
     move, load, save, make_generator = torch.Tensor.to, torch.load, torch.save, torch.Generator
+    move_module = torch.nn.Module.to
 
     def to(self, *args, **kwargs):
         there = None if isinstance(self, GpuTensor) else GPU  # None: it is there already
@@ -158,6 +159,18 @@ def _install_moves() -> None:
         if there is None and all(x is None or isinstance(x, bool) for x in _values(args, kwargs)):
             return self
         return move(self, *args, **kwargs)
+
+    def module_to(self, *args, **kwargs):
+        """A module that is there already keeps its parameters, which optimisers may hold."""
+        tensors = [*self.parameters(), *self.buffers()]
+        values = _values(args, kwargs)
+        if (
+            tensors
+            and all(isinstance(tensor, GpuTensor) for tensor in tensors)
+            and all(x is None or isinstance(x, bool) or _is_cuda(x) for x in values)
+        ):
+            return self
+        return move_module(self, *args, **kwargs)
 
     def load_there(file, map_location=None, **kwargs):
         if not _is_cuda(map_location):
@@ -174,6 +187,7 @@ def _install_moves() -> None:
             return make_generator.__new__(cls, CPU if _is_cuda(device) else device)
 
     torch.Tensor.to, torch.Tensor.cuda = to, lambda self, *_, **__: to(self, GPU)
+    torch.nn.Module.to = module_to
     torch.Tensor.pin_memory = lambda self, *_: self
     torch.load, torch.save, torch.Generator = load_there, save_plain, Generator
     # `parameter.data = moved` would leave the inner tensor behind.
