@@ -55,7 +55,7 @@ test: $(READY) ## run the tests and compare the notebooks' committed outputs
 references: $(READY) ## execute the notebooks again to renew their committed outputs
 	@$(RUN) tests/references.py $(NOTEBOOK)
 
-readme: $(READY) ## render the README's results from the records
+readme: $(READY) ## render the README's picture and tables from the models and the records
 	@$(RUN) tests/readme.py
 
 book: $(READY) ## build the book from what has been executed, executing nothing

@@ -127,6 +127,12 @@ def test_the_map_opens_chapters_by_click(look):
     page.wait_for_url("**/notebooks/04_block_selection.html")
 
 
+def test_the_landing_pages_drawing_opens_chapters(look):
+    page = look().open("book/intro.html")
+    page.locator("svg.map a", has_text="SpaceToDepth").locator("rect").click()
+    page.wait_for_url("**/notebooks/01_stem.html")
+
+
 def test_a_wide_table_scrolls_in_its_box_and_takes_the_keyboard(look):
     page = look(PHONE).open("book/discrepancies.html")
     box = page.locator(".table-box").first

@@ -12,7 +12,7 @@ from payloads import PAYLOADS
 from planted import speed
 
 from tresnet_lite.bench.where import stages
-from tresnet_lite.book import claims_page, explorer, landing, network_map
+from tresnet_lite.book import claims_page, explorer, landing, measured_speeds, network_map
 from tresnet_lite.book.figures import numbered_figure
 from tresnet_lite.claims import ledger as claims
 from tresnet_lite.findings.landscape import landscape
@@ -81,12 +81,15 @@ def test_the_ledger_tells_the_device(payload):
 
 
 def test_the_landing_page(payload, monkeypatch):
-    few = pd.DataFrame({"id": ["a"], "verdict": ["differs"]})
-    monkeypatch.setattr(landing, "ledger", lambda records: few)
+    few = pd.DataFrame({"id": ["a"], "verdict": ["does not hold here"], "device": [payload]})
+    for module in (landing, measured_speeds):
+        monkeypatch.setattr(module, "ledger", lambda records: few)
     records = networks(payload)
-    for page in (landing.landing_numbers(records), landing.landing_figure(records)):
+    measured, _, sentence = measured_speeds.landing_measured(records).partition("\n\n")
+    for page in (landing.landing_numbers(records), measured):
         assert_harmless(page)
         assert "<script" not in page and "\n\n" not in page
+    assert "<figure" in measured and "0 of 1 verdicts" in sentence
 
 
 def test_the_network_map(payload):

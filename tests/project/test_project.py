@@ -12,7 +12,8 @@ import yaml
 from readme import README, rendered
 
 import tresnet_lite
-from tresnet_lite.book.chapters import release_tag
+from tresnet_lite.book.chapters import address, book_address, release_tag
+from tresnet_lite.book.readme import pictures
 from tresnet_lite.checkout import ROOT
 
 
@@ -85,13 +86,13 @@ def test_the_repository_address_is_that_of_the_configuration():
     """Move the repository by changing _config.yml; this test then lists what else names the old
     address.
     """
-    address = yaml.safe_load(read("_config.yml"))["repository"]["url"]
-    owner_and_name = "/".join(address.split("/")[-2:])
-    name = address.split("/")[-1]
+    owner_and_name = "/".join(address().split("/")[-2:])
+    name = address().split("/")[-1]
     for path in text_files():
         text = path.read_text(encoding="utf-8")
         if path != Path(__file__):
-            assert text.count(name) == text.count(owner_and_name), path
+            known = text.count(owner_and_name) + text.count(book_address())
+            assert text.count(name) == known, path
 
 
 def test_no_path_of_a_machine():
@@ -119,6 +120,19 @@ def test_pages_name_tests_that_exist(page):
 def test_the_readme_is_current():
     text = README.read_text(encoding="utf-8")
     assert text == rendered(text), "run: make readme"
+
+
+def test_the_pictures_of_the_readme_are_current_and_there():
+    shown = re.findall(r'(?:src|srcset)="(book/\S+)"', README.read_text(encoding="utf-8"))
+    assert set(shown) == {place.as_posix() for place in pictures()} and len(shown) == 2
+    for place, svg in pictures().items():
+        assert read(place) == svg, "run: make readme"
+
+
+def test_the_first_screen_leads_to_the_book():
+    first = README.read_text(encoding="utf-8").partition("## ")[0]
+    assert book_address() in first and first.count("| **") == 5 and "<picture>" in first
+    assert book_address().endswith(f".github.io/{address().split('/')[-1]}/")
 
 
 def test_a_readme_without_markers_is_refused():

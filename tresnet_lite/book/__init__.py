@@ -5,5 +5,6 @@ device      the profile that fits this machine
 execute     notebooks executed, where something changed
 staging     pages, notebooks and parts laid out for Jupyter Book
 build       the book built, where something changed
-parts, landing, network_map, explorer, readme    what is rendered from records
+parts, landing, design, measured_speeds, network_map, explorer, readme
+            what is rendered from records
 """

@@ -69,6 +69,12 @@ def address(root: Path = ROOT) -> str:
     return _repository(root)["url"].rstrip("/")
 
 
+def book_address(root: Path = ROOT) -> str:
+    """Where GitHub Pages shows the book of the repository."""
+    owner, name = address(root).split("/")[-2:]
+    return f"https://{owner}.github.io/{name}/"
+
+
 def release_tag(root: Path = ROOT) -> str:
     """The tag of the release that a notebook clones where the package is not installed."""
     return _repository(root)["tag"]

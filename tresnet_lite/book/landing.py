@@ -1,19 +1,17 @@
-"""The result in one figure and five numbers: what the landing page shows."""
+"""The result in five numbers and a figure: what the landing page shows first."""
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from math import nan
 
 import pandas as pd
 
 from tresnet_lite.book.chapters import chapter
 from tresnet_lite.book.figures import numbered_figure
-from tresnet_lite.claims.ledger import ledger
+from tresnet_lite.checkout import ROOT
+from tresnet_lite.claims.ledger import ledger, load_claims
 from tresnet_lite.claims.verdict import (
     BY_COUNTING,
     DIFFERS,
@@ -22,43 +20,60 @@ from tresnet_lite.claims.verdict import (
     REPRODUCED,
 )
 from tresnet_lite.counting.kept import kept_per_image
-from tresnet_lite.findings.ratios import Ratio, ratios
-from tresnet_lite.findings.sizes import model_sizes
-from tresnet_lite.findings.tables import PAPER_SIDE
+from tresnet_lite.findings.evidence import speeds_by_evidence
+from tresnet_lite.findings.landscape import landscape
+from tresnet_lite.findings.then_and_now import ratios_to_resnet50
 from tresnet_lite.paper import paper_value
+from tresnet_lite.paper.published import benchmarks
+from tresnet_lite.predict import devices
 from tresnet_lite.records import Record
 from tresnet_lite.records.records import INFERENCE_FIRST
-from tresnet_lite.records.text import printable
-from tresnet_lite.show import plots
+from tresnet_lite.show.evidence import accuracy_by_evidence
 from tresnet_lite.show.text import as_html
 
 MODEL, BASE = "tresnet_m", "resnet50"
-NOTHING = f"not attempted: no records of Table 3's networks at {PAPER_SIDE} px"
+ON_PREDICTION = 7  # the chapter about speeds predicted by counting
+DISCREPANCIES = ROOT / "book" / "discrepancies.md"
 
 
 @dataclass(frozen=True)
 class Number:
-    """What it is, ours, where that comes from, the paper's, and the page about it."""
+    """What it is, ours, what else belongs to it, its class of evidence, and the page about it."""
 
     what: str
     ours: str
+    beside: str
     source: str
-    paper: str
     page: str
 
 
-def best_first(record: Record) -> tuple:
-    """A key to sort by: GPUs before CPUs, plain ways of running before special ones, then age."""
-    c, p = record.conditions, record.provenance
-    special = (c.compile != "eager", c.memory_format != "channels_first")
-    return (p.cuda is None, *special, -datetime.fromisoformat(p.date).timestamp())
+def numbers(records: Iterable[Record]) -> list[Number]:
+    """The five numbers."""
+    return [_kept(), _predicted(), _published(), _verdicts(list(records)), _discrepancies()]
 
 
-def measured(records: Iterable[Record], phase: str) -> list[Ratio]:
-    """TResNet-M over ResNet50 of each run at the paper's size, the best device first."""
-    runs = ratios(records, MODEL, BASE, suite="table3", case="networks", phase=phase)
-    of_size = [ratio for ratio in runs if ratio.record.conditions.resolution == PAPER_SIDE]
-    return sorted(of_size, key=lambda ratio: best_first(ratio.record))
+def landing_numbers(records: Iterable[Record]) -> str:
+    """The five numbers, as HTML."""
+    return '<dl class="numbers">\n' + "\n".join(map(_card, numbers(records))) + "\n</dl>"
+
+
+def _card(number: Number) -> str:
+    texts = (number.what, number.ours, number.beside, number.source)
+    what, ours, beside, source = map(as_html, texts)
+    return (
+        f'<div><dt><a href="{number.page}">{what}</a></dt><dd class="ours">{ours}</dd>'
+        f"<dd>{beside}</dd><dd><small>{source}</small></dd></div>"
+    )
+
+
+def _kept() -> Number:
+    """What an image keeps for backward: the ground of the paper's larger batch."""
+    ours = kept_per_image(MODEL, "bfloat16", norm="iabn", memory="paper")
+    base = kept_per_image(BASE, "bfloat16", norm="bn", memory="paper")
+    ratio = f"{sum(base.values()) / sum(ours.values()):.2f}"
+    what = "Memory that ResNet50 keeps per image for training, TResNet-M = 1"
+    beside = f"paper {printed('max_batch'):.2f}, from its largest batches"
+    return Number(what, ratio, beside, BY_COUNTING, chapter(3).page)
 
 
 def printed(column: str) -> float:
@@ -67,84 +82,72 @@ def printed(column: str) -> float:
     return ours / base
 
 
-def speeds(records: Iterable[Record]) -> pd.DataFrame:
-    """TResNet-M's speed over ResNet50's: a row for each phase and run, or one without measurement.
-
-    Columns as `plots.ratios` reads them.
-    """
-    rows, records = [], list(records)
-    for phase in INFERENCE_FIRST:
-        lines = [_line(ratio) for ratio in measured(records, phase)]
-        lines = lines or [("not measured yet", nan, nan, nan)]
-        rows += [(phase, printed(f"{phase}_img_s"), *line) for line in lines]
-    columns = ["phase", "paper_ratio", "name", "ratio", "ratio_low", "ratio_high"]
-    return pd.DataFrame(rows, columns=columns)
+def _predicted() -> Number:
+    """How well counting predicts the speeds that the paper prints."""
+    constants = devices.read()["v100"]
+    what = f"Error of the paper's {constants.speeds} speeds, predicted by counting"
+    ours = f"{100 * constants.median:.1f} %"
+    beside = f"median over networks that the fit did not see; rms {100 * constants.rms:.0f} %"
+    source = f"predicted ({constants.device}, {len(constants.fit.free)} constants)"
+    return Number(what, ours, beside, source, chapter(ON_PREDICTION).page)
 
 
-def _line(ratio: Ratio) -> tuple[str, float, float, float]:
-    """How a device ran, then the ratio and the ends of its interval."""
-    c = ratio.record.conditions
-    layout = c.memory_format.replace("_", " ")
-    run = printable(f"{ratio.record.provenance.device}, {c.dtype}, {layout}, {c.compile}")
-    name = "\n".join(textwrap.wrap(run.replace("(R)", "").replace("(TM)", ""), 20))
-    return name, ratio.value, ratio.low, ratio.high
+def _published() -> Number:
+    """Whether TResNet-M keeps up with ResNet50 on GPUs that others measured."""
+    (held, lines), training = (keeps_up(phase) for phase in INFERENCE_FIRST)
+    what = "Published GPU runs where TResNet-M infers about as fast as ResNet50, or faster"
+    beside = f"at least {least('inference'):g} times its speed; in training {part_of(*training)}"
+    return Number(what, part_of(held, lines), beside, "published (timm)", chapter(15).page)
 
 
-def landing_figure(records: Iterable[Record]) -> str:
-    """TResNet-M against ResNet50 on every device that was measured, beside the paper's V100."""
-    what = "Speed of TResNet-M relative to timm's ResNet50, at 224 pixels."
-    drawing = plots.ratios(speeds(records), base="ResNet50", description=what)
-    return numbered_figure(drawing.html, "0.1")
+def part_of(part: int, whole: int) -> str:
+    return f"{part} of {whole}"
 
 
-def landing_numbers(records: Iterable[Record]) -> str:
-    """The five numbers, as HTML."""
-    records = list(records)
-    speeds_of_phases = (_speed(records, phase) for phase in INFERENCE_FIRST)
-    numbers = [*speeds_of_phases, _kept(), _parameters(), _claims(records)]
-    return '<dl class="numbers">\n' + "\n".join(map(_card, numbers)) + "\n</dl>"
+def least(phase: str) -> float:
+    """TResNet-M's speed, ResNet50 = 1, from which its claim calls it about as fast."""
+    claim = next(claim for claim in load_claims() if claim.id == f"table3-m-{phase}")
+    return 1 - claim.arguments["tolerance"]
 
 
-def _card(number: Number) -> str:
-    texts = (number.what, number.ours, number.source, number.paper)
-    what, ours, source, paper = map(as_html, texts)
-    return (
-        f'<div><dt><a href="{number.page}">{what}</a></dt><dd class="ours">{ours}</dd>'
-        f"<dd>{paper}</dd><dd><small>{source}</small></dd></div>"
-    )
+def keeps_up(phase: str) -> tuple[int, int]:
+    """On how many of timm's GPU runs the claim holds, and how many there are."""
+    lines = ratios_to_resnet50(landscape([]), phase)
+    cpus = {run.device for run in benchmarks().itertuples() if "-cpu-" in run.source_file}
+    device = lines["where"].str.partition(",")[0]
+    on_gpus = lines[lines["kind"].str.startswith("quoted (timm") & ~device.isin(cpus)]
+    return int((on_gpus["m"] >= least(phase)).sum()), len(on_gpus)
 
 
-def _speed(records: list[Record], phase: str) -> Number:
-    runs, what = measured(records, phase), f"TResNet-M's {phase} speed, timm's ResNet50 = 1"
-    paper, page = f"paper {printed(f'{phase}_img_s'):.2f}", chapter(11).page
-    if not runs:
-        return Number(what, "–", NOTHING, paper, page)
-    return Number(what, f"{runs[0].value:.2f}", runs[0].record.label, paper, page)
-
-
-def _kept() -> Number:
-    """What an image keeps for backward: the ground of the paper's larger batch."""
-    ours = kept_per_image(MODEL, "bfloat16", norm="iabn", memory="paper")
-    base = kept_per_image(BASE, "bfloat16", norm="bn", memory="paper")
-    ratio = f"{sum(base.values()) / sum(ours.values()):.2f}"
-    what = "Memory that our ResNet50 keeps for training, TResNet-M = 1"
-    paper = f"paper {printed('max_batch'):.2f}, from its largest batches"
-    return Number(what, ratio, BY_COUNTING, paper, chapter(3).page)
-
-
-def _parameters() -> Number:
-    row = model_sizes().set_index("model").loc["TResNet-M"]
-    paper = f"paper {row['paper_parameters']:.1f} M"
-    paper += f"; ours with the classifier {row['parameters_m']:.1f} M"
-    what, ours = "TResNet-M's parameters without classifier", f"{row['without_classifier']:.1f} M"
-    return Number(what, ours, BY_COUNTING, paper, "discrepancies.html")
-
-
-def _claims(records: list[Record]) -> Number:
+def _verdicts(records: list[Record]) -> Number:
+    """The ledger in sums: measured on GPUs, and what no device is needed for."""
     rows = ledger(records)
+    gpu = rows["device"].isin({r.provenance.device for r in records if r.provenance.cuda})
+    held = [share_held(part) for part in (rows, rows[gpu], rows[~gpu])]
+    whole, on_gpus, counted = (part_of(*pair) for pair in held)
     counts = Counter(rows["verdict"])
-    ours = f"{counts[REPRODUCED]} of {counts[REPRODUCED] + counts[DIFFERS]}"
     open_ = counts[INCONCLUSIVE] + counts[NOT_ATTEMPTED]
-    rest = f"{rows['id'].nunique()} claims; {open_} verdicts inconclusive or not attempted"
-    what, source = "Verdicts that reproduce the paper", "computed from counting and records"
-    return Number(what, ours, source, rest, "claims.html")
+    beside = f"measured on GPUs {on_gpus}, counted or compared {counted};"
+    beside += f" {open_} inconclusive or not attempted"
+    source = f"computed, {rows['id'].nunique()} claims"
+    return Number("Verdicts that reproduce the paper", whole, beside, source, "claims.html")
+
+
+def share_held(rows: pd.DataFrame, good: str = REPRODUCED, bad: str = DIFFERS) -> tuple[int, int]:
+    """How many verdicts are in the paper's favour, and how many are on either side."""
+    counts = Counter(rows["verdict"])
+    return counts[good], counts[good] + counts[bad]
+
+
+def _discrepancies() -> Number:
+    """The rows of the table of discrepancies."""
+    lines = DISCREPANCIES.read_text(encoding="utf-8").splitlines()
+    heads = 2 * sum(line.startswith("|--") for line in lines)  # a heading and the line below it
+    count = sum(line.startswith("|") for line in lines) - heads
+    what, beside = "Places where paper, code and weights disagree", "each with a test that shows it"
+    return Number(what, str(count), beside, "compared", "discrepancies.html")
+
+
+def landing_figure(records: Iterable[Record] = ()) -> str:
+    """Accuracy against speed on the V100 and on a newer GPU, by class of evidence."""
+    return numbered_figure(accuracy_by_evidence(speeds_by_evidence()).html, "0.1")

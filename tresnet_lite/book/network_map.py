@@ -11,7 +11,7 @@ from torch import nn
 
 from tresnet_lite.bench.where import stages
 from tresnet_lite.book.chapters import chapter, source_link
-from tresnet_lite.book.landing import best_first
+from tresnet_lite.book.measured_speeds import best_first
 from tresnet_lite.findings.tables import PAPER_SIDE
 from tresnet_lite.layers import (
     BlurPool2d,
@@ -39,15 +39,15 @@ SUBJECTS = {
 # of the drawing, of a part, from part to part, of the first part
 WIDTH, HIGH, STEP, TOP = 400, 92, 112, 34
 MAP = Template("""\
-<figure class="drawing" id="fig-0-2">
+<figure class="drawing" id="fig-0-4">
 <svg xmlns="http://www.w3.org/2000/svg" class="map" viewBox="0 0 $width $height" role="group"\
  aria-label="TResNet-M from image to classes; each part links to its chapter">
 <text x="$middle" y="14" text-anchor="middle">image 3×$side×$side</text>
 $boxes
 </svg>
-<figcaption><a href="#fig-0-2">Figure 0.2</a>. TResNet-M, read off the model: each part with the\
+<figcaption><a href="#fig-0-4">Figure 0.4</a>. TResNet-M, read off the model: each part with the\
  shape it gives, its parameters and its multiply-accumulates. $time <a href="$code"\
- aria-label="The code that drew Figure 0.2">Code</a></figcaption>
+ aria-label="The code that drew Figure 0.4">Code</a></figcaption>
 </figure>""")
 
 
@@ -134,7 +134,7 @@ def _time(records: Iterable[Record]) -> str:
         source = as_html(record.label)
         return f"The bars are shares of the time, each part timed alone: {source}."
     command = "<code>python -m tresnet_lite.bench run micro</code>"
-    why = f"for want of records at {PAPER_SIDE} px; {command} makes them"
+    why = f"because there are no records at {PAPER_SIDE} px; {command} makes them"
     return f"Shares of the time: not attempted, {why}."
 
 
@@ -161,14 +161,23 @@ def _buttons(part: Part, top: float) -> Iterator[str]:
     """A button for each chapter about the part's layers."""
     left = 14.0
     for name, number in part.subjects:
-        width, about = 8.0 * len(name) + 14, chapter(number)
-        title = f"{name}, in {part.name}. Chapter: {as_html(about.title)}"
-        yield f'<a href="{about.page}" aria-label="{title}">'
-        size = f'width="{width:g}" height="28" rx="6"'
-        yield f'<rect class="button" x="{left:g}" y="{top + 50}" {size}/>'
-        place = f'x="{left + width / 2:g}" y="{top + 68}"'
-        yield f'<text class="small" {place} text-anchor="middle">{name}</text></a>'
-        left += width + 6
+        yield from button(name, number, left, top + 50, part.name)
+        left += button_width(name) + 6
+
+
+def button(text: str, number: int, left: float, top: float, where: str) -> Iterator[str]:
+    """A framed text that leads to the chapter of a number; `where` it stands, for who hears it."""
+    width, about = button_width(text), chapter(number)
+    title = f"{text}, in {where}. Chapter: {as_html(about.title)}"
+    yield f'<a href="{about.page}" aria-label="{title}">'
+    size = f'width="{width:g}" height="28" rx="6"'
+    yield f'<rect class="button" x="{left:g}" y="{top:g}" {size}/>'
+    place = f'x="{left + width / 2:g}" y="{top + 18:g}"'
+    yield f'<text class="small" {place} text-anchor="middle">{text}</text></a>'
+
+
+def button_width(text: str) -> float:
+    return 7.2 * len(text) + 12
 
 
 def _bars(part: Part, top: float) -> Iterator[str]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tresnet_lite.book.claims_page import claims_page
+from tresnet_lite.book.design import what_changes
 from tresnet_lite.book.explorer import explorer
 from tresnet_lite.book.figures import numbered_figure
 from tresnet_lite.book.landing import landing_figure, landing_numbers
+from tresnet_lite.book.measured_speeds import landing_measured
 from tresnet_lite.book.network_map import linked_map
 from tresnet_lite.claims.ledger import ledger
 from tresnet_lite.claims.repeats import repeats
@@ -26,7 +28,7 @@ def process_spread(records: Sequence[Record]) -> str:
     table = deviations(records)
     if table.empty:
         return "No comparison has been measured by several processes yet."
-    return numbered_figure(processes(table).html, "0.2")
+    return numbered_figure(processes(table).html, "0.5")
 
 
 def repeated_runs(records: Sequence[Record]) -> str:
@@ -47,8 +49,10 @@ PARTS: dict[str, Callable[[Sequence[Record]], str]] = {
     "claims": lambda records: claims_page(ledger(records)),
     "explorer": lambda records: explorer(landscape(records)),
     "landing_figure": landing_figure,
+    "landing_measured": landing_measured,
     "landing_numbers": landing_numbers,
     "network_map": linked_map,
     "processes": process_spread,
     "repeats": repeated_runs,
+    "what_changes": what_changes,
 }

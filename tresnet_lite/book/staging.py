@@ -2,7 +2,7 @@
 
 In a page of `book/`
 
-    <!-- render NAME -->       alone on a line becomes what `book.parts.PARTS[NAME]` returns
+    <!-- render NAME -->       alone on a line becomes what `PARTS[NAME]` returns
     [text](repo:PATH)          becomes a link to the file or folder in the repository
     `test_FILE.py::test_NAME`  becomes a link to that test
 """
@@ -28,6 +28,7 @@ from tresnet_lite.show.text import as_html
 if TYPE_CHECKING:
     import nbformat
 
+# all that a page may ask for
 RENDER_LINE = re.compile(r"^<!-- render (\w+) -->$", re.MULTILINE)
 IN_REPOSITORY = re.compile(r"\]\(repo:([^)\s]+)\)")
 TEST = re.compile(r"`(test_\w+\.py)::(test_\w+)`")

@@ -63,10 +63,11 @@ def _layer_colour(label: str) -> str:
 def layers(model: nn.Module, input_size: tuple[int, int, int]) -> list[tuple[str, str]]:
     """The layers that change a shape or mix values, in order: what each is, and what it gives."""
     calls = [call for call in trace(model, input_size) if isinstance(call.module, SHAPERS)]
-    return [(_layer_name(call.module), shape_of(call.output)) for call in calls]
+    return [(layer_name(call.module), shape_of(call.output)) for call in calls]
 
 
-def _layer_name(layer: nn.Module) -> str:
+def layer_name(layer: nn.Module) -> str:
+    """A layer of `SHAPERS` for a reader: "conv 7×7 /2"."""
     if isinstance(layer, SpaceToDepth):
         return "SpaceToDepth"
     if isinstance(layer, BlurPool2d):
@@ -184,4 +185,4 @@ def _content(part: nn.Module) -> str:
     if blocks:
         se = "" if isinstance(blocks[0].se, nn.Identity) else " + SE"
         return f"{len(blocks)} × {type(blocks[0]).__name__}{se}"
-    return ", ".join(_layer_name(layer) for layer in part.modules() if isinstance(layer, SHAPERS))
+    return ", ".join(layer_name(layer) for layer in part.modules() if isinstance(layer, SHAPERS))
