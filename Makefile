@@ -12,6 +12,8 @@ VENV   ?= .venv
 PORT   ?= 8000
 
 RUN := $(VENV)/bin/python
+# A second checkout may share an environment with the first: all that runs, runs this one's code.
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 # One stamp for each torch: changing TORCH in one VENV installs again.
 READY := $(VENV)/.ready-torch-$(or $(TORCH),pinned)
 
@@ -43,7 +45,7 @@ else
 	@cp constraints.txt $(VENV)/constraints.txt
 endif
 	$(RUN) -m pip install --constraint $(VENV)/constraints.txt --editable '.[dev]'
-	@$(RUN) -m tresnet_lite.bench.install_iabn
+	@$(RUN) -m tresnet_lite.bench.install_iabn || echo "inplace-abn: not installed; nothing needs it"
 	@touch $@
 
 reproduce: $(READY) ## execute the notebooks that changed and build the book

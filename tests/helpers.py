@@ -1,8 +1,10 @@
 """What several tests share."""
 
+import shutil
 from pathlib import Path
 
 import nbformat
+import pytest
 import torch
 from torch import nn
 
@@ -22,6 +24,12 @@ PROVENANCE = Provenance(
     command="test",
     cuda="13.0",
 )
+
+
+def skip_without_git() -> None:
+    """Skip a test that makes a repository, where git is not installed."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
 
 
 def reseed(model: nn.Module, seed: int = 0) -> nn.Module:

@@ -17,6 +17,7 @@ import nbformat
 from nbclient import NotebookClient
 
 from tresnet_lite.book.chapters import address, release_tag
+from tresnet_lite.book.kernel import own_kernel
 from tresnet_lite.records.files import replacing
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,9 +44,9 @@ def renew(path: Path) -> None:
         if cell.get("id") == "setup":
             cell.source = setup_cell()
     settings = {"kernel_name": "python3", "extra_arguments": ["--IPKernelApp.log_level=ERROR"]}
-    NotebookClient(
-        notebook, resources={"metadata": {"path": str(path.parent)}}, **settings
-    ).execute()
+    resources = {"metadata": {"path": str(path.parent)}}
+    with own_kernel():
+        NotebookClient(notebook, resources=resources, **settings).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times, which would change with every run
         if cell.cell_type == "code":

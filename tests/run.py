@@ -53,6 +53,9 @@ def passes(name: str, command: list[str], key: str, force: bool, *, quiet: bool)
     stamp.unlink(missing_ok=True)
     start = time.monotonic()
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    # of this checkout, and not of another one that shares the environment
+    path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment["PYTHONPATH"] = os.pathsep.join(path)
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=quiet, text=True)
     passed = result.returncode == 0
     output = f"{result.stdout}{result.stderr}\n" if quiet and not passed else ""

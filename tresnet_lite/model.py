@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from functools import partial
+from numbers import Integral, Real
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
@@ -80,15 +81,15 @@ class TResNetConfig:
 
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(TResNetConfig).items():
-            choices, value = get_args(hint), getattr(self, name)
-            if get_origin(hint) is Literal and value not in choices:
-                raise ValueError(f"{name} must be one of {choices}, got {value!r}")
-        for name in ("depths", "blocks", "se"):
-            if len(getattr(self, name)) != len(STAGES):
-                raise ValueError(
-                    f"{name} needs one entry for each of the four stages, got"
-                    f" {getattr(self, name)!r}"
-                )
+            value = getattr(self, name)
+            if get_origin(hint) is not tuple:
+                check_value(name, hint, value)
+                continue
+            if not isinstance(value, tuple | list) or len(value) != len(STAGES):
+                needs = "needs one entry for each of the four stages"
+                raise ValueError(f"{name} {needs}, got {value!r}")
+            for entry in value:
+                check_value(name, get_args(hint)[0], entry)
         if unknown := set(self.blocks) - set(BLOCKS):
             raise ValueError(f"blocks must be of {tuple(BLOCKS)}, got {sorted(unknown)}")
         if self.width < 1 or min(self.depths) < 1:
@@ -111,6 +112,27 @@ class TResNetConfig:
         """The smallest image side: stage 3 must leave two pixels for the blurs' reflection."""
         smallest = 17 if self.antialias else 1
         return -(-smallest // self.size_step) * self.size_step
+
+
+def check_value(name: str, kind: Any, value: Any) -> None:
+    """Refuse, with a ValueError, what is not of a field's kind: a text for a flag, NaN for a slope.
+
+    Args:
+        kind: bool, int, float, str, or a Literal. Floats must be finite and not negative.
+    """
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ValueError(f"{name} must be one of {get_args(kind)}, got {value!r}")
+        return
+    abstract, words = {
+        bool: (bool, "True or False"),
+        int: (Integral, "a whole number"),
+        float: (Real, "a finite number, not negative"),
+        str: (str, "a text"),
+    }[kind]
+    good = isinstance(value, abstract) and isinstance(value, bool) == (kind is bool)
+    if not good or (kind is float and not 0 <= value < float("inf")):
+        raise ValueError(f"{name} must be {words}, got {value!r}")
 
 
 def make_activation(name: str, slope: float) -> nn.Module:
@@ -289,6 +311,7 @@ class ClassifierHead(nn.Module):
         self, num_features: int, num_classes: int, global_pool: str = "avg", drop_rate: float = 0.0
     ) -> None:
         super().__init__()
+        check_value("num_classes", int, num_classes)
         if num_classes < 0:
             raise ValueError(f"num_classes must be 0 (features) or more, got {num_classes}")
         if global_pool not in ("avg", ""):
@@ -333,6 +356,7 @@ class TResNet(nn.Module):
         drop_rate: float = 0.0,
     ) -> None:
         super().__init__()
+        check_value("in_chans", int, in_chans)
         if in_chans < 1:
             raise ValueError(f"in_chans must be positive, got {in_chans}")
         self.config, self.drop_rate = config, drop_rate

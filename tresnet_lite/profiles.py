@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -108,12 +109,19 @@ def resolve(
     if device != "auto":
         settings["device"] = device
     changes = {key: value for key, value in settings.items() if value is not None}
+    for key, value in changes.items():
+        if key != "device" and (type(value) is not int or value < 1):
+            raise ValueError(f"{key} must be a whole number, 1 or more, got {value!r}")
     profile = replace(PROFILES[name], **changes)
     size, images = profile.image_size, profile.batch
     if size % 32 or size < 32:
         raise ValueError(f"image_size must be a multiple of 32, all strides together, got {size}")
     if images < 2:
         raise ValueError(f"batch must be at least 2, as batch norm needs in training, got {images}")
+    if profile.repeats < 3:  # which quartiles take
+        raise ValueError(f"repeats must be at least 3, got {profile.repeats}")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", str(profile.device)):
+        raise ValueError(f"there is no device {profile.device!r}: give 'cuda', 'cuda:1' or 'cpu'")
     if torch.device(profile.device).type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"torch {torch.__version__} sees no CUDA device: use 'cpu' or a Colab GPU")
     return profile

@@ -8,6 +8,7 @@ from torchvision.transforms import InterpolationMode
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CROP_FRACTION = 0.875  # of the resized image that the centre crop keeps
+THINNEST = 100  # long side over short side; a thinner image loses its ends
 
 
 def eval_transform(
@@ -75,8 +76,19 @@ def train_transform(
     return T.Compose([*steps, *_standard(channels, standardise)])
 
 
-def _convert(channels: int) -> T.Lambda:
-    return T.Lambda(partial(Image.Image.convert, mode={1: "L", 3: "RGB"}[channels]))
+def without_thin_ends(image: Image.Image) -> Image.Image:
+    """The middle of an image thinner than 1 : 100, which takes gigabytes to resize by its side."""
+    width, height = image.size
+    wide, high = min(width, THINNEST * height), min(height, THINNEST * width)
+    if (wide, high) == image.size:
+        return image
+    left, top = (width - wide) // 2, (height - high) // 2
+    return image.crop((left, top, left + wide, top + high))
+
+
+def _convert(channels: int) -> T.Compose:
+    mode = {1: "L", 3: "RGB"}[channels]
+    return T.Compose([without_thin_ends, partial(Image.Image.convert, mode=mode)])
 
 
 def _standard(channels: int, standardise: bool) -> list[T.Normalize]:

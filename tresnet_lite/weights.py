@@ -1,12 +1,11 @@
 """Published weights into our models and back; BatchNorm and Inplace-ABN into each other.
 
 Checkpoints come in three layouts: timm's (ours too), the authors' (``conv1.0.weight``, with or
-without the blur's ``filt`` buffers), and torchvision's for ResNet50. Each may sit in a wrapper such
-as ``{"model": …}`` and may have been saved from a DistributedDataParallel model.
+without the blur's ``filt`` buffers), and torchvision's for ResNet50. Wrappers such as
+``{"model": …}`` and prefixes such as ``module.`` are `checkpoints.unwrap`'s.
 """
 
 import re
-import reprlib
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
@@ -16,22 +15,19 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from tresnet_lite.checkpoints import holds_numbers, read_checkpoint
+from tresnet_lite.checkpoints import StateDict, read_checkpoint, unwrap
 from tresnet_lite.layers import InPlaceABN
 from tresnet_lite.model import ConvNormAct, TResNet, make_activation
 
 PUBLISHED_EPS = 1e-5  # Inplace-ABN's |w| + eps, as the authors trained
-WRAPPERS = ("model", "state_dict", "state_dict_ema", "model_ema")
-
-StateDict = dict[str, torch.Tensor]
 
 
 def load_weights(model: TResNet, source: str | Path | Mapping[str, Any]) -> TResNet:
     """Load a checkpoint of any known layout into ``model``, strictly, and return the model.
 
     Args:
-        model: a network of the same architecture; the classifier must have the same number of
-            classes.
+        model: a network of the same architecture, compiled or wrapped or not; the classifier must
+            have the same number of classes.
         source: a state dict; a path (``.pth``, ``.safetensors``); a URL, which may end in the
             file's ``#sha256=…``; or a name on the Hugging Face hub such as
             ``timm/tresnet_m.miil_in1k``.
@@ -39,11 +35,15 @@ def load_weights(model: TResNet, source: str | Path | Mapping[str, Any]) -> TRes
     Raises:
         FileNotFoundError: no such file.
         ConnectionError: a URL or hub name that cannot be reached from here.
-        ValueError: what was found is not a checkpoint, or does not fit: the error lists the
+        ValueError: what was found is not a checkpoint, holds NaN, or does not fit; the error lists
             differing keys and shapes, and the model stays as it was.
     """
     state = to_timm_layout(source if isinstance(source, Mapping) else read_checkpoint(source))
-    model.load_state_dict(fitting(state, model.state_dict()), strict=True)
+    network: Any = model
+    # torch.compile and DistributedDataParallel put the network into a module of their own
+    while (inner := getattr(network, "_orig_mod", getattr(network, "module", None))) is not None:
+        network = inner
+    network.load_state_dict(fitting(state, network.state_dict()), strict=True)
     return model
 
 
@@ -65,25 +65,6 @@ def to_timm_layout(checkpoint: Mapping[str, Any]) -> StateDict:
     return state
 
 
-def unwrap(checkpoint: Mapping[str, Any]) -> StateDict:
-    """The state dict in a checkpoint's wrapper, without DDP's prefix; ValueError for none."""
-    for wrapper in WRAPPERS:
-        if isinstance(checkpoint.get(wrapper), Mapping):
-            checkpoint = checkpoint[wrapper]
-    if not checkpoint or not all(_is_entry(key, value) for key, value in checkpoint.items()):
-        raise ValueError(
-            "this is not a checkpoint: expected parameter names with tensors, or a wrapper "
-            f"({', '.join(WRAPPERS)}) around them; found the keys {reprlib.repr(list(checkpoint))}"
-        )
-    return {key.removeprefix("module."): value for key, value in checkpoint.items()}
-
-
-def _is_entry(key: Any, value: Any) -> bool:
-    """A tensor of numbers under a name that an error can print."""
-    named = isinstance(key, str) and key.isprintable() and len(key) <= 200
-    return named and holds_numbers(value)
-
-
 def _from_authors(key: str) -> str:
     """``layer2.0.conv1.0.1.bias`` → ``layer2.0.conv1.bn.bias``; a blur nests once more."""
     part = {"0": "conv", "1": "bn"}
@@ -103,7 +84,7 @@ def _from_torchvision(key: str) -> str:
 
 
 def fitting(state: StateDict, expected: StateDict) -> StateDict:
-    """The state, if its names and shapes are a model's own; ValueError with the list if not.
+    """The state, if its names and shapes are a model's own and its values finite; else ValueError.
 
     It gets ``num_batches_tracked`` at 0 where, as under Inplace-ABN, it has none.
     """
@@ -120,10 +101,13 @@ def _refuse_misfits(state: StateDict, expected: StateDict) -> None:
         for key in sorted(expected.keys() & state.keys())
         if state[key].shape != expected[key].shape
     ]
+    floats = (key for key, value in sorted(state.items()) if value.is_floating_point())
+    broken = [key for key in floats if not state[key].isfinite().all()]
     misfits = {
         "missing in the checkpoint": sorted(expected.keys() - state.keys()),
         "not in the model": sorted(state.keys() - expected.keys()),
         "of another shape": shapes,
+        "with NaN or infinity, as after a training that diverged": broken,
     }
     lines = [
         f"{len(keys)} {what}: " + "; ".join(keys[:8]) + (" …" if len(keys) > 8 else "")

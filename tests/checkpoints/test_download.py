@@ -180,7 +180,7 @@ def one_member(handler):
         (lambda h: answer(h, b"<p>Sign in", kind="text/html"), ValueError, "is a web page"),
         (b"\n<!DOCTYPE html><p>Sign in", ValueError, "is a web page"),
         (b"Not found", ValueError, "torch.save did not write it"),
-        (b"", ValueError, "torch.save did not write it"),
+        (b"", ValueError, "it is empty"),
         (saved()[:-30], ValueError, "it does not end as an archive"),
         (None, ConnectionError, "the server answers 404.*copy the file and give its path"),
     ],

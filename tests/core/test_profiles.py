@@ -15,6 +15,7 @@ from tresnet_lite.checkout import ROOT
 from tresnet_lite.counting import variants
 from tresnet_lite.experiments import ablation, campaigns, recipe, shifts, studies
 from tresnet_lite.profiles import PROFILES, Training, resolve
+from tresnet_lite.records.records import MIN_REPEATS
 
 
 @pytest.fixture
@@ -139,7 +140,14 @@ def test_claims_can_be_judged_by_every_profile_but_smoke():
     [
         ({"name": "fast"}, f"unknown profile 'fast': there are {', '.join(PROFILES)}"),
         ({"name": "cpu", "image_size": 100}, "multiple of 32, all strides together, got 100"),
-        ({"name": "cpu", "image_size": 0}, "multiple of 32"),
+        ({"name": "cpu", "image_size": 0}, "image_size must be a whole number, 1 or more, got 0"),
+        ({"name": "cpu", "image_size": 64.0}, "image_size must be a whole number.* got 64.0"),
+        ({"name": "cpu", "image_size": "64"}, "image_size must be a whole number.* got '64'"),
+        ({"name": "cpu", "batch": True}, "batch must be a whole number.* got True"),
+        ({"name": "cpu", "repeats": 0}, "repeats must be a whole number, 1 or more, got 0"),
+        ({"name": "cpu", "repeats": MIN_REPEATS - 1}, f"repeats must be at least {MIN_REPEATS}"),
+        ({"name": "cpu", "device": "gpu"}, "no device 'gpu': give 'cuda', 'cuda:1' or 'cpu'"),
+        ({"name": "cpu", "device": "mps"}, "no device 'mps'"),
         ({"name": "cpu", "batch": 1}, "at least 2, as batch norm needs in training, got 1"),
     ],
 )

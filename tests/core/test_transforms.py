@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tresnet_lite.transforms import eval_transform, train_transform
+from tresnet_lite.transforms import eval_transform, train_transform, without_thin_ends
 
 
 def photograph(width, height):
@@ -50,3 +50,21 @@ def test_training_images():
     batch = torch.stack([train_transform(64)(photograph(120, 90)) for _ in range(40)])
     assert batch.shape == (40, 3, 64, 64) and batch.min() >= 0 and batch.max() <= 1
     assert not torch.equal(batch[0], batch[1])
+
+
+@pytest.mark.parametrize("size", [(20_000, 4), (4, 20_000)])
+def test_of_a_thin_image_the_middle_is_seen(size):
+    """Resized by its short side, the whole would first be over a million pixels long: 1 GB."""
+    image = Image.radial_gradient("L").resize(size)
+    middle = without_thin_ends(image)
+    assert sorted(middle.size) == [4, 400]
+    # the crop keeps 0.875 of the short side, far from the ends
+    assert torch.equal(eval_transform(224)(image), eval_transform(224)(middle))
+    left, top = ((20_000 - 400) // 2 if side == 20_000 else 0 for side in size)
+    assert middle.getpixel((0, 0)) == image.getpixel((left, top))
+
+
+def test_an_image_of_usual_proportions_stays_whole():
+    for size in ((300, 200), (400, 4)):
+        image = Image.radial_gradient("L").resize(size)
+        assert without_thin_ends(image) is image

@@ -3,11 +3,14 @@ level.
 """
 
 import json
+import shutil
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from PIL import Image
+from timm.data import ImageNetInfo
 from torch import distributed, nn
 from torch.multiprocessing import spawn
 
@@ -23,11 +26,14 @@ from tresnet_lite.evaluate import (
     to_records,
 )
 from tresnet_lite.evaluate import __main__ as command
-from tresnet_lite.evaluate.photographs import label_order
-from tresnet_lite.records import load
+from tresnet_lite.evaluate.photographs import class_labels
+from tresnet_lite.records import RecordError, load
 from tresnet_lite.train import Recipe, TooManyUnreadable, build_network
+from tresnet_lite.train import __main__ as train_command
+from tresnet_lite.train.data import content_key, load_data
 from tresnet_lite.train.networks import describe_network
-from tresnet_lite.train.run_folder import EXACT, write_run
+from tresnet_lite.train.reading import name_of
+from tresnet_lite.train.run_folder import EXACT, TRAINED, write_run
 from tresnet_lite.transforms import eval_transform
 
 CLASSES = 12
@@ -129,17 +135,61 @@ def test_other_weights_or_images_start_afresh(folder, tmp_path):
     assert predictions.place(other, images, tmp_path, "float32") != here
     assert predictions.place(replace(of, squash=True), images, tmp_path, "float32") != here
     assert predictions.place(of, images, tmp_path, "bfloat16") != here
+    assert predictions.place(of, photographs(folder, CLASSES), tmp_path, "float32") == here
     (folder / "class 03" / "image 1.png").rename(folder / "class 04" / "image 1.png")
     assert predictions.place(of, photographs(folder, CLASSES), tmp_path, "float32") != here
+
+
+def test_images_exchanged_under_their_names_are_predicted_again(folder, tmp_path):
+    """No name changes, nor the number of images."""
+    before = predict(reader(), photographs(folder, CLASSES), tmp_path / "kept")
+    for one, other in (("02", "09"), ("03", "08")):
+        exchange(folder / f"class {one}" / "black.png", folder / f"class {other}" / "black.png")
+    again = reader()
+    after = predict(again, photographs(folder, CLASSES), tmp_path / "kept")
+    assert again.network.images == len(before.top)
+    fresh = predict(reader(), photographs(folder, CLASSES), tmp_path / "fresh")
+    assert after.top == fresh.top != before.top
+
+
+def exchange(one, other):
+    one.rename(one.with_suffix(".old"))
+    other.rename(one)
+    one.with_suffix(".old").rename(other)
+
+
+def test_an_image_that_was_unreadable_is_tried_again(folder, tmp_path, monkeypatch):
+    """As after a network's drive was away: the file itself has not changed."""
+    images, lost = photographs(folder, CLASSES), folder / "class 05" / "black.png"
+    opened = images.dataset.loader
+    monkeypatch.setattr(images.dataset, "loader", partial(gone, opened=opened, lost=lost))
+    before = predict(reader(), images, tmp_path)
+    assert list(before.unreadable.values()) == [f"{lost}: OSError: the drive is away"]
+    monkeypatch.setattr(images.dataset, "loader", opened)
+    again = reader()
+    after = predict(again, images, tmp_path)
+    assert again.network.images == 1 and after.unreadable == {}
+    assert len(after.top) == len(before.top) + 1 == len(images.dataset)
+
+
+def gone(path, opened, lost):
+    if path == str(lost):
+        raise OSError("the drive is away")
+    return opened(path)
 
 
 def test_what_was_kept_and_changed_is_refused(folder, tmp_path):
     images = photographs(folder, CLASSES)
     predict(reader(), images, tmp_path)
     (file,) = tmp_path.glob("*/0.jsonl")
-    file.write_text('{"indices": [1]}\n')
-    with pytest.raises(predictions.PredictionError, match="0.jsonl:1 holds no predictions"):
+    first = file.read_text().partition("\n")[0]
+    file.write_text(first + '\n{"indices": [1]}\n')
+    with pytest.raises(predictions.PredictionError, match="0.jsonl:2 holds no predictions"):
         predict(reader(), images, tmp_path)
+    file.write_text("a file of somebody's\nwithout an end")
+    with pytest.raises(RecordError, match="0.jsonl is none of our files"):
+        predict(reader(), images, tmp_path)
+    assert file.read_text() == "a file of somebody's\nwithout an end"
 
 
 def test_broken_images_are_named_counted_and_limited(folder, tmp_path):
@@ -194,14 +244,34 @@ def test_two_processes_see_every_image_once(folder, tmp_path):
 
 
 def test_labels_of_imagenets_folders():
-    # "0", "1", "10", …: as names, ImageNet-V2's classes are out of order
-    numbers = sorted(map(str, range(1000)))
-    assert label_order(numbers, 1000)[:4] == [0, 1, 10, 100]
-    assert label_order(["n01440764", "n01484850"], 1000) == [0, 2]  # tench, great white shark
-    assert label_order(["tench", "shark"], 1000) is None
-    assert label_order(["n01440764", "n01484850"], 2) is None
-    with pytest.raises(ValueError, match="1 of 2 synsets are not among"):
-        label_order(["n00000001", "n01440764"], 1000)
+    # "0", "1", "10", …: as texts, ImageNet-V2's classes are out of order
+    for names in ("{}", "class{}", "class {:04d}"):
+        for first in (0, 1):
+            classes = sorted(names.format(first + label) for label in range(1000))
+            labels = dict(zip(classes, class_labels(classes, 1000), strict=True))
+            assert all(labels[names.format(first + label)] == label for label in range(1000))
+    assert class_labels(["n01440764", "n01484850"], 1000) == [0, 2]  # tench, great white shark
+    for unknown in (["tench", "shark"], ["n00000001", "n01440764"], ["0", "1"]):
+        assert class_labels(unknown, 1000) is None
+    assert class_labels([*map(str, range(2, 1002))], 1000) is None
+    assert class_labels([f"name {letter}" for letter in map(chr, range(200, 1200))], 1000) is None
+
+
+def test_labels_of_other_weights_are_in_the_names_order():
+    assert class_labels(["0", "1", "10", "11", "2"], 5) == [0, 1, 3, 4, 2]
+    assert class_labels(["n01440764", "n01484850"], 2) == [0, 1]
+    assert class_labels(["dog", "cat"], 2) == [1, 0]
+    assert class_labels(["dog", "cat"], 3) is None
+
+
+def test_labels_of_a_run_are_its_classes_names():
+    names = ["dog", "cat", "ant"]  # in whatever order it learnt them
+    assert class_labels(["ant", "cat", "dog"], 3, names) == [2, 1, 0]
+    assert class_labels(["ant", "dog"], 3, names) == [2, 0]
+    assert class_labels(["ant", "cow", "dog"], 3, names) is None
+    assert class_labels(["0", "1", "2"], 3, names) is None
+    synsets = ImageNetInfo("imagenet-1k").label_names()
+    assert class_labels(["1", "0", *map(str, range(2, 1000))], 1000, synsets)[:3] == [1, 0, 2]
 
 
 def test_a_part_of_imagenet_keeps_its_labels(tmp_path):
@@ -217,7 +287,7 @@ def test_a_part_of_imagenet_keeps_its_labels(tmp_path):
     [
         (lambda folder: folder / "nowhere", "is neither a folder nor a data set's name"),
         (lambda folder: folder / "class 00", "no sub-folders: .* named by synset"),
-        (lambda folder: folder, "has 12 classes, the model 1,000"),
+        (lambda folder: folder, r"has 12 classes \(class 00, .*, the model 1,000: ImageNet's syns"),
     ],
 )
 def test_data_that_do_not_fit_are_refused(folder, prepare, reason):
@@ -412,6 +482,130 @@ def test_the_command_scores_a_trained_network(folder, trained, tmp_path, capsys)
     assert f"top-1 {expected[0]:.2f} %" in told and "images per second" in told
     assert call(folder, run, tmp_path) == 0
     assert len(load(tmp_path / "records.jsonl")) == 3  # said again, and not measured again
+
+
+NAMES = [f"class {number:02d}" for number in range(CLASSES)]
+
+
+def about_data(run, **data):
+    """Change what a run says of its data."""
+    checkpoint = torch.load(run / "last.pt")
+    checkpoint[EXACT]["data"] |= data
+    trained = checkpoint[EXACT]["data"].pop("trained", None)
+    write_run(run / "last.pt", {**checkpoint, **({} if trained is None else {TRAINED: trained})})
+
+
+def test_the_command_matches_a_runs_classes_by_name(folder, trained, tmp_path, capsys):
+    """In another order of the names, and of some of them alone, each keeps its label."""
+    _, run = trained
+    about_data(run, class_names=NAMES)
+    assert call(folder, run, tmp_path) == 0
+    straight = predict(subject(None, run), photographs(folder, CLASSES), tmp_path / "a")
+    about_data(run, class_names=NAMES[::-1])
+    of = subject(None, run)
+    turned = predict(of, photographs(folder, CLASSES, of.trained_on), tmp_path / "b")
+    assert turned.labels == {n: CLASSES - 1 - label for n, label in straight.labels.items()}
+    shutil.rmtree(folder / "class 00")
+    some = photographs(folder, CLASSES, of.trained_on).dataset
+    assert {label for _, label in some} == set(range(CLASSES - 1))
+    (folder / "class 01").rename(folder / "cow")
+    assert call(folder, run, tmp_path) == 2
+    error = capsys.readouterr().err
+    assert "has 11 classes (class 02, class 03, class 04 … (11 in all))" in error
+    assert "the model 12: class 11, class 10, class 09 … (12 in all); unknown are cow" in error
+
+
+def test_a_named_data_set_has_its_own_classes(tmp_path):
+    """Ten classes are no reason to take a run's labels for digits."""
+    digits = [str(number) for number in range(10)]
+    assert len(photographs("digits", 10, {"class_names": digits}).dataset) == 450
+    for names in (digits[::-1], ["plane", "car", *digits[2:]]):
+        with pytest.raises(ValueError, match="digits has 10 classes .* the model 10: "):
+            photographs("digits", 10, {"class_names": names})
+
+
+def test_no_image_counts_that_a_run_was_trained_on(folder, trained, tmp_path, capsys):
+    """Whatever was added to the folder, or renamed in it, since."""
+    _, run = trained
+    planted = sorted(folder.glob("*/image *.png"))  # three are alike
+    keys = torch.tensor([content_key(path) for path in planted])
+    about_data(run, class_names=NAMES, trained=keys)
+    assert call(folder, run, tmp_path) == 0
+    assert f"{len(planted)} more are left out: the run was trained on" in capsys.readouterr().out
+    planted[0].rename(folder / "class 11" / "moved.png")
+    shutil.copy(planted[1], folder / "class 11" / "copied.png")
+    of = subject(None, run)
+    images = photographs(folder, CLASSES, of.trained_on)
+    assert {path.rsplit("/")[-1] for path in map(images_name(images), range(CLASSES))} == {
+        "black.png"
+    }
+    assert (len(images.dataset), images.trained_on) == (CLASSES, len(planted) + 1)
+    for path in folder.glob("*/black.png"):
+        shutil.copy(planted[1], path)
+    with pytest.raises(ValueError, match="the run was trained on all"):
+        photographs(folder, CLASSES, of.trained_on)
+
+
+def images_name(images):
+    return partial(name_of, images.dataset)
+
+
+def test_a_trainings_own_accuracy_comes_out_again(tmp_path, capsys):
+    """A run on a folder without test images, and its evaluation, before and after an addition."""
+    folder = write_images(tmp_path / "flat", [(k, k) for k in range(CLASSES)] * 5)
+    for number, path in enumerate(sorted(folder.glob("*/*.png"))):
+        with Image.open(path) as image:
+            image = image.resize((30, 20))
+        image.putpixel((0, 0), (number, 0, 255))  # each is itself
+        image.save(path)
+    quick = "--width 4 --depths 1,1,1,1 --epochs 1 --batch 8 --lr 0.01 --size 32 --device cpu"
+    out = ["--data", str(folder), "--out", str(tmp_path / "run"), "--no-tensorboard"]
+    assert train_command.main([*quick.split(), "--workers", "0", *out]) == 0
+    said = capsys.readouterr().out
+    tested = load_data(folder).test
+    assert f"test accuracy {accuracy_of(folder, tmp_path, capsys, len(tested))} %" in said
+    Image.new("RGB", (5, 5)).save(folder / "class 03" / "new.png")
+    accuracy_of(folder, tmp_path, capsys, len(tested) + 1)
+
+
+def accuracy_of(folder, tmp_path, capsys, images):
+    """What the command says, and that it is of so many images."""
+    assert call(folder, tmp_path / "run", tmp_path) == 0
+    said = capsys.readouterr().out
+    assert f"on flat: {images} images" in said
+    return said.partition("top-1 ")[2].partition(" %")[0]
+
+
+def test_a_foreign_file_of_records_is_refused_before_anything_is_predicted(
+    folder, trained, tmp_path, capsys
+):
+    notes = tmp_path / "notes.txt"
+    notes.write_text("my notes\nwithout an end")
+    assert call(folder, trained[1], tmp_path, "--records", str(notes)) == 2
+    assert "notes.txt is none of our files" in capsys.readouterr().err
+    assert notes.read_text() == "my notes\nwithout an end"
+    assert not list((tmp_path / "kept").glob("*/*.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("--batch", "0", "argument --batch: it is '0' and must be a whole number, 1 or more"),
+        ("--workers", "-1", "argument --workers: it is '-1' and must be a whole number, 0 or more"),
+        ("--unreadable", "many", "argument --unreadable: it is 'many' and must be a whole number"),
+        ("--size", "1000000", "argument --size: it is '1000000' and must be a whole number, from"),
+        ("--labels", "", "--labels: the value is empty; is a variable of the shell not set?"),
+        ("--weights", "", "--weights: the value is empty"),
+        ("--standardise", None, "--standardise has no effect here, as a run says itself"),
+    ],
+)
+def test_options_are_checked_in_a_line(folder, trained, tmp_path, capsys, option, value, reason):
+    more = [option] if value is None else [option, value]
+    try:
+        assert call(folder, trained[1], tmp_path, *more) == 2
+    except SystemExit as stopped:
+        assert stopped.code == 2
+    assert reason in capsys.readouterr().err
 
 
 def test_the_command_evaluates_by_name(tmp_path):

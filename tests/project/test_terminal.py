@@ -2,8 +2,11 @@
 
 import ast
 import dataclasses
+import io
 import os
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -164,3 +167,34 @@ def test_a_notebook_that_fails_with_a_hostile_message(tmp_path, capsys, name):
     assert name.split("\n")[0] in str(failure)
     said = assert_harmless(capsys)
     assert re.search("01_fails.*FAILED in", said)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "utf-8"])
+def test_a_terminal_without_unicode_gets_what_it_can_show(encoding):
+    """A question mark in the place of the rest, by `say` and in a parser's help."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    parser = text.Parser(prog="p", description="ResNet50 → 4×, “x” …")
+    parser.print_help(stream)
+    text.say("ResNet50 → 4×, “x” …", file=stream)
+    shown = stream.buffer.getvalue().decode(encoding)
+    assert shown.count("ResNet50") == 2
+    expected = "ResNet50 → 4×, “x” …".encode(encoding, "replace").decode(encoding)
+    assert shown.endswith(f"{expected}\n")
+
+
+HEAD = """
+import sys
+from tresnet_lite.records.text import say
+for line in range(100_000):
+    say(f"line {line}")
+say("went on", file=sys.stderr)
+"""
+
+
+def test_a_closed_pipe_ends_the_output_and_not_the_program():
+    program = [sys.executable, "-c", HEAD]
+    with subprocess.Popen(program, stdout=-1, stderr=-1, text=True) as running:
+        assert running.stdout.readline() == "line 0\n"
+        running.stdout.close()
+        assert running.stderr.read() == "went on\n"
+    assert running.returncode == 0

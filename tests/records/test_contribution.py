@@ -5,7 +5,7 @@ import re
 import subprocess
 
 import pytest
-from helpers import PROVENANCE
+from helpers import PROVENANCE, skip_without_git
 from planted import speed
 
 from tresnet_lite.bench.__main__ import main
@@ -24,6 +24,7 @@ def record(median=100.0, **provenance):
 @pytest.fixture
 def history(tmp_path, monkeypatch):
     """A checkout of one commit, whose name it is."""
+    skip_without_git()
     git = ("git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x")
     for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x"]):
         subprocess.run([*git, *command], check=True)

@@ -6,11 +6,15 @@ import sys
 import threading
 
 import pytest
+from planted import speed
 
+from tresnet_lite.bench.__main__ import main
+from tresnet_lite.bench.campaign import read_outcomes
 from tresnet_lite.book.freshness import write_if_changed
-from tresnet_lite.records.files import append_lines, exclusive, repair, replacing
+from tresnet_lite.records import RecordError
+from tresnet_lite.records.files import append, append_lines, exclusive, repair, replacing
 from tresnet_lite.train.log import forget_after
-from tresnet_lite.train.run_folder import RunFolder, write_run
+from tresnet_lite.train.run_folder import ResumeError, RunFolder, write_run
 
 HOLD = """
 import sys
@@ -20,11 +24,12 @@ with exclusive(Path(sys.argv[1]), ValueError("busy")):
     print("held", flush=True)
     input()
 """
+EVENT = '{"event": "step", "step": 1}'
 WRITERS = {
     "write_if_changed": lambda path: write_if_changed("new", path),
     "write_run": lambda path: write_run(path, {}),
-    "forget_after": lambda path: (path.write_text('{"step": 1}\n{"st'), forget_after(path, 1)),
-    "repair": lambda path: (path.write_text("a\nb"), repair(path)),
+    "forget_after": lambda path: (path.write_text(f"{EVENT}\n" + EVENT[:8]), forget_after(path, 1)),
+    "repair": lambda path: (path.write_text("a\nb"), repair(path, "a")),
 }
 
 
@@ -98,10 +103,59 @@ def test_writers_of_one_file_do_not_mix(tmp_path):
 
 def test_a_link_of_the_users_own_stays_one(tmp_path):
     """Who keeps records elsewhere, behind a link, has them repaired there."""
-    (tmp_path / "there").write_text("a\nb")
-    (tmp_path / "here").symlink_to(tmp_path / "there")
+    line, there = '{"suite": "x"}\n', tmp_path / "there"
+    there.write_text(f"{line}b")
+    (tmp_path / "here").symlink_to(there)
     assert repair(tmp_path / "here") == "b"
-    assert (tmp_path / "here").is_symlink() and (tmp_path / "there").read_text() == "a\n"
+    assert (tmp_path / "here").is_symlink() and there.read_text() == line
+
+
+FOREIGN = {
+    "a text": b"my notes\nthe second line",
+    "a word": b"x",
+    "a json": b'{"version": "1.0.0", "name": "mine"}',
+    "a binary": b"\x89PNG\r\n\x1a\n\0",
+    "spaces": b"\n\n",
+}
+CHANGES = {
+    "repair": repair,
+    "append": lambda path: append(path, speed("table3", "m", "training", 1.0)),
+    "append nothing": append,
+    "forget_after": lambda path: forget_after(path, 0),
+    "a campaign": read_outcomes,
+    "a dry run": lambda path: bench_command(path),
+    "a lock": lambda path: exclusive(path, RecordError("busy")).__enter__(),
+}
+
+
+def bench_command(path):
+    assert main(["run", "stem", "--profile", "smoke", "--dry-run", "--out", str(path)]) == 2
+    raise RecordError  # which the command says in a line
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
+def test_a_file_that_is_not_ours_stays_as_it_is(tmp_path, content, change):
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises((RecordError, ResumeError)):
+        change(path)
+    assert path.read_bytes() == content and os.listdir(tmp_path) == ["file"]
+
+
+def test_what_is_ours_is_repaired_however_short_it_was_cut(tmp_path):
+    path, line = tmp_path / "file", speed("table3", "m", "training", 1.0).to_json()
+    for length in range(1, len(line), 7):
+        path.write_text(line[:length])
+        assert repair(path) == line[:length] and path.read_text() == ""
+    append(path, speed("table3", "m", "training", 1.0))
+    assert path.read_text() == f"{line}\n"
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RecordError, match="pipe is no file"):
+        append(tmp_path / "pipe")
 
 
 def test_a_lock_is_held_against_another_process_and_let_go(tmp_path):

@@ -8,6 +8,7 @@ from multiprocessing import get_context
 
 import pytest
 import torch
+from helpers import skip_without_git
 
 import tresnet_lite
 from tresnet_lite.records import collect, nvidia_smi
@@ -32,6 +33,7 @@ def git(folder, *arguments: str) -> str:
 @pytest.fixture
 def checkout(tmp_path):
     """A repository with a package in it, committed."""
+    skip_without_git()
     package = tmp_path / "package"
     package.mkdir()
     (package / "__init__.py").write_text("x = 1\n")
@@ -61,6 +63,24 @@ def test_a_package_outside_a_checkout_has_no_commit(tmp_path, checkout):
     installed.mkdir(parents=True)
     (installed / "__init__.py").write_text("")
     assert git_state(installed)[0] == NO_COMMIT
+
+
+def test_a_checkout_of_another_user_is_read_and_runs_no_program(checkout, monkeypatch):
+    """As in a container with a mounted folder, where git refuses to work without being asked."""
+    commit = git(checkout, "rev-parse", "HEAD")
+    git(checkout, "config", "core.fsmonitor", "touch ../started; true")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(subprocess.CalledProcessError):
+        git(checkout, "rev-parse", "HEAD")
+    assert git_state(checkout / "package") == (commit, False)
+    (checkout / "package" / "new.py").touch()
+    assert git_state(checkout / "package") == (commit, True)
+    assert not list(checkout.parent.rglob("started"))
+
+
+def test_a_checkout_that_git_cannot_read_is_not_called_clean(checkout, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert git_state(checkout / "package") == (NO_COMMIT, True)
 
 
 def test_provenance_of_this_process():

@@ -85,6 +85,81 @@ def test_misuse_is_told_in_a_line(tmp_path, capsys, arguments, message):
     assert error.startswith("error: ") and message in error and "Traceback" not in error
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("--accumulate", "0", "must be a whole number, 1 or more"),
+        ("--accumulate", "-1", "must be a whole number, 1 or more"),
+        ("--log-every", "0", "must be a whole number, 1 or more"),
+        ("--log-every", "1.5", "must be a whole number, 1 or more"),
+        ("--unreadable", "-1", "must be a whole number, 0 or more"),
+        ("--workers", "-1", "must be a whole number, 0 or more"),
+        ("--seed", str(2**70), "must be a whole number, 0 or more"),
+        ("--save-minutes", "nan", "must be a number, 0 or more"),
+        ("--save-minutes", "inf", "must be a number, 0 or more"),
+    ],
+)
+def test_an_option_out_of_its_bounds_is_named(tmp_path, capsys, option, value, reason):
+    with pytest.raises(SystemExit) as stopped:
+        run(tmp_path, option, value)
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert stopped.value.code == 2 and f"argument {option}: it is {value!r} and {reason}" in error
+
+
+@pytest.mark.parametrize("option", ["--init", "--out", "--data", "--model", "--root", "--device"])
+@pytest.mark.parametrize("joined", [True, False])
+def test_an_empty_value_is_refused_and_named(tmp_path, capsys, monkeypatch, option, joined):
+    """As of `--init $CKPT` without CKPT, which would train from scratch."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        run(tmp_path, *([f"{option}="] if joined else [option, ""]))
+    assert f"{option}: the value is empty; is a variable of" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "option", [["--gpus", "4"], ["--nodes", "2"], ["--hours", "1"], ["--cluster", "local"]]
+)
+def test_options_of_a_job_are_refused_without_one(tmp_path, capsys, option):
+    with pytest.raises(SystemExit):
+        run(tmp_path, *option)
+    assert f"{option[0]} is for jobs of Slurm: give it with --submit" in capsys.readouterr().err
+
+
+def test_an_interruption_before_the_first_step_is_a_line(tmp_path, monkeypatch, capsys):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(NAMED, "digits", interrupted)
+    assert run(tmp_path) == 130
+    assert capsys.readouterr().err == "interrupted: the same command goes on\n"
+
+
+def test_a_network_of_one_size_says_which(tmp_path, capsys):
+    model = ["--model", "vit_tiny_patch16_224", "--out", str(tmp_path)]
+    assert command.main(["--epochs", "1", "--batch", "8", "--size", "32", *model]) == 2
+    assert "size is 32: this network takes 224 pixels (--size 224)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["last.pt", "best.pt", "log.jsonl", ".lock"])
+def test_somebody_elses_files_in_the_runs_folder_stay(tmp_path, capsys, name):
+    """Other programs call their weights best.pt, too."""
+    content = b"mine\nand without an end"
+    (tmp_path / name).write_bytes(content)
+    assert run(tmp_path) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and name in error and len(error.splitlines()) == 1
+    assert (tmp_path / name).read_bytes() == content
+
+
+def test_somebody_elses_folders_stay_too(tmp_path):
+    kept = tmp_path / ".last.pt.backup"
+    kept.mkdir()
+    (kept / "mine.txt").write_text("mine")
+    assert run(tmp_path) == 0
+    assert (kept / "mine.txt").read_text() == "mine"
+
+
 def test_an_unknown_option_names_the_nearest(capsys):
     with pytest.raises(SystemExit) as stopped:
         command.main(["--epoch", "3"])
@@ -103,6 +178,10 @@ def test_fine_tuning_starts_from_a_run(tmp_path, capsys):
     assert run(tmp_path / "a") == 0
     assert run(tmp_path / "b", "--init", str(tmp_path / "a" / "last.pt"), "--size", "24") == 0
     assert f"weights from {tmp_path / 'a' / 'last.pt'}\n" in capsys.readouterr().out
+    assert run(tmp_path / "c", "--init", str(tmp_path / "a"), "--size", "24") == 0
+    assert f"weights from {tmp_path / 'a' / 'last.pt'}\n" in capsys.readouterr().out
+    assert run(tmp_path / "d", "--init", str(tmp_path)) == 2
+    assert "is a folder: give a file of weights in it" in capsys.readouterr().err
     model, _ = load_trained(tmp_path / "a")
     fresh = tresnet(se_reduction="code")
     assert initialise_from(fresh, tmp_path / "a" / "last.pt").startswith("weights from")

@@ -1,5 +1,7 @@
 """Data by name and folder; broken images; what is random hangs on seed, epoch and image alone."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from tresnet_lite.train import (
     load_data,
     test_loader,
 )
+from tresnet_lite.train.data import content_key
 from tresnet_lite.train.reading import Steps, image_loader, mixed, name_of
 
 
@@ -25,7 +28,7 @@ def fill(folder, images=4, classes=("cat", "dog")):
     for label, name in enumerate(classes):
         (folder / name).mkdir(parents=True)
         for number in range(images):
-            Image.new("RGB", (30, 24), (label * 200, number * 40, 0)).save(
+            Image.new("RGB", (30, 24), (label * 200, number * 4, 0)).save(
                 folder / name / f"{number}.png"
             )
     return folder
@@ -50,7 +53,7 @@ def test_a_folder_laid_out_as_imagenet(tmp_path):
     found = load_data(tmp_path)
     assert (len(found.train), len(found.test), found.classes) == (8, 2, ("cat", "dog"))
     image, label = found.train[5]
-    assert label == 1 and image.getpixel((0, 0)) == (200, 40, 0)
+    assert label == 1 and image.getpixel((0, 0)) == (200, 4, 0)
 
 
 def test_a_plain_folder_holds_out_a_quarter_by_name(tmp_path):
@@ -62,6 +65,47 @@ def test_a_plain_folder_holds_out_a_quarter_by_name(tmp_path):
     assert not set(found.train.indices) & set(found.test.indices)
     (tmp_path / "b" / "dog" / "0.png").unlink()
     assert load_data(tmp_path / "b").fingerprint != found.fingerprint
+
+
+def test_images_exchanged_under_their_names_are_other_data(tmp_path):
+    fill(tmp_path / "train"), fill(tmp_path / "val")
+    before = load_data(tmp_path).identity()
+    assert before["class_names"] == ["cat", "dog"]
+    picture = tmp_path / "val" / "cat" / "0.png"
+    Image.new("RGB", (300, 240)).save(picture)
+    after = load_data(tmp_path).identity()
+    assert [name for name in before if before[name] != after[name]] == ["fingerprint"]
+
+
+def test_an_image_is_known_by_its_content(tmp_path):
+    """Renamed, moved to another class or copied it is the same; a byte may tell it apart."""
+    fill(tmp_path / "a")
+    path = tmp_path / "a" / "cat" / "0.png"
+    key = content_key(path)
+    moved = path.rename(tmp_path / "a" / "dog" / "other.png")
+    assert content_key(moved) == key != content_key(tmp_path / "a" / "dog" / "1.png")
+    content = bytearray(100_000)
+    moved.write_bytes(content)
+    keys = {content_key(moved)}
+    for place in (0, 50_000, -1):
+        content[place] = 1
+        moved.write_bytes(content)
+        keys.add(content_key(moved))
+    assert len(keys) == 4
+    os.mkfifo(tmp_path / "pipe")
+    assert content_key(tmp_path / "pipe") == content_key(tmp_path / "nowhere") == 0
+
+
+def test_what_was_trained_on_is_known_where_it_lies_beside_the_test_images(tmp_path):
+    data = load_data(fill(tmp_path / "a", images=60))
+    keys = data.trained().tolist()
+    assert len(set(keys)) == len(data.train)
+    tests = [data.test.dataset.samples[place][0] for place in data.test.indices]
+    assert not set(keys) & set(map(content_key, tests))
+    fill(tmp_path / "train"), fill(tmp_path / "val")
+    assert load_data(tmp_path / "a").trained() is not None
+    (tmp_path / "a").rename(tmp_path.parent / f"{tmp_path.name}-a")
+    assert load_data(tmp_path).trained() is None and load_data("digits").trained() is None
 
 
 @pytest.mark.parametrize(

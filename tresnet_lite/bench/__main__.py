@@ -26,14 +26,14 @@ from tresnet_lite.bench.suites import GIB, Point
 from tresnet_lite.profiles import PROFILES, Profile
 from tresnet_lite.records import RecordError, store
 from tresnet_lite.records.contribution import check_contribution, next_steps
-from tresnet_lite.records.text import Parser, for_terminal, plural, say
+from tresnet_lite.records.text import Parser, for_terminal, number, plural, say
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return DO[options.do](options)
-    except (ValueError, CampaignError, RecordError) as error:  # misuse, told in a line
+    except (ValueError, OSError, CampaignError, RecordError) as error:  # misuse, told in a line
         say(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -70,19 +70,19 @@ def _parser() -> argparse.ArgumentParser:
     add("--dry-run", action="store_true", help="list the points and how long they may take")
 
     add = commands.add_parser("run", parents=[work], help="measure here").add_argument
-    add("--minutes", type=float, help="stop then, the most valuable points first")
+    add("--minutes", type=number(float), help="stop then, the most valuable points first")
     add("--gpus", type=_words, default=[], metavar="0,1", help="GPUs to use at once")
-    add("--seed", type=int, default=0, help="of the order")
+    add("--seed", type=number(), default=0, help="of the order")
 
     add = commands.add_parser("slurm", parents=[work], help="measure on a cluster").add_argument
     clusters = ("slurm", "local")
     for name in ("partition", "account", "qos"):
         add(f"--{name}", help="of Slurm")
     add("--constraint", help="of Slurm, for one kind of GPU where a partition has several")
-    add("--cpus", type=int, help="of each job")
-    add("--memory", type=int, metavar="GB", help="of each job")
+    add("--cpus", type=number(least=1), help="of each job")
+    add("--memory", type=number(least=1), metavar="GB", help="of each job")
     add("--cluster", choices=clusters, default="slurm", help="local: processes on this machine")
-    add("--jobs", type=int, default=8, help="at the same time, at most")
+    add("--jobs", type=number(least=1), default=8, help="at the same time, at most")
     commands.add_parser("list", parents=[common], help="the suites, and how long each may take")
     add = commands.add_parser("contribute", help="check records, and say how to send them")
     add.add_argument("file", type=Path, help="of records, from `run paper --out FILE`")
@@ -180,7 +180,7 @@ def _profile(name: str | None) -> Profile:
 
 
 def _budget(options: argparse.Namespace) -> int | None:
-    if options.memory_cap is not None and options.memory_cap <= 0:
+    if options.memory_cap is not None and not 0 < options.memory_cap < 1e6:
         raise ValueError(f"--memory-cap is {options.memory_cap:g}: give a card's memory in GiB")
     return options.memory_cap and int(options.memory_cap * GIB)
 

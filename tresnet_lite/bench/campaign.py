@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
+from tresnet_lite.bench.gpus import VISIBLE, allotted
 from tresnet_lite.bench.suites import DONE, Point
 from tresnet_lite.records import Failure, Record, append, collect, files, repair
 from tresnet_lite.records.provenance import begin_run, without_folders
@@ -80,6 +81,7 @@ def find_slots(
     A GPU is tried by a process of its own: one that has used a GPU keeps a part of its memory.
 
     Raises:
+        ValueError: what `allotted` refuses.
         CampaignError: a GPU that is not there, that this torch cannot use, or that is of another
             kind than the first.
     """
@@ -87,7 +89,7 @@ def find_slots(
         if gpus:
             raise CampaignError("this profile measures the CPU: --gpus goes with --profile gpu")
         return [Slot({}, collect("cpu").device)]
-    environments = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus] or [{}]
+    environments = [{VISIBLE: gpu} for gpu in allotted(gpus)] or [{}]
     ahead = (os.cpu_count() or 1) >= CORES_AHEAD
     options = {"shared": True, "ahead": ahead}
     slots = [Slot(env, _probe(device, env, command), **options) for env in environments]

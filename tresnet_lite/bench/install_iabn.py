@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from tresnet_lite.checkpoints import user_cache
 from tresnet_lite.records.text import Parser, say
 
 REQUIREMENT = "inplace-abn==1.1.0"
@@ -119,8 +120,7 @@ def install() -> str:
         BuildError: it could not be built, or does not run.
     """
     kind, settings, why_cpu = target()
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    cache = home / "tresnet_lite" / "inplace_abn" / kind
+    cache = user_cache() / "inplace_abn" / kind
     wheel = next(cache.glob("*.whl"), None) or build_wheel(cache, settings)
     pip("install", "--no-deps", "--no-index", "--force-reinstall", str(wheel))
     trial = IABN_TRIAL.format(device="cuda" if "TORCH_CUDA_ARCH_LIST" in settings else "cpu")
@@ -138,7 +138,7 @@ def main(arguments: list[str] | None = None) -> None:
     ).parse_args(arguments)
     try:
         say(f"inplace-abn: installed for {install()}")
-    except (BuildError, OSError) as error:
+    except (BuildError, OSError, ValueError) as error:
         rest = "Nothing needs it: tresnet_lite brings its own."
         say(f"inplace-abn: not installed ({error}). {rest}")
 

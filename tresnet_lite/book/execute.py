@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from tresnet_lite.book.device import try_gpu
 from tresnet_lite.book.freshness import content_digest, read_json, source_files, write_json
+from tresnet_lite.book.kernel import own_kernel
 from tresnet_lite.book.project import Project
 from tresnet_lite.profiles import PROFILES
 from tresnet_lite.records.files import replacing
@@ -61,7 +62,7 @@ def execute(
     from papermill.exceptions import PapermillExecutionError
 
     failure = None
-    with replacing(output) as new:
+    with replacing(output) as new, own_kernel():
         try:
             papermill.execute_notebook(
                 str(notebook),

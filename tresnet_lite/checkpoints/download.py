@@ -27,17 +27,30 @@ from urllib.request import (
     build_opener,
 )
 
+from tresnet_lite.checkpoints.tensors import PAGE
 from tresnet_lite.checkpoints.urls import without_secrets
 
 LARGEST = 8 << 30  # bytes of a download
 SILENCE, LONGEST = 30, 6 * 3600  # seconds without a byte, and in all
-PAGE = re.compile(rb"\s*<(!doctype|html|head|body|\?xml)", re.IGNORECASE)
+
+
+def user_cache() -> Path:
+    """The user's folder for what was downloaded or built.
+
+    Raises:
+        ValueError: the user has no home, as in some containers.
+    """
+    root = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(root or Path.home() / ".cache", "tresnet_lite")
+    except RuntimeError as error:
+        advice = "set HOME or XDG_CACHE_HOME to a folder of your own"
+        raise ValueError(f"there is no home folder to keep downloads in: {advice}") from error
 
 
 def cache() -> Path:
     """The folder of the downloaded files."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root, "tresnet_lite", "weights")
+    return user_cache() / "weights"
 
 
 def fetch(url: str) -> Path:

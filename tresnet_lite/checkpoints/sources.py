@@ -19,7 +19,7 @@ def read_checkpoint(source: str | Path) -> Mapping[str, Any]:
     """What a path, a URL (with ``#sha256=…`` it is checked) or a hub name holds, as saved.
 
     Raises:
-        FileNotFoundError: no such file.
+        FileNotFoundError: no such file, or a folder.
         ConnectionError: a URL or hub name that cannot be reached from here.
         ValueError: what was found is not a checkpoint of plain tensors.
     """
@@ -29,6 +29,10 @@ def read_checkpoint(source: str | Path) -> Mapping[str, Any]:
     path = Path(source).expanduser()
     if path.is_file():
         return read_tensors(path)
+    if name and path.is_dir():
+        files = sorted(file.name for file in path.iterdir() if file.suffix in FILES)
+        holds = f"such as {files[0]}" if files else "but it holds none"
+        raise FileNotFoundError(f"{name!r} is a folder: give a file of weights in it, {holds}")
     on_hub = HUB_NAME.fullmatch(name)
     if on_hub and path.suffix not in FILES and not path.parent.is_dir():
         return read_tensors(_from_hub(on_hub[1]))

@@ -4,10 +4,12 @@
 shape, or a gigabyte from a megabyte of compressed zeros. So the sizes are read first.
 """
 
+import argparse
 import io
 import math
 import os
 import pickle
+import re
 import struct
 import zipfile
 from collections import OrderedDict
@@ -17,6 +19,16 @@ from typing import IO, Any, ClassVar
 
 import torch
 
+# What lies in a checkpoint's place when something went wrong on its way: how it begins, what it is.
+PAGE = re.compile(rb"\s*<(!doctype|html|head|body|\?xml)", re.IGNORECASE)
+STRANGERS = {
+    re.compile(rb"$"): "it is empty: copy or download it again",
+    re.compile(rb"version https://git-lfs"): (
+        "it is a Git LFS pointer, not the weights: `git lfs pull` in its checkout fetches them"
+    ),
+    PAGE: "it is a web page, not weights: download the file itself",
+    re.compile(rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!"): "it is compressed: unpack it first",
+}
 SHARED = 4  # views of the same bytes: a run's checkpoint has two, and networks tie weights
 ITEM_SIZES = {  # bytes of an element
     **dict.fromkeys(("BoolStorage", "ByteStorage", "CharStorage"), 1),
@@ -41,13 +53,13 @@ SETITEM, SETITEMS = pickle.SETITEM[0], pickle.SETITEMS[0]
 
 
 class UnsafeCheckpoint(ValueError):
-    """A file that holds, or asks for, more than plain tensors."""
+    """A file that holds, or asks for, something else than plain tensors."""
 
 
 def read_tensors(
     path: Path, device: str | torch.device = "cpu", name: str | None = None
 ) -> Mapping[str, Any]:
-    """What a ``.safetensors`` file or a file of ``torch.save`` holds.
+    """What a ``.safetensors`` file or a file of ``torch.save`` holds, whichever its name says.
 
     Args:
         name: of the file in errors; None for its path.
@@ -76,15 +88,33 @@ def holds_numbers(value: Any) -> bool:
 
 
 def _read(file: IO[bytes], path: Path, device: str | torch.device) -> Any:
-    if path.suffix == ".safetensors":  # a format whose reader compares the sizes itself
-        try:
-            from safetensors.torch import load_file
-        except ImportError as error:
-            raise ImportError(f"{path} needs safetensors: pip install safetensors") from error
-        return load_file(path, device=str(device))
+    head = file.read(512)
+    for beginning, what in STRANGERS.items():
+        if beginning.match(head):
+            raise UnsafeCheckpoint(what)
+    by_torch = head.startswith((b"PK", b"\x80"))  # as an archive or, before 1.6, as a pickle
+    # its length, 8 bytes, then a JSON object
+    if head[8:9] == b"{" or (path.suffix == ".safetensors" and not by_torch):
+        return _read_safetensors(path, device)
+    file.seek(0)
     refuse_excess(file)
     file.seek(0)
-    return torch.load(file, map_location=device, weights_only=True)
+    with torch.serialization.safe_globals([argparse.Namespace]):  # a class without code
+        return torch.load(file, map_location=device, weights_only=True)
+
+
+def _read_safetensors(path: Path, device: str | torch.device) -> Any:
+    """The tensors of a format whose reader compares the sizes itself."""
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise ImportError(f"{path} needs safetensors: pip install safetensors") from error
+    try:
+        return load_file(path, device=str(device))
+    except SafetensorError as error:
+        why = f"it is cut short, or no .safetensors ({_first_line(error)})"
+        raise UnsafeCheckpoint(f"{why}: copy or download it again") from error
 
 
 def _first_line(error: Exception) -> str:
@@ -122,7 +152,8 @@ def refuse_excess(file: IO[bytes]) -> None:
 def _pickle_of_archive(file: IO[bytes], length: int) -> bytes:
     """The pickle in a zip archive; what is compressed, or could be read in two ways, is refused."""
     if not _has_one_directory(file, length):
-        raise UnsafeCheckpoint("it does not end as an archive of torch.save does")
+        cut = "it is cut short, or something follows it"
+        raise UnsafeCheckpoint(f"it does not end as an archive of torch.save does: {cut}")
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         pickles = [info for info in members if info.filename.lower().endswith("/data.pkl")]
@@ -167,6 +198,13 @@ class _Dict(OrderedDict[Any, Any]):
             raise UnsafeCheckpoint("it changes a dict's attributes")
 
 
+class _Namespace:
+    """In the place of an argparse.Namespace, such as timm's arguments, which nothing here reads."""
+
+    def __setstate__(self, _: Any) -> None:
+        """Take up no attribute."""
+
+
 class _Sizes(pickle._Unpickler):
     """Reads a pickle, and instead of its tensors the bytes that they need.
 
@@ -190,6 +228,7 @@ class _Sizes(pickle._Unpickler):
         self.known: dict[str, Any] = {
             "collections.OrderedDict": lambda items=(): self._copied(_Dict, items),
             "collections.Counter": lambda items=(): self._copied(dict, items),
+            "argparse.Namespace": _Namespace,
             "torch.Size": lambda items=(): self._copied(tuple, items),
             "torch._utils._rebuild_tensor_v2": self._tensor,
             "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
@@ -200,7 +239,8 @@ class _Sizes(pickle._Unpickler):
             return self.known[f"{module}.{name}"]
         if module in ("torch", "torch.cuda") and name in ITEM_SIZES:
             return ITEM_SIZES[name]
-        raise UnsafeCheckpoint(f"it holds {ascii(f'{module}.{name}'[:80])}, not only tensors")
+        what = f"it holds {ascii(f'{module}.{name}'[:80])}, not only tensors"
+        raise UnsafeCheckpoint(f"{what}: its author can save the state dict alone")
 
     def persistent_load(self, pid: Any) -> tuple[int, int]:
         """(bytes of an element, elements) of a storage."""

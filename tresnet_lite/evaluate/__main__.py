@@ -29,14 +29,14 @@ import torch
 from tresnet_lite.checkout import BUILD
 from tresnet_lite.evaluate import photographs
 from tresnet_lite.evaluate.accuracy import SQUASHED, Accuracy, printed_top1
-from tresnet_lite.evaluate.photographs import real_labels
+from tresnet_lite.evaluate.photographs import Photographs, real_labels
 from tresnet_lite.evaluate.predictions import PredictionError, predict
 from tresnet_lite.evaluate.scoring import score, to_records
 from tresnet_lite.evaluate.subjects import PROTOCOLS, PUBLISHED, Subject, published_name, subject
 from tresnet_lite.records import Record, RecordError, append, load, store
-from tresnet_lite.records.text import Parser, say
+from tresnet_lite.records.text import Parser, number, say
 from tresnet_lite.train import processes
-from tresnet_lite.train.reading import TooManyUnreadable
+from tresnet_lite.train.reading import ReaderLost, TooManyUnreadable
 from tresnet_lite.train.run_folder import ResumeError
 
 DTYPE_NAMES = ("float32", "float16", "bfloat16")
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         advice = f"give a smaller --batch than {options.batch}"
         say(f"out of memory: {advice}: {error}", file=sys.stderr)
         return 1
-    except TooManyUnreadable as failure:
+    except (TooManyUnreadable, ReaderLost) as failure:
         say(f"stopped: {failure}", file=sys.stderr)
         return 1
     except (ValueError, OSError, ImportError, ResumeError, PredictionError, RecordError) as error:
@@ -96,9 +96,12 @@ def evaluate_subject(subject: Subject, options: argparse.Namespace, device: torc
     first = processes.rank() == 0
     images = photographs(options.data, subject.num_classes, subject.trained_on)
     labels = real_labels(images.dataset, options.labels) if options.labels else None
+    # Where the book looks for them.
+    out = options.records or store.machine_file("gpu" if device.type == "cuda" else "cpu")
     if first:
+        append(out)  # a file that cannot be written, or is no file of records, is refused here
         what = f"{subject.name}, {subject.protocol} {subject.size}, on {images.name}"
-        say(f"{what}: {len(images.dataset):,} images")
+        say(f"{what}: {len(images.dataset):,} images", *notes(subject, images))
     ran = {"batch": options.batch, "dtype": options.dtype}
     reading = {"workers": options.workers, "unreadable": options.unreadable}
     tell = partial(say, file=sys.stderr)
@@ -107,13 +110,21 @@ def evaluate_subject(subject: Subject, options: argparse.Namespace, device: torc
         return
     scores, real = score(predictions, labels), labels is not None
     records = to_records(subject, images.name, predictions, scores, **ran, real=real)
-    # Where the book looks for them.
-    out = options.records or store.machine_file("gpu" if device.type == "cuda" else "cpu")
-    known = load(out) if out.exists() else []
+    known = load(out)
     # said again, not measured again
     append(out, *[record for record in records if record not in known])
     lines = accuracy_lines(subject, records, scores, len(predictions.unreadable))
     say(*lines, f"records: {out}")
+
+
+def notes(subject: Subject, images: Photographs) -> list[str]:
+    """What a reader of the accuracy must know of its images."""
+    if images.trained_on:
+        return [f"  {images.trained_on:,} more are left out: the run was trained on them"]
+    if subject.trained_on is not None and "class_names" not in subject.trained_on:
+        older = "an older run, whose checkpoint does not say which images it was trained on"
+        return [f"  {older}, nor its classes' names: they are taken in their order"]
+    return []
 
 
 def accuracy_lines(
@@ -148,19 +159,23 @@ def _parser() -> argparse.ArgumentParser:
     add("--weights", help=f"a run's folder or checkpoint, another checkpoint, {url} or a hub name")
     weights = "all published weights behind a table of the paper"
     add("--table", type=int, choices=(3, 5), help=weights)
-    add("--size", type=int, help="pixels; default: as the weights were trained")
+    add(
+        "--size",
+        type=number(least=1, most=8192),
+        help="pixels; default: as the weights were trained",
+    )
     usual = "squash from 448 on, crop below, as the authors did"
     add("--protocol", choices=PROTOCOLS, help=f"default: {usual}")
     standard = "ImageNet's mean and std, as torchvision's weights want them"
     add("--standardise", action="store_true", help=standard)
     add("--labels", help="'real', or a real.json: count by ReaL's labels")
-    add("--batch", type=int, default=64, help="images at once, in each process")
+    add("--batch", type=number(least=1), default=64, help="images at once, in each process")
     add("--dtype", choices=DTYPE_NAMES, default="float32", help="a half precision means autocast")
     add("--device", help="cuda or cpu; default: the GPU where there is one")
     workers = min(8, os.cpu_count() or 1)
-    add("--workers", type=int, default=workers, help="processes that read images")
+    add("--workers", type=number(), default=workers, help="processes that read images")
     broken = "broken images that are skipped before this stops"
-    add("--unreadable", type=int, default=100, help=broken)
+    add("--unreadable", type=number(), default=100, help=broken)
     add("--keep", type=Path, default=BUILD / "evaluations", help="where predictions are kept")
     records = f"${store.VARIABLE}, or build/records/PROFILE.jsonl"
     add("--records", type=Path, help=f"file of records; default: {records}")

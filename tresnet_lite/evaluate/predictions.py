@@ -30,9 +30,10 @@ from tresnet_lite.records import Provenance, collect, repair
 from tresnet_lite.records.files import append_lines, exclusive
 from tresnet_lite.records.text import for_terminal
 from tresnet_lite.train import processes
-from tresnet_lite.train.reading import Unreadable, test_loader
+from tresnet_lite.train.reading import Unreadable, test_loader, watching_readers
 
 TOP = 5
+BEGINNING = '{"provenance": {"device": "'  # of each file
 
 
 class PredictionError(ValueError):
@@ -46,7 +47,7 @@ class Predictions:
     Attributes:
         top: the likeliest classes, at most five, the likeliest first.
         labels: by the data set.
-        unreadable: why an image gave nothing.
+        unreadable: why an image gave nothing, the last time that it was tried.
         speeds: device, batch, and images per second with reading, of each full batch but the first
             that one process alone predicted.
         provenance: of the last session that predicted anything.
@@ -59,7 +60,7 @@ class Predictions:
     provenance: Provenance | None = None
 
     def __contains__(self, index: int) -> bool:
-        return index in self.top or index in self.unreadable
+        return index in self.top
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Take up one line of a file."""
@@ -80,6 +81,7 @@ class Predictions:
         return [speed for device, size, speed in self.speeds if (device, size) == last]
 
 
+@watching_readers()
 @torch.no_grad()
 def predict(
     subject: Subject,
@@ -93,7 +95,7 @@ def predict(
     unreadable: int = 100,
     tell: Any = None,
 ) -> Predictions:
-    """Predict what `folder` does not hold yet, and give all of it.
+    """Predict what `folder` does not hold yet, and give all of it; try unreadable images again.
 
     Under torchrun the processes share what is left.
 
@@ -106,6 +108,7 @@ def predict(
 
     Raises:
         TooManyUnreadable: more images cannot be read.
+        ReaderLost: a process that reads images was killed.
         PredictionError: kept predictions cannot be read, or another process writes them.
         ValueError: images of other channels than the network's, logits that are not finite.
     """
@@ -121,7 +124,6 @@ def predict(
         before = read_predictions(path)
         processes.wait()  # no process writes before all have read
         broken = Unreadable(unreadable, tell)
-        broken.names += before.unreadable.values()
         left = [index for index in range(len(images.dataset)) if index not in before]
         if mine := left[processes.rank() :: processes.count()]:
             ways = {"batch": batch, "workers": workers, "pin": device.type == "cuda"}
@@ -200,6 +202,8 @@ def read_predictions(path: Path) -> Predictions:
                 why = f"{file}:{number} holds no predictions ({error})"
                 again = "remove that file to predict its images again"
                 raise PredictionError(f"{why}; {again}") from error
+    broken = predictions.unreadable.items()
+    predictions.unreadable = {index: text for index, text in broken if index not in predictions}
     return predictions
 
 
@@ -213,7 +217,7 @@ def _locked(path: Path, about: Mapping[str, Any]) -> Iterator[None]:
     busy = PredictionError(f"another process evaluates in {path}: wait for it")
     with exclusive(path / ".lock", busy):
         for file in path.glob("*.jsonl"):
-            repair(file)  # a half-written last line
+            repair(file, (BEGINNING,))  # a half-written last line
         (path / "about.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
         processes.wait()
         yield

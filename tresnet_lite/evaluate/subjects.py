@@ -11,16 +11,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from tresnet_lite.checkpoints import file_name, read_checkpoint
+from tresnet_lite.checkpoints import file_name, read_checkpoint, unwrap
 from tresnet_lite.evaluate.accuracy import SQUASHED, weights_of
 from tresnet_lite.model import TResNet, list_models
 from tresnet_lite.records.text import clean
-from tresnet_lite.train.networks import build_network, find_config
+from tresnet_lite.train.networks import build_network, find_config, refuse_other_size
 from tresnet_lite.train.overrides import nearest
 from tresnet_lite.train.recipe import Recipe
-from tresnet_lite.train.run_folder import EXACT, load_trained, whole
+from tresnet_lite.train.run_folder import EXACT, TRAINED, load_trained, whole
 from tresnet_lite.transforms import eval_transform
-from tresnet_lite.weights import fitting, load_weights, to_timm_layout, unwrap
+from tresnet_lite.weights import fitting, load_weights, to_timm_layout
 
 PROTOCOLS = ("crop", "squash")
 PUBLISHED = ("tresnet_m", "tresnet_l", "tresnet_xl")  # the paper's
@@ -36,7 +36,8 @@ class Subject:
         squash: resize to a square, or crop.
         transform: PIL image → (C, size, size).
         standardise: whether that takes ImageNet's mean and std off.
-        trained_on: what its run says of its data; None for weights from elsewhere.
+        trained_on: what its run says of its data, with "trained": the images that no accuracy may
+            count; None for weights from elsewhere.
     """
 
     name: str
@@ -84,12 +85,19 @@ def subject(
         raise ValueError(f"size is {size}: it must be at least 1 pixel")
     squash = None if protocol is None else protocol == "squash"
     if weights is not None and (run := _run_checkpoint(weights)):
+        _refuse_standardise(standardise, "a run says itself how its images are standardised")
         return _of_run(model, run, size, squash)
     if model is None:
         raise ValueError("--model is missing: these weights do not say what network they are for")
     if find_config(_base(model)):
         return _of_ours(model, weights, size, squash, standardise)
+    _refuse_standardise(standardise, "timm says itself how its models' images are standardised")
     return _of_timm(model, weights, size, squash)
+
+
+def _refuse_standardise(standardise: bool, why: str) -> None:
+    if standardise:
+        raise ValueError(f"--standardise has no effect here, as {why}: leave it out")
 
 
 def published_name(model: str, size: int | None) -> str:
@@ -146,6 +154,8 @@ def _of_run(model: str | None, path: Path, size: int | None, squash: bool | None
     about = identity["model"]
     with whole(path):
         recipe = Recipe(**identity["recipe"])
+        if not all(isinstance(name, str) for name in identity["data"].get("class_names", [])):
+            raise ValueError("its classes' names are no texts")
     if model not in (None, about["name"]):
         raise ValueError(f"{path} is a run of {about['name']}, not of {model}")
     size = size or recipe.size
@@ -154,7 +164,7 @@ def _of_run(model: str | None, path: Path, size: int | None, squash: bool | None
     ways = {"squash": squash, "standardise": recipe.standardise}
     transform = eval_transform(size, channels=about["in_chans"], **ways)
     name = _own_name(about["name"], (path if path.is_dir() else path.parent).resolve(), network)
-    data = dict(identity["data"])
+    data = {**identity["data"], TRAINED: identity[TRAINED]}
     sizes = (about["num_classes"], about["in_chans"], size)
     return Subject(name, network, *sizes, squash, transform, recipe.standardise, data)
 
@@ -183,6 +193,7 @@ def _of_timm(
         name = _own_name(model, weights, network)
     settings = resolve_model_data_config(network)
     if size is not None:
+        refuse_other_size(network, size)
         settings["input_size"] = (settings["input_size"][0], size, size)
     if squash is not None:
         mode, share = ("squash", 1.0) if squash else ("center", 0.875)

@@ -16,10 +16,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from tresnet_lite.records.lines import VERSION
 from tresnet_lite.records.records import Failure, Record, from_json
 from tresnet_lite.records.text import LONGEST_MESSAGE
 
 LARGEST = 64 << 20  # bytes of a file that is read
+# How a file of records begins: in version 1, which named none, and today.
+BEGINNINGS = ('{"suite": "', f'{{"version": {VERSION}, "suite": "')
 
 
 class RecordError(ValueError):
@@ -30,8 +33,10 @@ def append(path: str | os.PathLike[str], *records: Record | Failure) -> None:
     """Append records, as `append_lines` does.
 
     Raises:
-        RecordError: the file ends in a half-written line; `repair` it first.
+        RecordError: the file ends in a half-written line, which `repair` removes; or it is no file
+            of records, and stays as it is.
     """
+    refuse_foreign(Path(path), BEGINNINGS)
     append_lines(path, (record.to_json() for record in records))
 
 
@@ -90,9 +95,31 @@ def unmade(lines: Sequence[Record | Failure]) -> list[Failure]:
     return [x for x in lines if isinstance(x, Failure) and (x.point, x.provenance.device) in failed]
 
 
-def repair(path: str | os.PathLike[str]) -> str:
-    """Remove a half-written last line, which a killed run may leave; return it, "" for none."""
+def refuse_foreign(path: Path, beginnings: Sequence[str]) -> None:
+    """Refuse to change a file that does not begin as one of ours does.
+
+    Raises:
+        RecordError: it begins with something else, or is no file. A part of a beginning is ours.
+    """
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise RecordError(f"{path} is no file")
+    with path.open("rb") as file:
+        head = file.read(max(map(len, beginnings)))
+    ours = (beginning.encode() for beginning in beginnings)
+    if not any(head.startswith(begin) or begin.startswith(head) for begin in ours):
+        raise RecordError(f"{path} is none of our files, so it stays as it is: name another one")
+
+
+def repair(path: str | os.PathLike[str], beginnings: Sequence[str] = BEGINNINGS) -> str:
+    """Remove a half-written last line, which a killed run may leave; return it, "" for none.
+
+    Raises:
+        RecordError: the file does not begin as one of ours does, and stays as it is.
+    """
     path = Path(path)
+    refuse_foreign(path, beginnings)
     if path.read_bytes()[-1:] in (b"", b"\n"):
         return ""
     with path.open("rb+") as file:
@@ -132,6 +159,8 @@ def exclusive(lock: Path, busy: Exception, *, wait: bool = False) -> Iterator[No
             be locked, such as a link or a file of another user.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
+    if lock.is_file() and not lock.is_symlink() and lock.stat().st_size:  # ours are empty
+        raise type(busy)(f"{lock} is no lock of ours, as it holds something: name another place")
     held = FileLock(lock)
     try:
         # A process that a killed one was just starting lets go of the lock a moment later.

@@ -179,12 +179,17 @@ def cpu_name() -> str:
 
 
 def git_state(package: Path = PACKAGE) -> tuple[str, bool]:
-    """Commit of the checkout that the package lies in, and whether the package differs from it."""
-    git = ("git", "-C", str(package))
+    """Commit of the checkout that the package lies in, and whether the package differs from it.
+
+    Where git cannot tell, as it is missing, the package counts as different.
+    """
+    # A checkout that belongs to another user, as one mounted in a container, is read all the same,
+    # without the programs that its configuration names.
+    git = ("git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", str(package))
     # A package installed into an environment inside another project's checkout is no part of that
     # checkout.
     if _output(*git, "ls-files", "--error-unmatch", "__init__.py") is None:
-        return NO_COMMIT, False
+        return NO_COMMIT, (package.parent / ".git").exists()  # with a git that is not there
     commit = _output(*git, "rev-parse", "HEAD")
     if commit is None:
         return NO_COMMIT, True

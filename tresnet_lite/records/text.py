@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import argparse
 import functools
+import math
+import os
 import re
 import reprlib
+import sys
+from collections.abc import Callable
 from typing import Any, NoReturn, TextIO, get_args, get_type_hints
 
 FORBIDDEN = frozenset('<>{}`|$"\\')  # what begins markup in a page, a table or a figure
@@ -93,9 +97,19 @@ def for_terminal(text: object) -> str:
 
 
 def say(*texts: object, file: TextIO | None = None) -> None:
-    """Print texts, each `for_terminal`, and flush. Programs print with this and nothing else."""
+    """Print texts, each `for_terminal`, and flush. Programs print with this and nothing else.
+
+    What the stream cannot write shows as "?". A reader that has gone, as in `… | head`, ends the
+    output and not the program.
+    """
+    stream = sys.stdout if file is None else file
+    encoding = getattr(stream, "encoding", None) or "utf-8"
     for text in texts:
-        print(for_terminal(text), file=file, flush=True)
+        shown = for_terminal(text).encode(encoding, "replace").decode(encoding)
+        try:
+            print(shown, file=stream, flush=True)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def plural(count: int, noun: str) -> str:
@@ -104,10 +118,45 @@ def plural(count: int, noun: str) -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are `for_terminal`: an argument may name a stranger's file."""
+    """A parser whose texts are said by `say`: an argument may name a stranger's file.
+
+    An empty value is refused, for every option: it is a variable of the shell that was never set.
+    """
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        words = sys.argv[1:] if args is None else list(args)
+        for before, word in zip(["", *words], words, strict=False):
+            option, equals, value = word.partition("=")
+            if not word or (equals and not value and option.startswith("--")):
+                name = option or before or "an argument"
+                self.error(f"{name}: the value is empty; is a variable of the shell not set?")
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         super().error(for_terminal(message))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message:
+            say(message.removesuffix("\n"), file=file or sys.stderr)
+
+
+def number(
+    kind: type[int] | type[float] = int, least: float = 0, most: float = 2**63 - 1
+) -> Callable[[str], Any]:
+    """The type of an option that is a whole number, or any, within bounds; for argparse."""
+
+    def convert(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:  # NaN is not, either
+            bounds = f"{least:g} or more" if most >= 2**62 else f"from {least:g} to {most:g}"
+            word = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"it is {text!r} and must be {word}, {bounds}")
+        return value
+
+    return convert
 
 
 def _printable(c: str) -> str:

@@ -23,19 +23,23 @@ from pathlib import Path
 from tresnet_lite.ablation import ablation_ladder
 from tresnet_lite.checkpoints import without_secrets
 from tresnet_lite.model import TResNetConfig, list_models
-from tresnet_lite.records.text import Parser, say
+from tresnet_lite.records.text import Parser, number, say
 from tresnet_lite.train.data import DATA_VARIABLE, NAMED
 from tresnet_lite.train.overrides import nearest
 from tresnet_lite.train.recipe import RECIPES, Recipe
 from tresnet_lite.train.run import run_folder, work
 from tresnet_lite.train.slurm import submit
 
+JOB = {"nodes": 1, "gpus": 1, "hours": 24.0, "cluster": "slurm"}  # the defaults of --submit
+
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(sys.argv[1:] if arguments is None else arguments)
     if not options.submit:
         return work(options)
-
+    vars(options).update(
+        {name: value for name, value in JOB.items() if getattr(options, name) is None}
+    )
     try:
         return submit(options, run_folder(options).resolve())
     except (ValueError, ImportError, RuntimeError) as error:  # the last: submitit finds no Slurm
@@ -52,6 +56,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         known = [text for text in texts if text.startswith("--")]
         close = nearest(unknown[0].split("=")[0], known)
         parser.error(f"unknown option {without_secrets(unknown[0])}; {close}")
+    idle = [name for name in (*JOB, "tasks", "partition") if getattr(options, name) is not None]
+    if idle and not options.submit:
+        parser.error(
+            f"--{idle[0]} is for jobs of Slurm: give it with --submit (torchrun has its own)"
+        )
     return options
 
 
@@ -78,18 +87,18 @@ def _parser() -> argparse.ArgumentParser:
     sources = "a path, a URL (with #sha256=… it is checked) or a hub name"
     add("--init", metavar="WEIGHTS", help=f"start from a checkpoint: {sources}")
     add("--out", type=Path, help="the run's folder; default: runs/DATA_MODEL")
-    add("--seed", type=int, default=0, help="of weights, order and augmentation")
+    add("--seed", type=number(), default=0, help="of weights, order and augmentation")
     add("--device", help="cuda or cpu; default: the GPU where there is one")
     readers = "processes that read images; default: by the data and the processors"
-    add("--workers", type=int, help=readers)
+    add("--workers", type=number(), help=readers)
     parts = "parts that a process splits its batch into, to save memory"
-    add("--accumulate", type=int, default=1, help=parts)
+    add("--accumulate", type=number(least=1), default=1, help=parts)
     add("--synchronise", action="store_true", help="norms see the joined batch of all processes")
     minutes = "between checkpoints within an epoch; 0: after each step"
-    add("--save-minutes", type=float, default=10.0, help=minutes)
-    add("--log-every", type=int, default=50, help="steps between lines of the log")
+    add("--save-minutes", type=number(float), default=10.0, help=minutes)
+    add("--log-every", type=number(least=1), default=50, help="steps between lines of the log")
     broken = "broken or missing images that are skipped before the run stops"
-    add("--unreadable", type=int, default=100, help=broken)
+    add("--unreadable", type=number(), default=100, help=broken)
     add("--no-tensorboard", action="store_true", help="write log.jsonl alone")
     _add_cluster(parser.add_argument_group("cluster"))
     for title, kind in kinds.items():
@@ -103,11 +112,14 @@ def _add_cluster(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--submit", action="store_true", help="as a job of Slurm, which goes on when requeued")
     add("--partition", help="of Slurm")
-    add("--nodes", type=int, default=1)
-    add("--gpus", type=int, default=1, help="on each node")
-    add("--tasks", type=int, help="processes on each node; default: one for each GPU")
-    add("--hours", type=float, default=24.0, help="that a job may take before it is requeued")
-    add("--cluster", choices=("slurm", "local"), default="slurm", help="local: on this machine")
+    defaults = {name: f"default: {value}" for name, value in JOB.items()}
+    add("--nodes", type=number(least=1), help=defaults["nodes"])
+    add("--gpus", type=number(), help=f"on each node; {defaults['gpus']}")
+    add("--tasks", type=number(least=1), help="processes on each node; default: one for each GPU")
+    hours = "that a job may take before it is requeued"
+    add("--hours", type=number(float, 0.02, 8760), help=f"{hours}; {defaults['hours']}")
+    local = "local: on this machine"
+    add("--cluster", choices=("slurm", "local"), help=f"{local}; {defaults['cluster']}")
 
 
 if __name__ == "__main__":

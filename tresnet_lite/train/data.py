@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
 from torch.utils.data import ConcatDataset, Dataset, Subset
 from torchvision import datasets
 from torchvision.transforms.functional import to_pil_image
 
-from tresnet_lite.records.text import printable
+from tresnet_lite.checkpoints import user_cache
 from tresnet_lite.train.digits import digits
+from tresnet_lite.train.folders import ClassFolders, in_short, parts_of
 from tresnet_lite.train.overrides import nearest
 from tresnet_lite.train.pictures import open_picture
 
@@ -29,7 +32,8 @@ class Data:
     Attributes:
         classes: their names, label by label.
         channels: 3 for colour, 1 for grey.
-        fingerprint: differs where the images do, as far as their names and number tell.
+        fingerprint: differs where the images do, as far as their names and sizes tell.
+        split: the test images are a part of the same folder, chosen by their names.
     """
 
     name: str
@@ -38,31 +42,40 @@ class Data:
     classes: tuple[str, ...]
     channels: int = 3
     fingerprint: str = ""
+    split: bool = False
 
     def identity(self) -> dict[str, Any]:
-        """What a resumed run compares."""
+        """What a resumed run compares, and an evaluation: the classes' names, in their order."""
         sizes = {"train": len(self.train), "test": len(self.test), "classes": len(self.classes)}
-        return {"name": self.name, **sizes, "fingerprint": self.fingerprint}
+        names = {"class_names": list(self.classes)}
+        return {"name": self.name, **sizes, **names, "fingerprint": self.fingerprint}
+
+    def trained(self) -> Tensor | None:
+        """The `content_key` of each training image, of a folder that holds the test images too."""
+        if not self.split:
+            return None
+        samples = self.train.dataset.samples
+        keys = (content_key(samples[place][0]) for place in self.train.indices)
+        return torch.tensor([key for key in keys if key])
 
 
 def load_data(source: str | Path, *, root: str | Path | None = None, download: bool = True) -> Data:
     """A data set by name, or from a folder of images.
 
     Args:
-        source: one of `NAMED`; or a folder with train/ and val/ (or test/), each with a sub-folder
-            per class, as ImageNet has it; or a folder with only the classes' sub-folders, of which
-            a quarter is held out.
+        source: one of `NAMED`; or a folder with train/ and val/ (or test/), by their usual names,
+            each with a sub-folder a class, as ImageNet has it; or a folder with the classes'
+            sub-folders alone, of which a quarter is held out.
         root: where named data sets lie; None for $TRESNET_LITE_DATA, or the user's cache.
         download: fetch what is missing there.
 
     Raises:
-        ValueError: neither a name nor a folder, or a folder without such images.
+        ValueError: neither a name nor a folder, a folder without such images, or one whose
+            sub-folders look like data sets.
         ConnectionError: a data set that is missing and cannot be fetched from here.
     """
     if str(source) in NAMED:
-        cache = Path.home() / ".cache" / "tresnet_lite" / "data"
-        place = Path(root or os.environ.get(DATA_VARIABLE) or cache).expanduser()
-        return NAMED[str(source)](_fetcher(str(source), place, download))
+        return NAMED[str(source)](_fetcher(str(source), root, download))
     folder = Path(source).expanduser()
     if not folder.is_dir():
         known = nearest(str(source), NAMED)
@@ -94,10 +107,12 @@ def _digits(_: Fetch) -> Data:
 Fetch = Callable[..., Dataset]
 
 
-def _fetcher(name: str, root: Path, download: bool) -> Fetch:
-    """What builds a data set of torchvision from `root`, or fetches it there."""
+def _fetcher(name: str, place: str | Path | None, download: bool) -> Fetch:
+    """What builds a data set of torchvision from `load_data`'s root, or fetches it there."""
 
     def fetch(kind: type[Dataset], **options: Any) -> Dataset:
+        named = place or os.environ.get(DATA_VARIABLE)
+        root = Path(named).expanduser() if named else user_cache() / "data"
         try:
             return kind(root, download=False, **options)
         except (RuntimeError, FileNotFoundError) as missing:
@@ -160,24 +175,18 @@ NAMED: dict[str, Callable[[Fetch], Data]] = {
 
 
 def image_folder(folder: str | Path) -> datasets.ImageFolder:
-    """The images of a folder with a sub-folder for each class, labelled in the names' order.
-
-    Raises:
-        ValueError: no sub-folders, or one without an image.
-    """
-    try:
-        return datasets.ImageFolder(str(folder), loader=open_picture)
-    except FileNotFoundError as error:
-        needs = "must have a sub-folder with images for each class"
-        raise ValueError(f"{folder} {needs}: {_first(error)}") from error
+    """The images of a folder with a sub-folder for each class, as `ClassFolders` reads them."""
+    return ClassFolders(folder)
 
 
 def _from_folder(folder: Path) -> Data:
-    if (folder / "train").is_dir():
-        tests = [folder / name for name in ("val", "test") if (folder / name).is_dir()]
-        if not tests:
-            raise ValueError(f"{folder} has train/ but neither val/ nor test/ to test with")
-        train, test = image_folder(folder / "train"), image_folder(tests[0])
+    parts = parts_of(folder)
+    if "train" in parts:
+        tests = parts.get("val", parts.get("test"))
+        if tests is None:
+            needs = "neither val/ nor test/ with a sub-folder for each class to test with"
+            raise ValueError(f"{folder} has {parts['train'].name}/ but {needs}")
+        train, test = image_folder(parts["train"]), image_folder(tests)
         _refuse_other_classes(train, test)
         names = _fingerprint(train, test)
         return Data(folder.name, train, test, tuple(train.classes), fingerprint=names)
@@ -190,12 +199,13 @@ def _from_folder(folder: Path) -> Data:
     if not len(train) or not len(test):
         few = f"{folder} has {len(images)} images, too few"
         raise ValueError(f"{few} to hold out one of {HELD_OUT}")
-    return Data(folder.name, train, test, tuple(images.classes), fingerprint=_fingerprint(images))
+    names = {"fingerprint": _fingerprint(images), "split": True}
+    return Data(folder.name, train, test, tuple(images.classes), **names)
 
 
 def _refuse_other_classes(train: datasets.ImageFolder, test: datasets.ImageFolder) -> None:
     if train.classes != test.classes:
-        odd = printable(", ".join(sorted(set(train.classes) ^ set(test.classes))[:5]))
+        odd = in_short(sorted(set(train.classes) ^ set(test.classes)))
         same = f"{train.root} and {test.root} must have the same classes"
         raise ValueError(f"{same}: {odd} only in one")
 
@@ -210,9 +220,28 @@ def names_digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
 
 
+def content_key(path: str | Path) -> int:
+    """A number of 64 bits for the content of an image's file; 0 for what cannot be read.
+
+    It stays when a file is renamed, moved to another class or copied.
+    """
+    try:
+        # reading a pipe would never end
+        content = Path(path).read_bytes() if os.path.isfile(path) else None
+    except OSError:
+        content = None
+    if content is None:
+        return 0
+    digest = hashlib.blake2b(content, digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
 def _fingerprint(*folders: datasets.ImageFolder) -> str:
-    """Of the images' names, so that the same images in another place are the same."""
-    names = []
+    """Of the images' names and sizes, so that the same images in another place are the same."""
+    parts = []
     for images in folders:
-        names.append("\n".join(relative_name(images, path) for path, _ in images.samples))
-    return names_digest("\n\n".join(names)).hex()[:16]
+        paths = [path for path, _ in images.samples]
+        sizes = [os.path.getsize(path) if os.path.exists(path) else -1 for path in paths]
+        names = [relative_name(images, path) for path in paths]
+        parts.append("\n".join(f"{name} {size}" for name, size in zip(names, sizes, strict=True)))
+    return names_digest("\n\n".join(parts)).hex()[:16]

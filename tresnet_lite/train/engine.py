@@ -26,7 +26,7 @@ from tresnet_lite.train.data import Data
 from tresnet_lite.train.log import RunLog
 from tresnet_lite.train.networks import describe_network
 from tresnet_lite.train.optimisation import current_rates, has_bfloat16
-from tresnet_lite.train.reading import Unreadable
+from tresnet_lite.train.reading import Unreadable, watching_readers
 from tresnet_lite.train.recipe import Recipe
 from tresnet_lite.train.run_folder import BEST, LAST, RunFolder, whole
 from tresnet_lite.train.stop import Stop
@@ -69,6 +69,7 @@ class Result:
     out: Path | None = None
 
 
+@watching_readers()
 def train(
     model: nn.Module,
     data: Data,
@@ -109,16 +110,21 @@ def train(
         ResumeError: the folder holds another run, or another process is at work in it.
         NonFiniteLoss: the loss is not a finite number; the checkpoint from before is kept.
         TooManyUnreadable: more images than `unreadable` cannot be read.
+        ReaderLost: a process that reads images was killed.
         Interrupted: a signal came; the run is saved.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if log_every < 1 or not save_minutes >= 0:
+        raise ValueError(
+            f"log_every is {log_every}, save_minutes {save_minutes}: from 1, and from 0"
+        )
     identity = {"recipe": asdict(recipe), "model": describe_network(model, name)}
     identity |= {"data": data.identity(), "seed": seed}
     identity["init"] = init and without_secrets(init)
-    folder = None if out is None else RunFolder(out, identity)
+    first = processes.rank() == 0
+    folder = None if out is None else RunFolder(out, identity, data.trained() if first else None)
     work = {"seed": seed, "workers": workers, "parts": accumulate, "synchronise": synchronise}
     trainer = Trainer(model, data, recipe, device, **work, unreadable=Unreadable(unreadable))
-    first = processes.rank() == 0
     with contextlib.ExitStack() as stack:
         if folder:
             stack.enter_context(folder.locked() if first else contextlib.nullcontext())

@@ -11,7 +11,9 @@ from typing import Any
 from tqdm import tqdm
 
 from tresnet_lite.records.files import replacing
-from tresnet_lite.train.run_folder import LOG
+from tresnet_lite.train.run_folder import LOG, ResumeError
+
+BEGINNING = '{"event": '  # of every line of a log
 
 
 class RunLog:
@@ -90,7 +92,11 @@ def _board(folder: Path, step: int, say: Callable[[str], None]) -> Any:
 
 
 def forget_after(path: Path, step: int) -> None:
-    """Take out of a log what a killed run did after its last checkpoint, and a line cut short."""
+    """Take out of a log what a killed run did after its last checkpoint, and a line cut short.
+
+    Raises:
+        ResumeError: the file is no run's log, and stays as it is.
+    """
     if not path.exists():
         return
     lines = [json.dumps(event) for event in _events(path) if event["step"] <= step]
@@ -99,13 +105,26 @@ def forget_after(path: Path, step: int) -> None:
 
 
 def _events(path: Path) -> list[dict[str, Any]]:
+    """The events of a log, without a last line that a killed run cut short; else ResumeError."""
+    *lines, cut = path.read_text(encoding="utf-8", errors="replace").split("\n")
     events = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for number, line in enumerate(lines, 1):
         try:
-            events.append(json.loads(line))
-        except json.JSONDecodeError:  # only the last one can be, of a run that was killed
-            break
+            event = json.loads(line)
+            good = isinstance(event, dict) and isinstance(event["event"], str)
+            good = good and isinstance(event["step"], int)
+        except (ValueError, LookupError):
+            good = False
+        if not good:
+            raise _foreign(f"{path}:{number}")
+        events.append(event)
+    if not (cut.startswith(BEGINNING) or BEGINNING.startswith(cut)):
+        raise _foreign(f"{path}:{len(lines) + 1}")
     return events
+
+
+def _foreign(where: str) -> ResumeError:
+    return ResumeError(f"{where} is no line of a run's log: give another --out, or move that file")
 
 
 def read_log(path: str | Path, event: str = "epoch") -> list[dict[str, Any]]:

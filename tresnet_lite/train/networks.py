@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from tresnet_lite.ablation import ablation_ladder
-from tresnet_lite.checkpoints import read_checkpoint, without_secrets
+from tresnet_lite.checkpoints import read_checkpoint, unwrap, without_secrets
 from tresnet_lite.model import TResNet, TResNetConfig, list_models, variant
 from tresnet_lite.train.overrides import nearest, with_overrides
-from tresnet_lite.weights import fitting, load_weights, to_timm_layout, unwrap
+from tresnet_lite.weights import fitting, load_weights, to_timm_layout
 
 SIZE_FIELDS = ("num_classes", "in_chans")
+LAST = "last.pt"  # in a run's folder: the checkpoint to go on from
 
 
 def find_config(name: str) -> TResNetConfig | None:
@@ -52,6 +53,14 @@ def build_network(name: str, *, num_classes: int, in_chans: int = 3, **overrides
     if overrides:
         raise ValueError(f"{', '.join(overrides)}: options of our networks, not of timm's {name}")
     return timm.create_model(name, num_classes=num_classes, in_chans=in_chans)
+
+
+def refuse_other_size(network: nn.Module, size: int) -> None:
+    """Refuse, with a ValueError, images of a size that one of timm's networks does not take."""
+    about = getattr(network, "pretrained_cfg", None) or {}
+    side = about.get("input_size", (0,))[-1]
+    if about.get("fixed_input_size") and size != side:
+        raise ValueError(f"size is {size}: this network takes {side} pixels (--size {side})")
 
 
 def describe_network(model: nn.Module, name: str | None = None) -> dict[str, Any]:
@@ -89,14 +98,21 @@ def rebuild_network(description: Mapping[str, Any], state: Mapping[str, torch.Te
 def initialise_from(model: nn.Module, source: str | Path) -> str:
     """Load weights to go on from, in place, but no classifier for other classes; says what it did.
 
+    Args:
+        source: as for `load_weights`, or the folder of a run.
+
     Raises:
         what `load_weights` raises.
     """
+    last = Path(source, LAST)
+    source = last if last.is_file() else source
     ours = isinstance(model, TResNet)
     checkpoint, own = read_checkpoint(source), model.state_dict()
     state = to_timm_layout(checkpoint) if ours else unwrap(checkpoint)
-    classifier = "head.fc" if ours else model.pretrained_cfg["classifier"]
-    keys = [key for key in own if key.startswith(f"{classifier}.")]
+    # timm names several for some networks, and none for others
+    names = "head.fc" if ours else model.pretrained_cfg.get("classifier") or ()
+    classifiers = tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))
+    keys = [key for key in own if key.startswith(classifiers)]
     fresh = any(key in state and state[key].shape != own[key].shape for key in keys)
     if fresh:
         state = {**state, **{key: own[key] for key in keys}}

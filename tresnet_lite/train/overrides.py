@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 Settings = TypeVar("Settings")
 WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+SHOWN = 30  # names at most, where none is near: timm alone has over a thousand
 WANTED = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
 
 
@@ -40,10 +41,13 @@ def check_types(settings: Any) -> None:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """ "did you mean …?", or all that is known where nothing is near."""
+    """ "did you mean …?", or some of what is known where nothing is near."""
     known = list(known)
     close = get_close_matches(word, known, n=3, cutoff=0.4)
-    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    more = f" … ({len(known):,} in all)" if len(known) > SHOWN else ""
+    return f"known: {', '.join(known[:SHOWN])}{more}"
 
 
 def convert(name: str, kind: Any, value: Any) -> Any:

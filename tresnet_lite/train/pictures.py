@@ -8,10 +8,11 @@ import struct
 import numpy as np
 from PIL import Image
 
+from tresnet_lite.transforms import without_thin_ends
+
 # The usual formats of photographs. Left to choose, Pillow would start Ghostscript for an EPS file,
 # whatever the file's name.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
-THINNEST = 100  # long side over short side; a thinner picture loses its ends
 
 
 class PictureError(ValueError):
@@ -49,7 +50,7 @@ def open_picture(path: str | os.PathLike[str]) -> Image.Image:
                 raise PictureError(
                     f"{image.width} × {image.height} pixels: at most {limit:,} in all"
                 )
-            return _without_thin_ends(_eight_bits(image)).convert("RGB")
+            return without_thin_ends(_eight_bits(image)).convert("RGB")
     except PictureError:
         raise
     except Exception as error:  # decoders raise many kinds of errors
@@ -64,12 +65,3 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode == "F" or pixels.min() < 0 or pixels.max() >= 2**16:
         raise PictureError(f"{pixels.dtype} pixels have no known white: save it in 8 bits")
     return Image.fromarray((pixels >> 8).astype(np.uint8))
-
-
-def _without_thin_ends(image: Image.Image) -> Image.Image:
-    width, height = image.size
-    wide, high = min(width, THINNEST * height), min(height, THINNEST * width)
-    if (wide, high) == (width, height):
-        return image
-    left, top = (width - wide) // 2, (height - high) // 2
-    return image.crop((left, top, left + wide, top + high))

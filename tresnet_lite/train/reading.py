@@ -8,7 +8,10 @@ of them do not stop a run.
 from __future__ import annotations
 
 import hashlib
+import re
 import signal
+import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,11 +24,43 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 from tresnet_lite.records.text import printable
 from tresnet_lite.train.pictures import UNREADABLE
 
+# PyTorch's words for a reading process that is gone, or cannot hand over its images.
+LOST = re.compile(r"DataLoader worker \(pid|shared memory|/torch_|ancdata|Pin memory thread exited")
 IN_A_ROW = 20  # unreadable images, one after the other in the data set: then it is not the images
 
 
 class TooManyUnreadable(RuntimeError):
     """More images cannot be read than are tolerated; the message names some."""
+
+
+class ReaderLost(RuntimeError):
+    """A process that reads images was killed, or had no memory; the message says what helps."""
+
+
+@contextmanager
+def watching_readers() -> Iterator[None]:
+    """Say in a line what the processes that read images die of, and what they raise.
+
+    PyTorch notices a dead one at any moment, so this stands around all that uses a loader.
+
+    Raises:
+        ReaderLost: one was killed, or could not be started or share its images.
+        TooManyUnreadable: as one raised it, without its traceback.
+    """
+    try:
+        yield
+    except TooManyUnreadable as error:
+        reason = str(error).strip().rpartition(f"{TooManyUnreadable.__name__}: ")[2]
+        raise TooManyUnreadable(reason) from error
+    except (RuntimeError, OSError, EOFError) as error:
+        if not _is_of_a_reader(error):
+            raise
+        why = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        _let_go(error)
+        fewer = "take fewer (--workers 2), or none (--workers 0)"
+        more = "in a container, give more of it (docker run --shm-size 8g)"
+        what = "a process that reads images was killed, or had no memory in RAM or /dev/shm"
+        raise ReaderLost(f"{what}: {fewer}; {more}. PyTorch says: {why}") from error
 
 
 class Item(NamedTuple):
@@ -128,6 +163,25 @@ def collate(items: Sequence[Item]) -> Batch:
     labels = torch.tensor([item.label for item in read], dtype=torch.long)
     indices = torch.tensor([item.index for item in read], dtype=torch.long)
     return Batch(images, labels, indices, tuple(text for item in items for text in item.unreadable))
+
+
+def _is_of_a_reader(error: Exception) -> bool:
+    """Does PyTorch say so, or was a message from another process cut off while it was read?"""
+    if isinstance(error, RuntimeError):
+        return LOST.search(str(error)) is not None
+    frames = traceback.walk_tb(error.__traceback__)
+    names = (frame.f_globals.get("__name__", "") for frame, _ in frames)
+    return any(name.partition(".")[0] == "multiprocessing" for name in names)
+
+
+def _let_go(error: Exception) -> None:
+    """End the other reading processes, without PyTorch's word on the dead one at a later moment."""
+    before = None
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    traceback.clear_frames(error.__traceback__)  # which hold the loaders
+    if before is not None:
+        signal.signal(signal.SIGCHLD, before)
 
 
 @dataclass

@@ -15,10 +15,10 @@ import torch
 from tresnet_lite.model import TResNetConfig
 from tresnet_lite.records.text import printable, say
 from tresnet_lite.train import processes
-from tresnet_lite.train.data import Data, load_data
-from tresnet_lite.train.engine import Interrupted, NonFiniteLoss, Result, train
+from tresnet_lite.train.data import NAMED, Data, load_data
+from tresnet_lite.train.engine import NonFiniteLoss, Result, train
 from tresnet_lite.train.networks import build_network, initialise_from
-from tresnet_lite.train.reading import TooManyUnreadable
+from tresnet_lite.train.reading import ReaderLost, TooManyUnreadable
 from tresnet_lite.train.recipe import Recipe, make_recipe
 from tresnet_lite.train.run_folder import BEST, LAST, LOG, ResumeError
 
@@ -31,14 +31,14 @@ def work(options: argparse.Namespace) -> int:
     try:
         with processes.joined(options.device) as device:
             return run(options, device)
-    except Interrupted as stopped:
-        say(f"interrupted: {stopped}", file=sys.stderr)
+    except KeyboardInterrupt as stopped:  # before the first step it says nothing
+        say(f"interrupted: {str(stopped) or 'the same command goes on'}", file=sys.stderr)
         return 130
     except torch.OutOfMemoryError as error:
         advice = "split each process's batch into parts (--accumulate 2, 4 …)"
         say(f"out of memory: {advice}: {error}", file=sys.stderr)
         return 1
-    except (NonFiniteLoss, TooManyUnreadable) as failure:
+    except (NonFiniteLoss, ReaderLost, TooManyUnreadable) as failure:
         say(f"stopped: {failure}", file=sys.stderr)
         return 1
     except (ValueError, OSError, ImportError, ResumeError) as error:  # misuse, in a line
@@ -52,6 +52,8 @@ def run(options: argparse.Namespace, device: torch.device) -> int:
     tell = say if first else (lambda line: None)
     name = options.recipe or FITTING.get(options.data, "imagenet")
     recipe = make_recipe(name, **overrides(options, Recipe))
+    if options.root and options.data not in NAMED:
+        raise ValueError(f"--root is for data by name ({', '.join(NAMED)}), not for a folder")
     data = load_once(options.data, options.root)
     torch.manual_seed(options.seed)
     sizes = {"num_classes": len(data.classes), "in_chans": data.channels}

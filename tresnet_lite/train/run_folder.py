@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from tresnet_lite.checkpoints import read_tensors, without_secrets
+from tresnet_lite.checkpoints import read_tensors, unwrap, without_secrets
 from tresnet_lite.records.files import exclusive, replacing
-from tresnet_lite.train.networks import rebuild_network
-from tresnet_lite.weights import unwrap
+from tresnet_lite.train.networks import LAST, rebuild_network
 
-LAST, BEST, LOG = "last.pt", "best.pt", "log.jsonl"
+BEST, LOG = "best.pt", "log.jsonl"
 EXACT = "identity"  # the checkpoint's entry that a resumed run must equal
+TRAINED = "trained"  # its entry with the images trained on: `Data.trained`
 
 
 class ResumeError(ValueError):
@@ -30,26 +30,32 @@ class RunFolder:
     """The folder of one run.
 
     last.pt holds everything to go on from, best.pt the weights of the best epoch; both have the
-    evaluated weights as "model" and what the run is as "identity".
+    evaluated weights as "model", what the run is as "identity", and, of images that an evaluation
+    could meet again, which it was trained on as "trained".
     """
 
-    def __init__(self, path: str | Path, identity: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: str | Path, identity: Mapping[str, Any], trained: Tensor | None = None
+    ) -> None:
         self.path, self.identity = Path(path), plain(identity)
+        self.about = {EXACT: self.identity} | ({} if trained is None else {TRAINED: trained})
 
     def save(self, state: Mapping[str, Any], name: str = LAST) -> None:
         """Write a checkpoint; the earlier one stays whole until this one is."""
-        write_run(self.path / name, {**state, EXACT: self.identity})
+        write_run(self.path / name, {**state, **self.about})
 
     def last(self, device: torch.device) -> dict[str, Any] | None:
         """The checkpoint to go on from; None in a new folder.
 
         Raises:
-            ResumeError: it is another run's, and in what it differs.
+            ResumeError: it is another run's, and in what it differs; or a file of that name, or of
+                the best checkpoint's, is no run's and would be lost.
         """
-        path = self.path / LAST
-        if not path.exists():
+        if (self.path / BEST).exists():
+            read_run(self.path / BEST)
+        if not (self.path / LAST).exists():
             return None
-        checkpoint = read_run(path, device)
+        checkpoint = read_run(self.path / LAST, device)
         if lines := differences(checkpoint[EXACT], self.identity):
             listed = "".join(f"\n  {line}" for line in lines)
             advice = "Give the same settings to go on with it, or another --out for a new run"
@@ -63,8 +69,9 @@ class RunFolder:
         busy = ResumeError(f"{why}: wait for it, or give another --out")
         with exclusive(self.path / ".lock", busy):
             for checkpoint in (LAST, BEST):  # that a killed run was just writing
-                for unfinished in self.path.glob(f".{checkpoint}.*"):
-                    shutil.rmtree(unfinished, ignore_errors=True)
+                for unfinished in filter(Path.is_dir, self.path.glob(f".{checkpoint}.*")):
+                    if {path.name for path in unfinished.iterdir()} <= {checkpoint}:
+                        shutil.rmtree(unfinished, ignore_errors=True)
             yield
 
 
@@ -103,7 +110,8 @@ def read_run(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
     except ValueError as error:
         raise ResumeError(str(error)) from error
     if not all(isinstance(checkpoint.get(entry), Mapping) for entry in (EXACT, "model")):
-        raise ResumeError(f"{path} is not a checkpoint of a run of `python -m tresnet_lite.train`")
+        what = "is not a checkpoint of a run of `python -m tresnet_lite.train`"
+        raise ResumeError(f"{path} {what}: give another file, or another --out for a new run")
     return dict(checkpoint)
 
 
@@ -112,7 +120,8 @@ def load_trained(
 ) -> tuple[nn.Module, dict[str, Any]]:
     """The network of a run, from its folder (the last weights) or a checkpoint, and what it was.
 
-    Returns: the network in evaluation mode; a dict with "recipe", "model", "data", "seed".
+    Returns: the network in evaluation mode; a dict with "recipe", "model", "data", "seed", and as
+        "trained" the `content_key` of each image that an evaluation must leave out.
 
     Raises:
         ResumeError: no checkpoint of a run.
@@ -127,7 +136,8 @@ def load_trained(
         if not all(isinstance(identity[part], Mapping) for part in ("recipe", "model", "data")):
             raise ValueError("it does not describe its run")
         network = rebuild_network(identity["model"], unwrap(checkpoint["model"]))
-    return network.to(device).eval(), identity
+        trained = frozenset(checkpoint.get(TRAINED, torch.empty(0)).tolist())
+    return network.to(device).eval(), {**identity, TRAINED: trained}
 
 
 @contextmanager

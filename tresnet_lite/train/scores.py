@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from tresnet_lite.train import processes
-from tresnet_lite.train.reading import Unreadable, test_loader
+from tresnet_lite.train.reading import Unreadable, test_loader, watching_readers
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Scores:
     images: int
 
 
+@watching_readers()
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
@@ -47,6 +48,7 @@ def evaluate(
 
     Raises:
         TooManyUnreadable: more images cannot be read than `unreadable` tolerates.
+        ReaderLost: a process that reads images was killed.
         ValueError: no image could be read.
     """
     device, unreadable = torch.device(device), unreadable or Unreadable()

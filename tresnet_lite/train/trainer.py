@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tresnet_lite.layers import synchronise_norms
 from tresnet_lite.train import processes
 from tresnet_lite.train.data import Data
+from tresnet_lite.train.networks import refuse_other_size
 from tresnet_lite.train.optimisation import half_type, make_loss
 from tresnet_lite.train.reading import Batch, Images, Steps, Unreadable, image_loader, mixed, seeded
 from tresnet_lite.train.recipe import Recipe
@@ -111,11 +112,14 @@ class Trainer:
 def check_fit(model: nn.Module, data: Data, recipe: Recipe, parts: int) -> None:
     """Refuse, with a ValueError, what would fail or mislead after the start."""
     shares = processes.count() * parts
-    if parts < 1 or recipe.batch % shares:
+    if parts < 1:
+        raise ValueError(f"accumulate is {parts}: it must be at least 1")
+    if recipe.batch % shares:
         below, above = recipe.batch // shares * shares, -(-recipe.batch // shares) * shares
         good = " or ".join(str(batch) for batch in sorted({max(below, shares), above}))
         split = f"{processes.count()} processes × {parts} parts"
         raise ValueError(f"a batch of {recipe.batch} does not split into {split}: take {good}")
+    refuse_other_size(model, recipe.size)
     if len(data.train) < recipe.batch:
         has = f"{data.name} has {len(data.train)} training images"
         raise ValueError(f"{has}, less than a batch of {recipe.batch}")
