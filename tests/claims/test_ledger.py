@@ -15,7 +15,7 @@ from planted import in_processes, verdict
 from planted import speed as planted_speed
 
 from tresnet_lite import create_model
-from tresnet_lite.book.readme import readme
+from tresnet_lite.book.readme import results as readme
 from tresnet_lite.checkout import DATA, ROOT
 from tresnet_lite.claims import __main__ as command
 from tresnet_lite.claims import ledger as claims_module

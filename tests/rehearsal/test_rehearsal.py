@@ -33,7 +33,8 @@ def rehearse(record_file):
         options = [f"--{name}={value}" for name, value in card.items()]
         words = [sys.executable, str(HERE), *options, "--", sys.executable, *command]
         path = os.pathsep.join([str(packages), PYTHONPATH])
-        env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}
+        env = {**os.environ, "PYTHONPATH": path}
+        env |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(words, env=env, start_new_session=True, **pipes)
 

@@ -21,6 +21,7 @@ STARTS = (
 )
 COUNTED = Rules()
 CAPPED = ("arithmetic", "bandwidth")  # what a data sheet promises
+UNHEARD_OF = Rates(arithmetic=1e18, bandwidth=1e16)  # a thousand times as fast as any device
 # A residual of 5 % is small; beyond it the robust loss grows with the residual, not its square.
 SMALL = 0.05
 LEVEL = 0.95  # of the intervals
@@ -144,7 +145,8 @@ def fit(
     def residuals(logs: np.ndarray) -> np.ndarray:
         return np.log(image_seconds(asked, rates_of(logs)) * measured)
 
-    highest = [getattr(ceiling, name) if ceiling and name in CAPPED else np.inf for name in free]
+    # Where arithmetic, or memory, limits nothing, any rate above fits: it stays below the unheard of.
+    highest = [getattr(ceiling or UNHEARD_OF, name) if name in CAPPED else np.inf for name in free]
     bounds = (np.full(len(free), -np.inf), np.log(highest))
     loss: dict[str, Any] = {"loss": "soft_l1", "f_scale": SMALL} if robust else {}
     solutions = []
