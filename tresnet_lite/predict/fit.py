@@ -145,7 +145,7 @@ def fit(
     def residuals(logs: np.ndarray) -> np.ndarray:
         return np.log(image_seconds(asked, rates_of(logs)) * measured)
 
-    # Where arithmetic, or memory, limits nothing, any rate above fits: it stays below the unheard of.
+    # Where arithmetic, or memory, limits nothing, any rate fits: it stays below the unheard of.
     highest = [getattr(ceiling or UNHEARD_OF, name) if name in CAPPED else np.inf for name in free]
     bounds = (np.full(len(free), -np.inf), np.log(highest))
     loss: dict[str, Any] = {"loss": "soft_l1", "f_scale": SMALL} if robust else {}
