@@ -11,7 +11,9 @@ import pandas as pd
 from tresnet_lite.book.chapters import chapter
 from tresnet_lite.book.figures import numbered_figure
 from tresnet_lite.checkout import ROOT
+from tresnet_lite.claims.asked import Asked, asked
 from tresnet_lite.claims.ledger import ledger, load_claims
+from tresnet_lite.claims.published import on_lines
 from tresnet_lite.claims.verdict import (
     BY_COUNTING,
     DIFFERS,
@@ -21,10 +23,7 @@ from tresnet_lite.claims.verdict import (
 )
 from tresnet_lite.counting.kept import kept_per_image
 from tresnet_lite.findings.evidence import speeds_by_evidence
-from tresnet_lite.findings.landscape import landscape
-from tresnet_lite.findings.then_and_now import ratios_to_resnet50
 from tresnet_lite.paper import paper_value
-from tresnet_lite.paper.published import benchmarks
 from tresnet_lite.predict import devices
 from tresnet_lite.records import Record
 from tresnet_lite.records.records import INFERENCE_FIRST
@@ -106,17 +105,19 @@ def part_of(part: int, whole: int) -> str:
 
 def least(phase: str) -> float:
     """TResNet-M's speed, ResNet50 = 1, from which its claim calls it about as fast."""
+    return _asked(phase).low
+
+
+def _asked(phase: str) -> Asked:
     claim = next(claim for claim in load_claims() if claim.id == f"table3-m-{phase}")
-    return 1 - claim.arguments["tolerance"]
+    (ratio,) = asked(claim.check)
+    return ratio
 
 
 def keeps_up(phase: str) -> tuple[int, int]:
     """On how many of timm's GPU runs the claim holds, and how many there are."""
-    lines = ratios_to_resnet50(landscape([]), phase)
-    cpus = {run.device for run in benchmarks().itertuples() if "-cpu-" in run.source_file}
-    device = lines["where"].str.partition(",")[0]
-    on_gpus = lines[lines["kind"].str.startswith("quoted (timm") & ~device.isin(cpus)]
-    return int((on_gpus["m"] >= least(phase)).sum()), len(on_gpus)
+    held, _ = on_lines([_asked(phase)])
+    return sum(held.values()), len(held)
 
 
 def _verdicts(records: list[Record]) -> Number:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 from tresnet_lite.bench.comparisons import EFFICIENTNETS, ONE_PHASE
 from tresnet_lite.claims.speed import THIRD, effect_range
@@ -53,34 +55,40 @@ class Asked:
 
 def asked(check: Mapping[str, object]) -> list[Asked]:
     """What a check asks, all of which must hold; nothing where it is not about such ratios."""
-    arguments = {name: value for name, value in check.items() if name != "name"}
     ratios = _OF_CHECK.get(str(check["name"]))
-    return ratios(**arguments) if ratios else []
+    return ratios(**arguments(check)) if ratios else []
 
 
-def _faster(*, suite: str, case: str, phase: str, model: str, base: str) -> list[Asked]:
-    return [Asked(_network(suite, case, model), _network(suite, case, base), phase)]
+def arguments(check: Mapping[str, object]) -> dict[str, Any]:
+    """What a check takes besides records."""
+    return {name: value for name, value in check.items() if name != "name"}
 
 
-def _not_slower(
-    *, suite: str, case: str, phase: str, model: str, base: str, tolerance: float
-) -> list[Asked]:
-    models = (_network(suite, case, name) for name in (model, base))
-    return [Asked(*models, phase, 1 - tolerance)]
-
-
-def _speed_ratio(
+def _pair(
+    ends: Callable[..., tuple[float, float]],
     *,
     suite: str,
     case: str,
     phase: str,
     model: str,
     base: str,
-    paper: dict[str, dict],
-    tolerance: float = THIRD,
+    **settings: Any,
 ) -> list[Asked]:
-    models = (_network(suite, case, name) for name in (model, base))
-    return [Asked(*models, phase, *effect_range(paper_ratio(**paper), tolerance))]
+    """One network against another; its other settings decide on the range."""
+    networks = (_network(suite, case, name) for name in (model, base))
+    return [Asked(*networks, phase, *ends(**settings))]
+
+
+def _above_one() -> tuple[float, float]:
+    return 1.0, math.inf
+
+
+def _almost_one(*, tolerance: float) -> tuple[float, float]:
+    return 1 - tolerance, math.inf
+
+
+def _as_printed(*, paper: dict[str, dict], tolerance: float = THIRD) -> tuple[float, float]:
+    return effect_range(paper_ratio(**paper), tolerance)
 
 
 def _outpaces(
@@ -96,7 +104,7 @@ def _directions(*, phase: str) -> list[Asked]:
     printed = paper_table(4).set_index("refinement")["inference_img_s"]
     steps = []
     for before, after in pairwise(printed.index):
-        ends = (1.0, math.inf) if printed[after] > printed[before] else (0.0, 1.0)
+        ends = _above_one() if printed[after] > printed[before] else (0.0, 1.0)
         steps.append(Asked(Network(after), Network(before), phase, *ends))
     return steps
 
@@ -110,7 +118,7 @@ def _overtakes(
     tolerance: float = 0.0,
 ) -> list[Asked]:
     networks = (Network(FIGURE_MODELS[p["network"]], p["resolution"]) for p in (point, base))
-    ends = effect_range(paper_ratio(**paper), tolerance) if paper else (1.0, math.inf)
+    ends = _as_printed(paper=paper, tolerance=tolerance) if paper else _above_one()
     return [Asked(*networks, ONE_PHASE[f"figure{number}"], *ends)]
 
 
@@ -120,9 +128,9 @@ def _network(suite: str, case: str, name: str) -> Network:
 
 
 _OF_CHECK: dict[str, Callable[..., list[Asked]]] = {
-    "faster": _faster,
-    "not_slower": _not_slower,
-    "speed_ratio": _speed_ratio,
+    "faster": partial(_pair, _above_one),
+    "not_slower": partial(_pair, _almost_one),
+    "speed_ratio": partial(_pair, _as_printed),
     "outpaces": _outpaces,
     "directions": _directions,
     "overtakes": _overtakes,

@@ -22,6 +22,7 @@ import yaml
 
 from tresnet_lite.checkout import DATA
 from tresnet_lite.claims import accuracy, figures, memory, printed, size, speed, tables
+from tresnet_lite.claims.asked import arguments
 from tresnet_lite.claims.evidence import WORDS as EVIDENCE_WORDS
 from tresnet_lite.claims.evidence import Evidence
 from tresnet_lite.claims.predicted import predicted
@@ -94,7 +95,7 @@ class Claim:
     @property
     def arguments(self) -> dict[str, object]:
         """What the check takes besides records."""
-        return {name: value for name, value in self.check.items() if name != "name"}
+        return arguments(self.check)
 
     def verdicts(self, records: list[Record]) -> list[Verdict]:
         """What the check says of the claim: a verdict for each device that can judge it.

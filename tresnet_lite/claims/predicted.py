@@ -8,7 +8,7 @@ two that are nearly alike.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from tresnet_lite.bench.comparisons import COMPARISONS, EFFICIENTNETS, ONE_PHASE, TABLES, TRESNETS
-from tresnet_lite.claims.asked import Asked, Network, asked
+from tresnet_lite.claims.asked import Asked, Network, arguments, asked
 from tresnet_lite.claims.evidence import (
     FAILS,
     HOLDS,
@@ -49,17 +49,8 @@ NOT_PREDICTED = ("memory/activation alone", "memory/batch")
 
 def predicted(check: Mapping[str, object]) -> Evidence | None:
     """What counting says of a claim with this check; None where it says nothing."""
-    arguments = {name: value for name, value in check.items() if name != "name"}
-    if check["name"] == "above_curve":
-        return _curve(**arguments)
-    if check["name"] == "trains_within":
-        return _hours(**arguments)
-    if check["name"] == "limited_by_memory":
-        return _limits(**arguments)
-    if check["name"] == "loss_share":
-        return _share(**arguments)
-    if check["name"] in ("larger_batch", "largest_batch_ratio"):
-        return _batches(**arguments)
+    if of_check := _OF_CHECK.get(str(check["name"])):
+        return of_check(**arguments(check))
     ratios = asked(check)
     if not ratios or any(ratio.model.comparison in NOT_PREDICTED for ratio in ratios):
         return None
@@ -222,3 +213,13 @@ def _batches(
 def _largest_batch(model: str, norm: str = "", memory: str = "") -> int:
     kept = {"native": "published"}.get(norm, norm)
     return largest_batch(model, PAPER_SIDE, device_memory(V100) or math.nan, kept)
+
+
+_OF_CHECK: dict[str, Callable[..., Evidence | None]] = {
+    "above_curve": _curve,
+    "trains_within": _hours,
+    "limited_by_memory": _limits,
+    "loss_share": _share,
+    "larger_batch": _batches,
+    "largest_batch_ratio": _batches,
+}

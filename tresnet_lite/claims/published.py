@@ -6,14 +6,14 @@ a spread.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
 import pandas as pd
 
 from tresnet_lite.bench.comparisons import EFFICIENTNETS, ONE_PHASE
-from tresnet_lite.claims.asked import Network, asked
+from tresnet_lite.claims.asked import Asked, Network, arguments, asked
 from tresnet_lite.claims.evidence import DEPENDS, FAILS, HOLDS, Evidence, shortened
 from tresnet_lite.claims.printed import rank_correlation
 from tresnet_lite.experiments.table1 import network_sizes
@@ -35,30 +35,28 @@ def published(
     Args:
         analogue: for a refinement of our own networks, timm's `model` and `base` that differ in it.
     """
-    if check["name"] == "above_curve":
-        return _curve(int(str(check["number"])))
-    if check["name"] == "printed_rank" and check["by"] == "flops_g":
-        return _rank(str(check["column"]), float(str(check["weaker"])))
-    if check["name"] == "published_accuracy" and check.get("resolution", PAPER_SIDE) == PAPER_SIDE:
-        return _accuracy(str(check["model"]), float(str(check["tolerance"])))
-    if check["name"] == "published_gain":
-        return _gain(str(check["model"]))
+    if of_check := _OF_CHECK.get(str(check["name"])):
+        return of_check(**arguments(check))
     ratios = asked(check)
     if analogue:
         model, base = (Network(analogue[side]) for side in ("model", "base"))
         ratios = [replace(ratio, model=model, base=base) for ratio in ratios]
-    if not ratios:
-        return None
+    held, values = on_lines(ratios)
+    names = dict.fromkeys(n.known_as for r in ratios for n in (r.model, r.base))
+    figures = f"{min(values):.2f}–{max(values):.2f}×" if values else ""
+    return _evidence(held, figures, ", ".join(names))
+
+
+def on_lines(ratios: Sequence[Asked]) -> tuple[dict[str, bool], list[float]]:
+    """Whether all of the ratios hold, by line that has the networks, and the ratios themselves."""
     held, values = {}, []
-    for line, speeds in _lines(ratios[0].phase):
+    for line, speeds in _lines(ratios[0].phase) if ratios else ():
         own = [_speed(r.model, speeds) / _speed(r.base, speeds) for r in ratios]
         if all(value > 0 for value in own):
             pairs = zip(ratios, own, strict=True)
             held[line] = all(r.low <= value <= r.high for r, value in pairs)
             values += own
-    names = dict.fromkeys(n.known_as for r in ratios for n in (r.model, r.base))
-    figures = f"{min(values):.2f}–{max(values):.2f}×" if values else ""
-    return _evidence(held, figures, ", ".join(names))
+    return held, values
 
 
 def _speed(network: Network, speeds: Speeds) -> float:
@@ -99,7 +97,7 @@ def _name(way: Iterable[str]) -> str:
     return f"{device}, torch {torch}, {dtype}, {layout.replace('_', ' ')}, {mode}"
 
 
-def _curve(number: int) -> Evidence | None:
+def _curve(*, number: int) -> Evidence | None:
     """On how many lines do all TResNets of a figure lie above the EfficientNets' curve?"""
     points = landscape([])
     of_phase = points["phase"] == ONE_PHASE[f"figure{number}"]
@@ -114,8 +112,10 @@ def _curve(number: int) -> Evidence | None:
     return _evidence(held, figures, "networks of the figure")
 
 
-def _rank(column: str, weaker: float) -> Evidence | None:
+def _rank(*, table: int, column: str, by: str, weaker: float) -> Evidence | None:
     """On how many lines multiply-accumulates tell the order of Table 1's networks less well."""
+    if (table, by) != (1, "flops_g"):
+        return None
     macs = network_sizes().set_index(["model", "resolution"])["macs"]
     held, found = {}, []
     for line, speeds in _lines(column.removesuffix("_img_s")):
@@ -127,17 +127,21 @@ def _rank(column: str, weaker: float) -> Evidence | None:
     return _evidence(held, figures, "networks of Table 1")
 
 
-def _accuracy(model: str, tolerance: float) -> Evidence:
+def _accuracy(
+    *, model: str, table: int, tolerance: float, resolution: int = PAPER_SIDE
+) -> Evidence | None:
     """Do the weights reach Table 3's top-1 in timm's evaluation? At 448 px timm crops the image."""
+    if resolution != PAPER_SIDE:
+        return None
     ours, printed = _top1(model, PAPER_SIDE), paper_value(3, "top1", model=NAMES[model])
     figures = f"{ours:.2f} % of {printed:.1f} %"
     word = HOLDS if abs(ours - printed) <= tolerance else FAILS
     return Evidence(word, figures, TOP1_SOURCE)
 
 
-def _gain(model: str) -> Evidence:
-    """Are the weights for 448 px more accurate, both sizes cropped?"""
-    small, large = (_top1(model, side) for side in (PAPER_SIDE, 448))
+def _gain(*, model: str, sizes: Sequence[int]) -> Evidence:
+    """Are the weights for the larger size more accurate, both sizes cropped?"""
+    small, large = (_top1(model, side) for side in sizes)
     figures = f"{large - small:+.2f} points, cropped"
     return Evidence(HOLDS if large > small else FAILS, figures, TOP1_SOURCE)
 
@@ -146,3 +150,11 @@ def _top1(model: str, side: int) -> float:
     rows = accuracies()
     (top1,) = rows[(rows["model"] == model) & (rows["resolution"] == side)]["top1"]
     return float(top1)
+
+
+_OF_CHECK: dict[str, Callable[..., Evidence | None]] = {
+    "above_curve": _curve,
+    "printed_rank": _rank,
+    "published_accuracy": _accuracy,
+    "published_gain": _gain,
+}

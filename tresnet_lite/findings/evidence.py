@@ -10,10 +10,9 @@ from __future__ import annotations
 import pandas as pd
 
 from tresnet_lite.findings.curves import family
-from tresnet_lite.findings.landscape import NETWORK_NAMES, landscape, top1_by_network
+from tresnet_lite.findings.landscape import landscape, top1_by_network
 from tresnet_lite.predict import devices
-from tresnet_lite.predict.paper_speeds import paper_batch
-from tresnet_lite.predict.sources import counted_load
+from tresnet_lite.predict.paper_speeds import paper_step
 
 PRINTED, PREDICTED, PUBLISHED = "printed", "predicted", "published"
 PHASE = "inference"
@@ -41,13 +40,11 @@ def speeds_by_evidence() -> pd.DataFrame:
 
 def _predicted(known: set[tuple[str, int]]) -> list[dict[str, object]]:
     """The V100's speed of each network of known accuracy that is not among the `known` ones."""
-    constants, rows = devices.read()["v100"], []
-    models = {name: model for model, name in NETWORK_NAMES.items()}
+    fitted, rows = devices.read()["v100"].fit, []
     for (name, side), (top1, _) in top1_by_network().items():
         if (name, side) in known:
             continue
-        load = counted_load(models[name], side, PHASE, constants.norm)
-        speed = constants.fit.predict(load, paper_batch(name, side))
+        speed = fitted.predict(*paper_step(name, side, PHASE))
         about = {"network": name, "family": family(name), "resolution": side, "top1": top1}
         rows.append({**about, "speed": speed.value, "low": speed.low, "high": speed.high})
     return rows

@@ -17,8 +17,7 @@ from tresnet_lite.findings.curves import heights
 from tresnet_lite.findings.tables import PAPER_SIDE, Line, beside
 from tresnet_lite.paper import MODELS, paper_table
 from tresnet_lite.predict import devices
-from tresnet_lite.predict.paper_speeds import paper_batch
-from tresnet_lite.predict.sources import counted_load
+from tresnet_lite.predict.paper_speeds import paper_step
 from tresnet_lite.records import Failure, Record
 
 BASE_NETWORK = ("TResNet-M", PAPER_SIDE)  # what ratios are to
@@ -60,8 +59,7 @@ def v100(number: int) -> pd.DataFrame:
     rows = []
     for line in _lines(phase):
         key = (line.network, line.resolution)
-        load = counted_load(line.model, line.resolution, phase, "published")
-        prediction = fitted.predict(load, paper_batch(*key))
+        prediction = fitted.predict(*paper_step(*key, phase))
         row = {"network": line.network, "resolution": line.resolution, "phase": phase}
         row |= {"top1": landscape.top1_by_network()[key][0], "paper": line.paper}
         row |= {"digitised": float(digitised.get(key, float("nan")))}

@@ -7,11 +7,13 @@ import pandas as pd
 from tresnet_lite.checkout import DATA
 from tresnet_lite.paper import MODELS, paper_table
 from tresnet_lite.predict.fit import Speed
+from tresnet_lite.predict.load import Load
 from tresnet_lite.predict.sources import counted_load
 
 SHARE = 0.9  # of the largest batch, at which the paper timed
 USUAL = 256  # images of 224 px: taken as the largest batch where Table 3 prints none
-BUILT = MODELS | {"EfficientNet-B7": "efficientnet_b7"}  # Table 6's too
+# as tables and figures name them → as `build` does
+BUILT = MODELS | {f"EfficientNet-B{number}": f"efficientnet_b{number}" for number in range(8)}
 SIDES = {"EfficientNetB1": 240}  # of Table 1; all others 224
 PHASES = {"inference": "inference_img_s", "training": "training_img_s"}
 
@@ -35,8 +37,13 @@ def paper_speeds() -> list[Speed]:
 
 
 def _speed(network: str, side: int, phase: str, images_per_second: float) -> Speed:
+    return Speed(network, *paper_step(network, side, phase), images_per_second)
+
+
+def paper_step(network: str, side: int, phase: str) -> tuple[Load, int]:
+    """A printed network's load, with the published Inplace-ABN, and its batch in the paper."""
     load = counted_load(BUILT.get(network, network), side, phase, "published")
-    return Speed(network, load, paper_batch(network, side), images_per_second)
+    return load, paper_batch(network, side)
 
 
 def paper_batch(network: str, side: int) -> int:
@@ -49,11 +56,7 @@ def paper_batch(network: str, side: int) -> int:
 def digitised_speeds() -> list[Speed]:
     """14 speeds read off the paper's Figures 4 and 5, some per cent wrong each."""
     table = pd.read_csv(DATA / "published" / "digitised.csv")
-    speeds = []
-    for row in table.to_dict("records"):
-        name = row["model"]
-        model = BUILT.get(name, name.lower().replace("efficientnet-", "efficientnet_"))
-        load = counted_load(model, row["resolution"], row["phase"], "published")
-        batch = paper_batch(name, row["resolution"])
-        speeds.append(Speed(name, load, batch, row["img_s"]))
-    return speeds
+    return [
+        _speed(row["model"], row["resolution"], row["phase"], row["img_s"])
+        for row in table.to_dict("records")
+    ]
